@@ -1,0 +1,59 @@
+"""First stage: classifiers are trained on the benchmark's noisy labels, and predict what they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from nlcore.classifiers import accuracy_and_jaccard, fold_probabilities, make_classifier
+from nlcore.data.benchmark import make_benchmark
+from nlcore.runs import Result, Spec
+
+Group = Literal["small", "large"]
+Classifier = Literal["logistic_regression", "random_forest", "joint_random_forest"]
+
+# Seconds of one core for one fold, measured; a fit on the whole training part takes about 1.3 times as long.
+FOLD_SECONDS = {
+    ("small", "logistic_regression"): 0.2, ("small", "random_forest"): 1.7, ("small", "joint_random_forest"): 0.6,
+    ("large", "logistic_regression"): 4.0, ("large", "random_forest"): 430.0, ("large", "joint_random_forest"): 35.0,
+}  # fmt: skip
+
+
+class FoldPredictions(Spec):
+    """Out-of-sample probabilities for one fold of one dataset: array `probabilities` (rows of the fold, K)."""
+
+    group: Group
+    seed: int
+    classifier: Classifier
+    fold: int
+
+    def seconds(self) -> float:
+        return FOLD_SECONDS[self.group, self.classifier]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        data = make_benchmark(self.group, self.seed)
+        probabilities = fold_probabilities(self.classifier, data.features, data.given_labels, self.fold)
+        return Result(arrays={"probabilities": probabilities})
+
+
+class TestPartAccuracy(Spec):
+    """Table S2: a classifier trained on the given or the true labels, tested on both labellings of the test part."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    group: Group
+    seed: int
+    classifier: Classifier
+    train_labels: Literal["given", "true"]
+
+    def seconds(self) -> float:
+        return 1.3 * FOLD_SECONDS[self.group, self.classifier]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        data = make_benchmark(self.group, self.seed)
+        labels = data.given_labels if self.train_labels == "given" else data.true_labels
+        predicted = make_classifier(self.classifier).fit(data.features, labels).predict(data.test_features)
+        values = {}
+        for name, test_labels in (("given", data.test_given_labels), ("true", data.test_true_labels)):
+            values[f"accuracy_{name}"], values[f"jaccard_{name}"] = accuracy_and_jaccard(test_labels, predicted)
+        return Result(values)

@@ -1,0 +1,72 @@
+"""What a run is: a frozen, typed description, and the key that names its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from nlcore.runs.fingerprint import code_fingerprint
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives: JSON values (numbers, strings, lists of them) and arrays."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Spec(BaseModel):
+    """A run's complete description; its fields are all that its result may depend on.
+
+    A subclass states its hyper-parameters as fields and how the result follows from them in `compute`. Random
+    draws come from generators seeded by the fields (`nlcore.generators`), never from global state, so a result
+    does not depend on the order of the runs or on the number of workers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def requires(self) -> Sequence[Spec]:
+        """Runs whose results `compute` takes, in this order."""
+        return ()
+
+    def data_fingerprint(self) -> str:
+        """Names the data read from outside the code, so that other data make another run."""
+        return ""
+
+    def seconds(self) -> float:
+        """About how long the run takes on one core, for plans and the progress bar."""
+        return 1.0
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """The result, from the fields and the results of `requires()`."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """One line for people: the class and the fields."""
+        fields = ", ".join(f"{key}={value}" for key, value in self.model_dump().items())
+        return f"{type(self).__name__}({fields})"
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over the fields, the data, the code that computes it, and the runs it requires."""
+        return _key(self)
+
+
+@lru_cache(maxsize=None)
+def _key(spec: Spec) -> str:
+    content = {
+        "spec": [type(spec).__module__, type(spec).__qualname__, spec.model_dump(mode="json")],
+        "data": spec.data_fingerprint(),
+        "code": code_fingerprint(type(spec).__module__),
+        "requires": [required.key for required in spec.requires()],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""The store: one file per finished run, named by the run's key, written whole and checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from nlcore.errors import InputError
+from nlcore.files import require_writable_folder, write_atomically
+from nlcore.runs.spec import Result, Spec
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run's result as it lies in the store, with what it cost."""
+
+    result: Result
+    seconds: float
+
+
+class DamagedRecordError(Exception):
+    """A record that does not hold what was written."""
+
+
+class Store:
+    """Results by key under one folder. Several processes may read and write it at once.
+
+    A record is a safetensors file: the arrays, and in its metadata the values, the spec and a checksum over all.
+    It is written to a temporary file and renamed; no `fsync`, since what a power cut might leave half on disk is
+    found out by the checksum, set aside, and computed again.
+    """
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+        require_writable_folder(self.root, what="store")
+
+    def path(self, spec: Spec) -> Path:
+        """Where the record of `spec` lies, or would lie."""
+        return self.root / spec.key[:2] / f"{spec.key}.safetensors"
+
+    def lock(self, spec: Spec) -> AbstractContextManager:
+        """Held while a run is computed, so that two drivers do not do the same work; freed when a process dies."""
+        folder = self.root / "locks"
+        folder.mkdir(exist_ok=True)
+        return FileLock(folder / spec.key)
+
+    def write(self, spec: Spec, result: Result, *, seconds: float) -> None:
+        """Store a finished run.
+
+        Raises:
+            InputError: the disk is full or cannot be written; nothing is left behind.
+        """
+        arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
+        record = {"spec": spec.name, "values": dict(result.values), "seconds": round(seconds, 3)}
+        text = json.dumps(record, sort_keys=True)
+        metadata = {"record": text, "checksum": _checksum(text, arrays)}
+        write_atomically(self.path(spec), save_tensors(arrays, metadata))
+
+    def read(self, spec: Spec) -> Record | None:
+        """The record of `spec`, or None where there is none.
+
+        Raises:
+            DamagedRecordError: the file is there and is not what was written.
+        """
+        try:
+            data = self.path(spec).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            metadata = _metadata(data)
+            text, arrays = metadata["record"], load_tensors(data)
+            intact = _checksum(text, arrays) == metadata["checksum"]
+        except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
+            raise DamagedRecordError(f"{self.path(spec)}: damaged ({error})") from error
+        if not intact:
+            raise DamagedRecordError(f"{self.path(spec)}: damaged (its checksum does not agree)")
+        record = json.loads(text)
+        return Record(Result(record["values"], arrays), record["seconds"])
+
+    def set_aside(self, spec: Spec) -> None:
+        """Rename a damaged record, for whoever wants to look at it."""
+        path = self.path(spec)
+        if path.exists():
+            path.replace(path.with_suffix(".damaged"))
+
+    def forget(self, spec: Spec) -> None:
+        """Remove the record of `spec`, if there is one."""
+        self.path(spec).unlink(missing_ok=True)
+
+    def result(self, spec: Spec) -> Result:
+        """The result of a finished run.
+
+        Raises:
+            InputError: the run is not in the store.
+        """
+        record = self.read(spec)
+        if record is None:
+            raise InputError(f"{spec.name}: not in the store {self.root}; expected a finished run (run its grid first)")
+        return record.result
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: an eight-byte length, then a JSON header."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length])["__metadata__"]
+
+
+def _checksum(text: str, arrays: dict[str, Any]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].data)
+    return digest.hexdigest()
