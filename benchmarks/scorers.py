@@ -1,0 +1,195 @@
+"""Time the label-quality score and the flagger against cleanlab, and measure the memory they take.
+
+    python benchmarks/scorers.py               # the full sizes: about twenty minutes and 7 GB of disk
+    python benchmarks/scorers.py --quick       # small sizes: about ten seconds
+
+Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so other
+work on the machine touches both alike. Linear algebra is held to one thread. The memory map is scored in a process of
+its own, whose highest resident memory (VmHWM) counts everything, pages of the map included. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from nlcore.scorers import find_label_issues, label_quality_scores
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images and classes of each measurement."""
+
+    scores: tuple[int, int]
+    flags: tuple[int, int]
+    memory_map: tuple[int, int]
+
+
+FULL = Sizes(scores=(1_000_000, 80), flags=(100_000, 80), memory_map=(200_000, 6_000))
+QUICK = Sizes(scores=(30_000, 80), flags=(5_000, 20), memory_map=(20_000, 600))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each comparison (default 3)")
+    parser.add_argument("--only", choices=["scores", "flags", "memory_map"], help="one of the measurements")
+    parser.add_argument("--folder", type=Path, help="where to put the memory map, deleted afterwards")
+    parser.add_argument("--score-memory-map", nargs=3, help=argparse.SUPPRESS)  # what the process of its own runs
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.score_memory_map:
+        folder, images, classes = options.score_memory_map
+        return score_memory_map(Path(folder), (int(images), int(classes)))
+    sizes = QUICK if options.quick else FULL
+    if options.only in (None, "scores"):
+        compare_scores(sizes.scores, options.repeats)
+    if options.only in (None, "flags"):
+        compare_flags(sizes.flags, options.repeats)
+    if options.only in (None, "memory_map"):
+        measure_memory_map(sizes.memory_map, options.folder)
+
+
+def make_data(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, about 10 % of them 1 and 3 % wrong, and probabilities that follow the true labels."""
+    generator = np.random.default_rng(seed)
+    true = generator.random(shape) < 0.1
+    probs = generator.beta(2, 6, shape)
+    np.subtract(1, probs, out=probs, where=true)
+    return (true ^ (generator.random(shape) < 0.03)).astype(int), probs
+
+
+# Time -----------------------------------------------------------------------------------------------------------------
+
+
+def compare_scores(shape: tuple[int, int], repeats: int) -> None:
+    from cleanlab.internal.multilabel_scorer import get_label_quality_scores as inner_scorer
+    from cleanlab.internal.multilabel_utils import onehot2int
+    from cleanlab.multilabel_classification import get_label_quality_scores
+
+    labels, probs = make_data(shape)
+    label_lists = onehot2int(labels)
+    print(f"EMA scores, {shape[0]:,} x {shape[1]:,}, float64")
+    compare(
+        lambda: label_quality_scores(labels, probs),
+        {
+            "cleanlab get_label_quality_scores": lambda: get_label_quality_scores(label_lists, probs),
+            "cleanlab inner scorer": lambda: inner_scorer(labels, probs),
+        },
+        repeats,
+    )
+    difference = np.abs(label_quality_scores(labels, probs) - inner_scorer(labels, probs)).max()
+    print(f"  largest difference {difference:.1e}")
+    print_extra_memory(lambda: label_quality_scores(labels, probs), labels, probs)
+
+
+def compare_flags(shape: tuple[int, int], repeats: int) -> None:
+    from cleanlab.internal.multilabel_utils import onehot2int
+    from cleanlab.multilabel_classification.filter import find_label_issues as cleanlab_flags
+
+    labels, probs = make_data(shape)
+    label_lists = onehot2int(labels)
+    print(f"Flags, {shape[0]:,} x {shape[1]:,}, float64")
+    compare(
+        lambda: find_label_issues(labels, probs),
+        {
+            "cleanlab find_label_issues": lambda: cleanlab_flags(label_lists, probs),
+            "cleanlab, low_memory=True": lambda: cleanlab_flags(label_lists, probs, low_memory=True),
+        },
+        repeats,
+    )
+    different = (find_label_issues(labels, probs).any_class != cleanlab_flags(label_lists, probs)).sum()
+    print(f"  images flagged by one of the two only: {different} (cleanlab as it comes)")
+    print_extra_memory(lambda: find_label_issues(labels, probs), labels, probs)
+
+
+def compare(ours: Callable[[], object], others: dict[str, Callable[[], object]], repeats: int) -> None:
+    """Run ours and every other by turns; print times, and their ratios as median (smallest to largest)."""
+    ours()  # the first call pays for imports and page faults
+    times: dict[str, list[float]] = {"ours": [], **{name: [] for name in others}}
+    for _ in range(repeats):
+        times["ours"].append(seconds(ours))
+        for name, other in others.items():
+            times[name].append(seconds(other))
+    print(f"  ours: {statistics.median(times['ours']):.3f} s")
+    for name in others:
+        ratios = [other / our for other, our in zip(times[name], times["ours"], strict=True)]
+        spread = f"{statistics.median(ratios):.1f} times ours (from {min(ratios):.1f} to {max(ratios):.1f})"
+        print(f"  {name}: {statistics.median(times[name]):.2f} s, {spread}")
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def print_extra_memory(run: Callable[[], object], labels: np.ndarray, probs: np.ndarray) -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest resident memory so far
+    before = resident_bytes("VmRSS")
+    result = run()
+    extra, size = resident_bytes("VmHWM") - before, labels.nbytes + probs.nbytes
+    print(f"  extra memory {extra / MEGABYTE:.0f} MB, {extra / size:.0%} of the input ({size / MEGABYTE:.0f} MB)")
+    del result
+
+
+def resident_bytes(field: str) -> int:
+    """VmRSS (now) or VmHWM (highest) of this process."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def measure_memory_map(shape: tuple[int, int], folder: Path | None) -> None:
+    print(f"Memory map, {shape[0]:,} x {shape[1]:,}, float32 and int8")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        write_memory_map(Path(name), shape)
+        command = [sys.executable, __file__, "--score-memory-map", name, *map(str, shape)]
+        subprocess.run(command, check=True)
+
+
+def write_memory_map(folder: Path, shape: tuple[int, int], rows: int = 2_000) -> None:
+    generator = np.random.default_rng(0)
+    with open(folder / "labels", "wb") as label_file, open(folder / "probs", "wb") as prob_file:
+        for start in range(0, shape[0], rows):
+            size = (min(rows, shape[0] - start), shape[1])
+            labels = generator.random(size, dtype=np.float32) < 0.1
+            probs = 0.6 * generator.random(size, dtype=np.float32) + np.float32(0.4) * labels
+            (labels ^ (generator.random(size, dtype=np.float32) < 0.03)).astype(np.int8).tofile(label_file)
+            probs.tofile(prob_file)
+
+
+def score_memory_map(folder: Path, shape: tuple[int, int]) -> None:
+    labels = np.memmap(folder / "labels", np.int8, "r", shape=shape)
+    probs = np.memmap(folder / "probs", np.float32, "r", shape=shape)
+    flags = np.memmap(folder / "flags", bool, "w+", shape=shape)
+    print(f"  on disk {(labels.nbytes + probs.nbytes) / MEGABYTE:.0f} MB; ", end="")
+    print(f"resident before {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+    for name, run in {
+        "EMA scores": lambda: label_quality_scores(labels, probs),
+        "flags": lambda: find_label_issues(labels, probs, out=flags),
+    }.items():
+        duration = seconds(run)
+        print(f"  {name}: {duration:.1f} s, highest resident memory {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
