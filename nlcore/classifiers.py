@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import jaccard_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 
@@ -49,8 +48,3 @@ def fold_probabilities(name: str, features: np.ndarray, labels: np.ndarray, fold
     classifier = make_classifier(name).fit(features[training], labels[training])
     return predict_probabilities(classifier, features[held_out])
 
-
-def accuracy_and_jaccard(labels: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
-    """Mean accuracy over cells, and the Jaccard index averaged over examples (1 where both sets are empty)."""
-    jaccard = jaccard_score(labels, predicted, average="samples", zero_division=1)
-    return float((labels == predicted).mean()), float(jaccard)

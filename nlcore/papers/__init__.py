@@ -1,0 +1,22 @@
+"""One package per paper: its protocol, its tables and figures, its claims."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from nlcore.errors import InputError
+
+# Papers whose notebook exists, in the order in which the batch takes them.
+NOTEBOOKS = {"cleanlab_ema": "03_cleanlab_ema.ipynb"}
+
+
+def study_of(paper: str) -> ModuleType:
+    """The module that holds a paper's `grid`.
+
+    Raises:
+        InputError: no paper of that name; names those there are.
+    """
+    if paper not in NOTEBOOKS:
+        raise InputError(f"paper {paper!r}: unknown; expected one of {', '.join(NOTEBOOKS)}")
+    return import_module(f"nlcore.papers.{paper}.study")

@@ -61,9 +61,8 @@ class Store:
             InputError: the disk is full or cannot be written; nothing is left behind.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
-        record = {"spec": spec.name, "values": dict(result.values), "seconds": round(seconds, 3)}
-        text = json.dumps(record, sort_keys=True)
-        metadata = {"record": text, "checksum": _checksum(text, arrays)}
+        text = json.dumps({"spec": spec.name, "values": dict(result.values)}, sort_keys=True)
+        metadata = {"record": text, "checksum": _checksum(text, arrays), "seconds": f"{seconds:.3f}"}
         write_atomically(self.path(spec), save_tensors(arrays, metadata))
 
     def read(self, spec: Spec) -> Record | None:
@@ -80,12 +79,12 @@ class Store:
             metadata = _metadata(data)
             text, arrays = metadata["record"], load_tensors(data)
             intact = _checksum(text, arrays) == metadata["checksum"]
+            seconds = float(metadata["seconds"])
         except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
             raise DamagedRecordError(f"{self.path(spec)}: damaged ({error})") from error
         if not intact:
             raise DamagedRecordError(f"{self.path(spec)}: damaged (its checksum does not agree)")
-        record = json.loads(text)
-        return Record(Result(record["values"], arrays), record["seconds"])
+        return Record(Result(json.loads(text)["values"], arrays), seconds)
 
     def set_aside(self, spec: Spec) -> None:
         """Rename a damaged record, for whoever wants to look at it."""

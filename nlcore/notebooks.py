@@ -1,0 +1,83 @@
+"""Executing the notebooks with Papermill: parameters are checked first, and a failure becomes a clear message."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from pydantic import TypeAdapter, ValidationError
+
+from nlcore.errors import InputError
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None}
+
+
+class NotebookFailedError(RuntimeError):
+    """A notebook did not run to its end."""
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
+    """Hold names and types against the notebook's own parameters cell: Papermill itself only warns.
+
+    Raises:
+        InputError: a name the notebook does not have, or a value of another type than it states.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    for name, value in parameters.items():
+        if name not in known:
+            raise InputError(f"parameter {name!r}: {notebook.name} has none of that name; expected one of {', '.join(known)}")
+        stated = known[name]["inferred_type_name"]
+        try:
+            TypeAdapter(eval(stated, {"__builtins__": {}}, TYPES)).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise InputError(f"parameter {name!r}: got {value!r}; {notebook.name} expected {stated}") from error
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+    """Run a notebook and leave it, with its outputs, at `output`; a failed one goes to `output` + ".failed".
+
+    Raises:
+        InputError: parameters the notebook does not take.
+        NotebookFailedError: a cell failed or the kernel died; the message holds the last lines it printed.
+    """
+    check_parameters(notebook, parameters)
+    with tempfile.TemporaryDirectory() as folder:
+        executed = Path(folder) / notebook.name
+        try:
+            papermill.execute_notebook(
+                str(notebook), str(executed), dict(parameters), kernel_name="python3", cwd=str(notebook.parent),
+                progress_bar=False, log_output=False, start_timeout=120,
+            )  # fmt: skip
+        except (PapermillExecutionError, DeadKernelError) as error:
+            failed = output.with_name(f"{output.name}.failed")
+            if executed.exists():
+                shutil.copyfile(executed, failed)
+            raise NotebookFailedError(f"{notebook.name}: {_reason(error)} (as far as it came: {failed})") from error
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(executed, output.with_name(f".{output.name}.part"))
+    output.with_name(f".{output.name}.part").replace(output)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PapermillExecutionError):
+        return f"cell {error.exec_count} raised {error.ename}: {error.evalue}"
+    return f"its kernel died ({error}); out of memory is the usual cause"
+
+
+def store_outputs(executed: Path, notebook: Path) -> None:
+    """Copy the outputs of an executed notebook into its source, leaving out what Papermill added."""
+    source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)
+    outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            cell.outputs = outputs[cell.id].outputs
+            cell.execution_count = outputs[cell.id].execution_count
+    nbformat.write(source, notebook)

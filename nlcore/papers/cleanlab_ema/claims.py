@@ -1,0 +1,107 @@
+"""The paper's claims, decided: differences are paired within a dataset (one group, classifier and seed)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nlcore.papers.cleanlab_ema.artefacts import METRICS, published_table
+from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, pooling_name
+from nlcore.papers.cleanlab_ema.study import Study
+from nlcore.report.contract import claims
+from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+
+EMA = "ema(alpha=0.8)"
+CLOSE = 0.01  # "similar": our reading of how near weighted cumulative pooling has to be to EMA
+ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "ap_at_t_3": "three or more errors"}
+
+
+def decide_claims(study: Study) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order."""
+    deciders = {"ce1": ranks, "ce2": minimum_like, "ce3": weighted_cumulative, "ce4": log_pooling, "ce5": alphas, "ce6": lift}
+    known = claims("cleanlab_ema")
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+
+
+def by_dataset(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows: (group, classifier, seed, metric) with a published metric; columns: poolings."""
+    used = scores[scores.metric.isin(list(METRICS))]
+    return used.pivot_table(index=["group", "classifier", "seed", "metric"], columns="pooling", values="value")
+
+
+def published_by_cell(study: Study) -> pd.DataFrame:
+    """The published means in the shape of `by_dataset`, for the cells there are results for."""
+    table = published_table().pivot_table(index=["group", "classifier", "metric"], columns="pooling", values="mean")
+    cells = [(group, classifier.replace("joint_", "")) for group, classifier in study.cells]
+    return table[[row[:2] in cells for row in table.index]]
+
+
+def ranks(study: Study) -> Iterable[Part]:
+    """ce1: the mean and the worst rank of EMA over the six metrics, against those of every other pooling."""
+    ranked = by_dataset(study.scores)[list(HEADLINE)].rank(axis=1, ascending=False)
+    said = published_by_cell(study)[list(HEADLINE)].rank(axis=1, ascending=False)
+    datasets = ranked.groupby(["group", "classifier", "seed"])
+    cells = said.groupby(["group", "classifier"])
+    for other in HEADLINE[1:]:
+        for name, ours, paper in (
+            ("mean rank", datasets.mean(), cells.mean()),
+            ("worst rank", datasets.max(), cells.max()),
+        ):
+            yield decide(f"{name}: {other} minus EMA", ours[other] - ours[EMA], published=_gap(paper, other, EMA))
+
+
+def minimum_like(study: Study) -> Iterable[Part]:
+    """ce2: min and softmin above EMA for any error, below it for severe ones."""
+    for pooling in ("min", "softmin(temperature=0.1)"):
+        yield _difference(study, "ap_at_t", pooling, EMA)
+        for metric in ("ap_at_t_2", "ap_at_t_3"):
+            yield _difference(study, metric, EMA, pooling)
+
+
+def weighted_cumulative(study: Study) -> Iterable[Part]:
+    """ce3: EMA above weighted cumulative pooling on every metric, yet close to it on average."""
+    for metric in METRICS:
+        yield _difference(study, metric, EMA, "weighted_cumulative")
+    table = by_dataset(study.scores).groupby(["group", "classifier", "seed"]).mean()
+    yield decide_within(f"mean over the metrics within {CLOSE:g}", table[EMA] - table["weighted_cumulative"], CLOSE)
+
+
+def log_pooling(study: Study) -> Iterable[Part]:
+    """ce4: EMA above log pooling, the training loss, on every metric."""
+    for metric in METRICS:
+        yield _difference(study, metric, EMA, "log")
+
+
+def alphas(study: Study) -> Iterable[Part]:
+    """ce5: with alpha, any error is found better and severe errors worse (rank correlation within a dataset)."""
+    names = [pooling_name("ema", {"alpha": alpha}) for alpha in ALPHAS]
+    table, said = by_dataset(study.scores)[names], published_by_cell(study)[names]
+    for metric, sign in (("ap_at_t", 1), ("ap_at_t_2", -1), ("ap_at_t_3", -1)):
+        word = "rises" if sign > 0 else "falls"
+        ours = [sign * _correlation(row) for row in table.xs(metric, level="metric").to_numpy()]
+        paper = [sign * _correlation(row) for row in said.xs(metric, level="metric").to_numpy()]
+        yield decide(f"{ERRORS[metric]}: {word} with alpha", ours, published=float(np.mean(paper)))
+
+
+def lift(study: Study) -> Iterable[Part]:
+    """ce6 is about CelebA."""
+    yield not_tested("Lift@100 on CelebA", "needs the CelebA images", published=4.5)
+
+
+def _difference(study: Study, metric: str, better: str, worse: str) -> Part:
+    table = by_dataset(study.scores).xs(metric, level="metric")
+    paper = published_by_cell(study).xs(metric, level="metric")
+    name = f"{METRICS[metric][1]}: {better} minus {worse}"
+    return decide(name, table[better] - table[worse], published=_gap(paper, better, worse))
+
+
+def _gap(table: pd.DataFrame, larger: str, smaller: str) -> float:
+    return float((table[larger] - table[smaller]).mean())
+
+
+def _correlation(values: np.ndarray) -> float:
+    """Spearman's correlation with alpha; 0 where the metric does not move at all."""
+    return 0.0 if np.ptp(values) == 0 else float(stats.spearmanr(ALPHAS, values).statistic)

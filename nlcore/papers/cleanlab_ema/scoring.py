@@ -1,0 +1,147 @@
+"""Second stage: every pooling scores the given labels, and every metric asks how well it finds the wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from nlcore.classifiers import FOLDS, fold_rows
+from nlcore.data.benchmark import make_benchmark
+from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at, mean_accuracy, spearman
+from nlcore.papers.cleanlab_ema.predictions import Classifier, FoldPredictions, Group, TestPartPredictions
+from nlcore.runs import Result, Spec
+from nlcore.scorers.label_quality import label_quality_scores
+
+ALPHAS = (0.2, 0.4, 0.5, 0.6, 0.8, 0.85, 0.9, 0.95)
+LIFT_SIZES = (10, 50, 100, 500)
+
+# (pooling, options) of the 27 published rows of each group and classifier.
+POOLINGS = (
+    *(("cumulative", {"k": k}) for k in (1, 2, 3, 4)),
+    *(("ema", {"alpha": alpha}) for alpha in ALPHAS),
+    ("log", {}),
+    ("max", {}),
+    ("mean", {}),
+    ("median", {}),
+    ("min", {}),
+    *(("sma", {"period": period}) for period in (1, 2, 3, 4)),
+    *(("softmin", {"temperature": temperature}) for temperature in (0.01, 0.1, 1, 10, 100)),
+    ("weighted_cumulative", {}),
+)
+
+# The ten poolings of Figures 2, 3 and S2 to S4, in the order in which we draw them.
+HEADLINE = (
+    "ema(alpha=0.8)", "softmin(temperature=0.1)", "min", "weighted_cumulative", "cumulative(k=2)",
+    "log", "sma(period=2)", "mean", "median", "max",
+)  # fmt: skip
+
+
+def pooling_name(pooling: str, options: dict[str, float]) -> str:
+    """A pooling with its options as people write it: `ema(alpha=0.8)`."""
+    inside = ", ".join(f"{name}={value:g}" for name, value in options.items())
+    return f"{pooling}({inside})" if inside else pooling
+
+
+class PoolingScores(Spec):
+    """All metrics of all poolings on one dataset, from the out-of-sample predictions of one classifier.
+
+    Value `metrics`: pooling name -> metric name -> value.
+    """
+
+    group: Group
+    seed: int
+    classifier: Classifier
+
+    def requires(self) -> Sequence[Spec]:
+        return [
+            FoldPredictions(group=self.group, seed=self.seed, classifier=self.classifier, fold=fold)
+            for fold in range(FOLDS)
+        ]
+
+    def seconds(self) -> float:
+        return 0.6 if self.group == "small" else 6.0
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        data = make_benchmark(self.group, self.seed)
+        probabilities = np.empty(data.given_labels.shape)
+        for rows, fold in zip(fold_rows(data.given_labels), inputs, strict=True):
+            probabilities[rows] = fold.arrays["probabilities"]
+        metrics = {}
+        for pooling, options in POOLINGS:
+            scores = label_quality_scores(data.given_labels, probabilities, pooling=pooling, **options)
+            metrics[pooling_name(pooling, options)] = detection_metrics(scores, data.error_counts)
+        return Result({"metrics": metrics})
+
+
+def detection_metrics(scores: np.ndarray, error_counts: np.ndarray) -> dict[str, float]:
+    """How well low scores (N,) find examples with errors; `error_counts` (N,) are wrong classes per example.
+
+    `ap_at_t_2` and `ap_at_t_3` count examples with at least two and three errors as hits, within as many examples
+    as there are hits, which gives the published numbers; `..._all_t` take T as the number of all mislabelled
+    examples, which is what the captions say.
+    """
+    wrong = error_counts >= 1
+    values = {
+        "auprc": auprc(scores, wrong),
+        "auroc": auroc(scores, wrong),
+        "ap_at_t": average_precision_at(scores, wrong, int(wrong.sum())),
+        "spearman": spearman(scores, error_counts),
+    }
+    for least in (2, 3):
+        hits = error_counts >= least
+        values[f"ap_at_t_{least}"] = average_precision_at(scores, hits, int(hits.sum()))
+        values[f"ap_at_t_{least}_all_t"] = average_precision_at(scores, hits, int(wrong.sum()))
+    return values | {f"lift_at_{size}": lift_at(scores, wrong, size) for size in LIFT_SIZES}
+
+
+class TestPartAccuracy(Spec):
+    """Table S2: accuracy over cells and Jaccard index on the test part, against both of its labellings."""
+
+    __test__ = False
+
+    group: Group
+    seed: int
+    classifier: Classifier
+    train_labels: Literal["given", "true"]
+
+    def requires(self) -> Sequence[Spec]:
+        return [TestPartPredictions(**self.model_dump())]
+
+    def seconds(self) -> float:
+        return 0.2 if self.group == "small" else 3.0
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        data, predicted = make_benchmark(self.group, self.seed), inputs[0].arrays["predicted"]
+        values = {}
+        for name, labels in (("given", data.test_given_labels), ("true", data.test_true_labels)):
+            values[f"accuracy_{name}"] = mean_accuracy(labels, predicted)
+            values[f"jaccard_{name}"] = jaccard(labels, predicted)
+        return Result(values)
+
+
+class DatasetStatistics(Spec):
+    """Table S1 and the noise, measured on one generated dataset."""
+
+    group: Group
+    seed: int
+
+    def seconds(self) -> float:
+        return 0.2 if self.group == "small" else 3.0
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        data = make_benchmark(self.group, self.seed)
+        errors = data.error_counts
+        values = {
+            "train": len(data.features),
+            "test": len(data.test_features),
+            "features": data.features.shape[1],
+            "classes": data.true_labels.shape[1],
+            "labels_per_example": float(data.true_labels.sum(axis=1).mean()),
+            "mean_trace": float(np.trace(data.noise_matrices, axis1=1, axis2=2).mean()),
+            **{f"share_with_{least}_errors": float((errors >= least).mean()) for least in (1, 2, 3)},
+        }
+        return Result(values)
+
+

@@ -1,0 +1,47 @@
+"""Profiles: how large each paper's grid is. A profile is data in the paper's `profiles.yaml`, never a branch in code."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from nlcore.errors import InputError
+
+
+def load_profile(paper: str, profile: str) -> dict[str, Any]:
+    """The settings of one profile of `paper`.
+
+    Raises:
+        InputError: the paper has no such profile; names those it has.
+    """
+    profiles = profiles_of(paper)
+    if profile not in profiles:
+        raise InputError(f"profile {profile!r}: {paper} has none of that name; expected one of {', '.join(profiles)}")
+    return profiles[profile]
+
+
+def profiles_of(paper: str) -> dict[str, dict[str, Any]]:
+    """All profiles of `paper` by name."""
+    text = (files("nlcore") / "papers" / paper / "profiles.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds as people write them: "0-4", "0,3,7", "0-2,9".
+
+    Raises:
+        InputError: anything else, or no seed at all.
+    """
+    seeds: list[int] = []
+    for piece in filter(None, text.replace(" ", "").split(",")):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", piece)
+        if not match:
+            raise InputError(f"seeds {text!r}: cannot read {piece!r}; expected numbers and ranges such as 0-4,7")
+        first = int(match[1])
+        seeds.extend(range(first, int(match[2] or first) + 1))
+    if not seeds:
+        raise InputError(f"seeds {text!r}: no seed in it; expected numbers and ranges such as 0-4,7")
+    return list(dict.fromkeys(seeds))

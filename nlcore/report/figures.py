@@ -1,0 +1,72 @@
+"""How figures look: colours that survive greyscale and colour blindness, markers, error bands, published values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nlcore.report.verdicts import estimate
+
+MARKERS = "osD^vPX*<>"
+PUBLISHED = {"marker": "_", "color": "black", "s": 260, "linewidths": 1.6, "zorder": 5}
+SETTINGS = {
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+    "savefig.bbox": "tight",
+    "svg.hashsalt": "nlcore",  # element ids of an SVG do not change from run to run
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every figure of the suite."""
+    with sns.axes_style("whitegrid"), matplotlib.rc_context(SETTINGS):
+        yield
+
+
+def panels(rows: int, columns: int, *, width: float = 4.2, height: float = 3.0, **options) -> tuple[Figure, np.ndarray]:
+    """A figure outside pyplot's registry, and its axes as a (rows, columns) array."""
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def series_style(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A colour and a marker for each series, the same in every figure that has the same series."""
+    colours = sns.color_palette("colorblind", max(len(names), 10)).as_hex()
+    return {name: {"color": c, "marker": m} for name, c, m in zip(names, colours, cycle(MARKERS), strict=False)}
+
+
+def dots_with_published(
+    axis: Axes, frame: pd.DataFrame, *, x: str, y: str, published: dict[str, float] | None = None
+) -> None:
+    """One dot per seed for each value of `x`, our mean as a diamond, the published mean as a black bar."""
+    names = list(dict.fromkeys(frame[x]))
+    colours = sns.color_palette("colorblind", 10)
+    for position, name in enumerate(names):
+        values = frame.loc[frame[x] == name, y].to_numpy()
+        spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
+        axis.scatter(position + spread, values, s=13, color=colours[position % 10], alpha=0.75, linewidths=0)
+        axis.scatter(position, values.mean(), s=34, marker="D", facecolor="none", edgecolor="black", zorder=4)
+        if published and name in published:
+            axis.scatter(position, published[name], **PUBLISHED)
+    axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
+
+
+def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line) -> None:
+    """The mean of (seeds, points) values with its 95 % interval as a band."""
+    estimates = [estimate(column) for column in np.asarray(values, dtype=float).T]
+    axis.plot(x, [e.mean for e in estimates], label=label, markersize=4, **line)
+    if len(values) > 1:
+        low, high = [e.low for e in estimates], [e.high for e in estimates]
+        axis.fill_between(x, low, high, alpha=0.15, color=line.get("color"), linewidth=0)

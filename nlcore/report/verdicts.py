@@ -1,0 +1,161 @@
+"""From paired results to a verdict: does what the paper claims hold here?
+
+A claim is a set of parts ("at 20 %", "against random"), each a difference over paired seeds that the paper says
+is above zero. A part is decided by the 95 % interval of its mean (Student's t over the seeds):
+
+* *holds*: the interval lies above zero, and the published size, if there is one, lies inside it or below it;
+* *holds in direction*: the interval lies above zero, and the published size above the interval;
+* *does not hold*: anything else that the runs could have shown;
+* *not tested*: data absent, fewer than two seeds, or a published size smaller than the runs could have detected.
+
+A claim is as good as its weakest part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nlcore.report.contract import Claim
+
+CONFIDENCE = 0.95
+POWER = 0.80  # chance with which the smallest detectable difference would have been found
+
+
+class Verdict(StrEnum):
+    """From best to worst; the order decides which part speaks for a claim."""
+
+    HOLDS = "holds"
+    DIRECTION = "holds in direction"
+    NOT_TESTED = "not tested"
+    FAILS = "does not hold"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of paired differences with its 95 % interval; `detectable` is the smallest one we could have shown."""
+
+    mean: float
+    low: float
+    high: float
+    detectable: float
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One decided piece of a claim. The difference is signed so that the claim says it is positive."""
+
+    name: str
+    estimate: Estimate | None
+    verdict: Verdict
+    reason: str
+    published: float | None = None
+
+
+def estimate(differences: Sequence[float]) -> Estimate:
+    """Mean and interval of paired differences, one per seed; a single seed gives an unbounded interval."""
+    values = np.asarray(differences, dtype=float)
+    seeds, mean = len(values), float(np.mean(values))
+    if seeds < 2:
+        return Estimate(mean, -np.inf, np.inf, np.inf, seeds)
+    error = float(np.std(values, ddof=1)) / np.sqrt(seeds)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)
+    detectable = (reach + stats.t.ppf(POWER, seeds - 1)) * error
+    return Estimate(mean, mean - reach * error, mean + reach * error, float(detectable), seeds)
+
+
+def decide(name: str, differences: Sequence[float], *, published: float | None = None) -> Part:
+    """Decide "the difference is above zero" (and of the published size, where there is one)."""
+    result = estimate(differences)
+    if result.seeds < 2:
+        return not_tested(name, "needs two paired seeds or more", published=published)
+    if result.low > 0:
+        if published is None or published <= result.high:
+            return Part(name, result, Verdict.HOLDS, "the interval lies on the claimed side", published)
+        return Part(name, result, Verdict.DIRECTION, "the published size lies above the interval", published)
+    if result.high >= 0 and published is not None and result.detectable > published:
+        reason = f"the runs could show {result.detectable:.3g}, more than the published {published:.3g}"
+        return Part(name, result, Verdict.NOT_TESTED, reason, published)
+    where = "on the other side" if result.high < 0 else "around zero"
+    return Part(name, result, Verdict.FAILS, f"the interval lies {where}", published)
+
+
+def decide_within(name: str, differences: Sequence[float], margin: float) -> Part:
+    """Decide "the two differ by less than `margin`": the whole interval must lie within it."""
+    result = estimate(differences)
+    if result.seeds < 2:
+        return not_tested(name, "needs two paired seeds or more")
+    if -margin < result.low and result.high < margin:
+        return Part(name, result, Verdict.HOLDS, f"the interval lies within {margin:g}", margin)
+    if result.high >= -margin and result.low <= margin and result.high - result.low > 2 * margin:
+        return Part(name, result, Verdict.NOT_TESTED, f"the interval is wider than the margin of {margin:g}", margin)
+    return Part(name, result, Verdict.FAILS, f"the interval reaches beyond {margin:g}", margin)
+
+
+def not_tested(name: str, reason: str, *, published: float | None = None) -> Part:
+    """A part that these runs cannot decide, with the true reason."""
+    return Part(name, None, Verdict.NOT_TESTED, reason, published)
+
+
+def weakest(parts: Iterable[Part]) -> Verdict:
+    """The verdict on a claim: that of its weakest part. What was not tested only counts where nothing failed."""
+    order = list(Verdict)
+    return max((part.verdict for part in parts), key=order.index)
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A decided claim: the verdict of its weakest part, and all its parts."""
+
+    claim: Claim
+    parts: tuple[Part, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        return weakest(self.parts)
+
+    @property
+    def speaking(self) -> Part:
+        """The part that decides: the first of the weakest."""
+        return next(part for part in self.parts if part.verdict == self.verdict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report: plain values, infinities as None."""
+        parts = [
+            {"name": part.name, "verdict": part.verdict.value, "reason": part.reason, "published": part.published,
+             "shown": str(part.estimate or "")}
+            | {name: _finite(value) for name, value in (asdict(part.estimate) if part.estimate else {}).items()}
+            for part in self.parts
+        ]
+        speaking = parts[self.parts.index(self.speaking)]
+        return {
+            "id": self.claim.id, "claim": self.claim.claim, "verdict": self.verdict.value, "speaking": speaking,
+            "parts": parts,
+        }  # fmt: skip
+
+
+def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
+    """One row per part of each claim: published size, our mean with its interval, what we could have shown."""
+    return pd.DataFrame([
+        {
+            "claim": decided.claim.id, "part": part.name, "published": part.published,
+            "ours [95 % interval]": str(part.estimate) if part.estimate else "",
+            "smallest detectable": part.estimate.detectable if part.estimate else None,
+            "pairs": part.estimate.seeds if part.estimate else 0, "verdict": part.verdict.value, "reason": part.reason,
+        }
+        for decided in verdicts for part in decided.parts
+    ])  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,120 @@
+"""The store: what goes in comes out, and what is damaged is found out."""
+
+import errno
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nlcore.errors import InputError
+from nlcore.runs import Result, Store, plan_grid, run_grid
+from nlcore.runs.store import DamagedRecordError
+from tests.runs.trivial import Square
+
+RESULT = Result({"map": 0.5, "names": ["a", "b"]}, {"probs": np.arange(6.0).reshape(2, 3), "flags": np.array([True, False])})
+
+
+def test_what_goes_in_comes_out(tmp_path):
+    store = Store(tmp_path)
+    store.write(Square(number=3), RESULT, seconds=1.5)
+    record = store.read(Square(number=3))
+    assert record.result.values == RESULT.values
+    assert record.seconds == 1.5
+    for name, array in RESULT.arrays.items():
+        np.testing.assert_array_equal(record.result.arrays[name], array)
+        assert record.result.arrays[name].dtype == array.dtype
+
+
+def test_arrays_that_are_not_contiguous_are_stored_as_they_read(tmp_path):
+    store, array = Store(tmp_path), np.arange(6.0).reshape(2, 3).T
+    store.write(Square(number=1), Result(arrays={"turned": array}), seconds=0)
+    np.testing.assert_array_equal(store.result(Square(number=1)).arrays["turned"], array)
+
+
+def test_what_was_never_run_is_absent_and_asking_for_its_result_says_so(tmp_path):
+    store = Store(tmp_path)
+    assert store.read(Square(number=3)) is None
+    with pytest.raises(InputError, match=r"Square\(number=3.*not in the store"):
+        store.result(Square(number=3))
+
+
+@pytest.mark.parametrize("position", [0, 4, 20, -1])
+def test_a_changed_byte_is_found_anywhere(tmp_path, position):
+    store, spec = Store(tmp_path), Square(number=3)
+    store.write(spec, RESULT, seconds=0)
+    content = bytearray(store.path(spec).read_bytes())
+    content[position] ^= 1
+    store.path(spec).write_bytes(content)
+    with pytest.raises(DamagedRecordError, match="damaged"):
+        store.read(spec)
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_a_cut_record_is_found(tmp_path, length):
+    store, spec = Store(tmp_path), Square(number=3)
+    store.write(spec, RESULT, seconds=0)
+    store.path(spec).write_bytes(store.path(spec).read_bytes()[:length])
+    with pytest.raises(DamagedRecordError, match="damaged"):
+        store.read(spec)
+
+
+def test_a_damaged_record_is_reported_set_aside_and_computed_anew(tmp_path, capsys):
+    store, spec = Store(tmp_path), Square(number=3)
+    run_grid([spec], store, workers=0)
+    good = store.path(spec).read_bytes()
+    store.path(spec).write_bytes(good[:-3])
+    plan = run_grid([spec], store, workers=0)
+    assert plan.missing == {spec}
+    assert "damaged" in capsys.readouterr().err
+    assert store.read(spec).result.values == {"square": 9}
+    assert store.path(spec).with_suffix(".damaged").read_bytes() == good[:-3]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nlcore.files.os.replace", full)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+        run_grid([Square(number=2)], store, workers=0)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "locks"] == []
+
+
+def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path):
+    """The same by the operating system's own hand: the process may not write more than a few bytes to a file."""
+    code = (
+        "import resource, sys; from tests.runs.trivial import Square; from nlcore.runs import Store, run_grid\n"
+        "from nlcore.errors import InputError\n"
+        "store = Store(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+        "try: run_grid([Square(number=500)], store, workers=0)\n"
+        "except InputError as error: print(error)"
+    )
+    assert resource.RLIMIT_FSIZE is not None
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "cannot be written (File too large)" in done.stdout
+    assert list(tmp_path.rglob("*.safetensors")) == list(tmp_path.rglob("*.part")) == []
+
+
+def test_an_unwritable_store_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="store .*not writable"):
+        Store(tmp_path / "file")
+
+
+def test_records_are_named_by_key_and_hold_their_spec(tmp_path):
+    store, spec = Store(tmp_path), Square(number=3)
+    run_grid([spec], store, workers=0)
+    path = store.path(spec)
+    assert path.name == f"{spec.key}.safetensors"
+    header = path.read_bytes()[8:]
+    assert "Square(number=3, pause=0.0)" in json.dumps(header.decode("latin-1"))
+
+
+def test_an_empty_grid_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="grid: no runs"):
+        plan_grid([], Store(tmp_path))

@@ -1,0 +1,69 @@
+"""Specs that cost nothing, for tests of what carries runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nlcore.errors import InputError
+from nlcore.runs import Result, Spec
+
+
+class Square(Spec):
+    """The square of a number, and an array of that many draws."""
+
+    number: int
+    pause: float = 0.0
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        time.sleep(self.pause)
+        draws = np.random.default_rng(self.number).normal(size=self.number)
+        return Result({"square": self.number**2}, {"draws": draws})
+
+
+class Total(Spec):
+    """The sum of the squares up to a number, from the runs that squared."""
+
+    number: int
+    pause: float = 0.0
+
+    def requires(self) -> Sequence[Spec]:
+        return [Square(number=number, pause=self.pause) for number in range(1, self.number + 1)]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        return Result({"total": sum(result.values["square"] for result in inputs)})
+
+
+class Failing(Spec):
+    """Fails with the kind of error it is told."""
+
+    kind: str
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        raise InputError("rate 3: expected 0 to 1") if self.kind == "input" else ZeroDivisionError("by design")
+
+
+class NeedsFailing(Spec):
+    """Requires a run that fails."""
+
+    def requires(self) -> Sequence[Spec]:
+        return [Failing(kind="other")]
+
+
+class Deadly(Spec):
+    """Kills its own worker, SIGKILL, as often as told, by counting marks in a folder."""
+
+    folder: str
+    times: int
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        marks = len(list(Path(self.folder).iterdir()))
+        if marks < self.times:
+            (Path(self.folder) / str(marks)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Result({"survived": marks})
