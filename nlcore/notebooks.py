@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,21 +25,32 @@ class NotebookFailedError(RuntimeError):
     """A notebook did not run to its end."""
 
 
+def stated_parameters(notebook: Path) -> dict[str, str]:
+    """Name -> stated type of every parameter, from the annotated assignments of the cell tagged "parameters".
+
+    Papermill's own reader passes over a type such as `list[int] | None`.
+    """
+    cells = nbformat.read(notebook, 4).cells
+    source = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    stated = [node for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
+    return {ast.unparse(node.target): ast.unparse(node.annotation) for node in stated}
+
+
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     """Hold names and types against the notebook's own parameters cell: Papermill itself only warns.
 
     Raises:
         InputError: a name the notebook does not have, or a value of another type than it states.
     """
-    known = papermill.inspect_notebook(str(notebook))
+    stated = stated_parameters(notebook)
     for name, value in parameters.items():
-        if name not in known:
-            raise InputError(f"parameter {name!r}: {notebook.name} has none of that name; expected one of {', '.join(known)}")
-        stated = known[name]["inferred_type_name"]
+        if name not in stated:
+            raise InputError(f"parameter {name!r}: {notebook.name} has none of that name; expected one of {', '.join(stated)}")
+        expected = eval(stated[name], {"__builtins__": {}}, TYPES)
         try:
-            TypeAdapter(eval(stated, {"__builtins__": {}}, TYPES)).validate_python(value, strict=True)
+            TypeAdapter(expected).validate_python(value, strict=True)
         except ValidationError as error:
-            raise InputError(f"parameter {name!r}: got {value!r}; {notebook.name} expected {stated}") from error
+            raise InputError(f"parameter {name!r}: got {value!r}; {notebook.name} expected {stated[name]}") from error
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Claim:
 
 def artefacts(paper: str) -> dict[str, dict[str, Any]]:
     """Every table and figure of `paper`: id -> what it is and the rows, series, panels and axes it must hold."""
-    return _load("artefacts")[_known(paper)]
+    return {id: _rejoined(row) for id, row in _load("artefacts", yaml.BaseLoader)[_known(paper)].items()}
 
 
 def published(paper: str) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def published(paper: str) -> dict[str, Any]:
 
 def claims(paper: str) -> dict[str, Claim]:
     """The claims of `paper` by id."""
-    return {row["id"]: Claim(**row) for row in _load("claims")[_known(paper)]}
+    rows = [_rejoined(row) for row in _load("claims", yaml.BaseLoader)[_known(paper)]]
+    return {row["id"]: Claim(**row | {"published": yaml.safe_load(str(row["published"]))}) for row in rows}
 
 
 def published_scores() -> pd.DataFrame:
@@ -53,6 +54,18 @@ def _known(paper: str) -> str:
 
 
 @lru_cache
-def _load(name: str) -> dict[str, Any]:
+def _load(name: str, loader: type = yaml.SafeLoader) -> dict[str, Any]:
     text = (files(__package__) / "contract" / f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return yaml.load(text, loader)
+
+
+def _rejoined(row: dict[str, Any]) -> dict[str, Any]:
+    """Texts of the contract hold commas without quotes, which YAML reads as keys without a value: put them back."""
+    joined: dict[str, Any] = {}
+    for key, value in row.items():
+        if value == "":
+            last = list(joined)[-1]
+            joined[last] = f"{joined[last]}, {key}"
+        else:
+            joined[key] = value
+    return joined

@@ -220,3 +220,48 @@ def _deviations(study: Study) -> str:
     joint = any(classifier == "joint_random_forest" for _, classifier in study.cells)
     return JOINT_DEVIATION if joint else ""
 
+
+
+def scores_that_differ(comparison: pd.DataFrame, out: ArtefactWriter) -> pd.DataFrame:
+    """The comparisons on ten datasets that are farther off than the suite allows, each with its reason."""
+    off = comparison[comparison.judgement == "off"].drop(columns="judgement")
+    reasons = [_reason(row) for row in off.itertuples()]
+    return out.table("published_scores_off", off.assign(reason=reasons), caption="Reproduced means that are off.")
+
+
+def _reason(row) -> str:
+    if row.classifier == "random_forest":
+        return "equal scores: a forest's probabilities are hundredths, and ties are cut where the sort left them"
+    return "not explained"
+
+
+def meaning_of_t(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """EMA(0.8) for severe errors under both readings of T, beside the published means."""
+    paper = published_table().set_index(["group", "classifier", "pooling", "metric"])["mean"]
+    rows = []
+    for group, classifier in study.cells:
+        ema = study.cell(group, classifier).query("pooling == 'ema(alpha=0.8)'").groupby("metric").value.mean()
+        for least in (2, 3):
+            metric = f"ap_at_t_{least}"
+            rows.append({
+                "group": group, "classifier": classifier, "errors at least": least,
+                "published": paper[group, classifier.replace("joint_", ""), "ema(alpha=0.8)", metric],
+                "T = examples with so many errors": ema[metric],
+                "T = all mislabelled examples": ema[f"{metric}_all_t"],
+            })  # fmt: skip
+    return out.table("why_t", pd.DataFrame(rows), caption="EMA(0.8) under both readings of T.")
+
+
+def rank_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Mean and worst rank of the ten poolings over panels and metrics, from our means and from the published ones."""
+    keys = ["group", "classifier", "metric"]
+    ours = study.scores[study.scores.metric.isin(list(METRICS)) & study.scores.pooling.isin(HEADLINE)]
+    ours = ours.groupby([*keys, "pooling"]).value.mean().unstack()
+    paper = published_table().pivot_table(index=keys, columns="pooling", values="mean")[list(HEADLINE)]
+    frame = pd.DataFrame({"pooling": HEADLINE})
+    for name, table in (("ours", ours), ("published", paper)):
+        ranks = table.rank(axis=1, ascending=False)
+        frame[f"mean rank, {name}"] = ranks.mean().loc[list(HEADLINE)].to_numpy()
+        frame[f"worst rank, {name}"] = ranks.max().loc[list(HEADLINE)].to_numpy()
+    caption = "Ranks of the poolings over panels and metrics (1 is best); equal values share the mean of their ranks."
+    return out.table("why_ranks", frame.sort_values("mean rank, ours"), caption=caption)

@@ -35,6 +35,14 @@ class Study:
         """The (group, classifier) pairs there are results for, in the profile's order."""
         return list(dict.fromkeys(self.scores[CELL].itertuples(index=False, name=None)))
 
+    def seed_counts(self) -> pd.DataFrame:
+        """How many datasets stand behind every panel, and how many runs were not finished."""
+        counts = self.scores.groupby(CELL, sort=False).seed.nunique().rename("datasets").reset_index()
+        return counts.assign(unfinished=[
+            sum(isinstance(s, PoolingScores) and (s.group, s.classifier) == (row.group, row.classifier) for s in self.left_out)
+            for row in counts.itertuples()
+        ])  # fmt: skip
+
     def cell(self, group: str, classifier: str) -> pd.DataFrame:
         """The scores of one panel of the figures."""
         return self.scores[(self.scores.group == group) & (self.scores.classifier == classifier)]
