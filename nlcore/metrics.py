@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_namespace
+from array_api_compat import array_namespace, device
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 
@@ -45,7 +45,7 @@ def per_class_average_precision(targets: Array, scores: Array, *, definition: De
             the sum is divided by P_k + 1e-8, a class without positives is 0.
 
     Returns:
-        (..., K) in float64, of the kind of array that `scores` is.
+        (..., K) in float64, of the kind of array that `scores` is. On the CPU NumPy is the faster of the two.
 
     Raises:
         InputError: the shapes do not fit, or a target is not -1, 0 or 1.
@@ -127,35 +127,44 @@ def _checked(targets: Array, scores: Array) -> tuple[ModuleType, Array, Array]:
 
 
 def _average_precision(xp: ModuleType, targets: Array, scores: Array, definition: Definition) -> Array:
-    """Average precision along the last axis: (..., N) -> (...)."""
-    # Stability costs time and matters only where the position decides between equal scores.
-    order = xp.flip(xp.argsort(scores, axis=-1, stable=definition == "asl"), axis=-1)
-    targets = xp.take_along_axis(targets, order, axis=-1)
-    hits = targets == 1
-    found = xp.cumulative_sum(xp.astype(hits, xp.int32), axis=-1, dtype=xp.int32)
-    listed = xp.cumulative_sum(xp.astype(targets >= 0, xp.int32), axis=-1, dtype=xp.int32)
-    total = xp.astype(found[..., -1], xp.float64)
-    gained = xp.astype(hits, xp.int32)
-    if definition == "standard":
-        gained = _gained_per_distinct_score(xp, found, xp.take_along_axis(scores, order, axis=-1))
-    precision = xp.astype(found, xp.float64) / xp.astype(xp.clip(listed, 1, None), xp.float64)
-    summed = xp.sum(xp.astype(gained, xp.float64) * precision, axis=-1)
-    if definition == "asl":
-        return summed / (total + 1e-8)
-    return xp.where(total > 0, summed / xp.where(total > 0, total, 1.0), xp.nan)
+    """Average precision along the last axis: (..., N) -> (...).
 
-
-def _gained_per_distinct_score(xp: ModuleType, found: Array, scores: Array) -> Array:
-    """Hits that each rank adds when equal scores are taken together: all at the last rank of the tie, 0 before it.
-
-    `found` (..., N) counts the hits down to each rank, `scores` (..., N) is in descending order.
+    Sorting values is several times faster than ranking every image (argsort). So each row is sorted once, and only
+    the positives, a few per cent of the cells, are looked up in it.
     """
-    last = xp.concat([scores[..., 1:] != scores[..., :-1], xp.ones_like(scores[..., :1], dtype=xp.bool)], axis=-1)
-    last = xp.astype(last, xp.int32)  # multiplying by it is several times faster than xp.where
-    at_last = found * last
-    running = xp.cummax(at_last, dim=-1).values if is_torch_namespace(xp) else np.maximum.accumulate(at_last, axis=-1)
-    before = xp.concat([xp.zeros_like(found[..., :1]), running[..., :-1]], axis=-1)
-    return (found - before) * last
+    *leading, images = scores.shape
+    targets, scores = xp.reshape(targets, (-1, images)), xp.reshape(scores, (-1, images))
+    if definition == "asl":  # unequal scores for all, in the order of a stable sort
+        scores = xp.argsort(xp.argsort(scores, axis=-1, stable=True), axis=-1)
+    known, positive = targets >= 0, targets == 1
+    row, image = xp.nonzero(positive)  # of all P positives, row after row
+    ascending = xp.where(known, scores, xp.min(scores))  # unknown cells below all that matter
+    ascending = xp.sort(ascending, axis=-1, stable=False)  # stable would be slow, and equal numbers are equal
+    listed = images - _first_not_below(xp, ascending, row, scores[row, image])  # n_k(i)
+    listed = xp.minimum(listed, xp.sum(xp.astype(known, listed.dtype), axis=-1)[row])
+
+    key = xp.sort(row * (images + 1) + listed, stable=False)  # row after row; inside a row the best rank comes first
+    number = xp.sum(xp.astype(positive, listed.dtype), axis=-1)  # P_k of every row
+    end = xp.cumulative_sum(number)
+    found = xp.searchsorted(key, key, side="right") - (end - number)[row]  # TP_k(i)
+    precision = xp.astype(found, xp.float64) / xp.astype(key - row * (images + 1), xp.float64)
+    running = xp.cumulative_sum(precision, include_initial=True)
+    total = xp.reshape(running[end] - running[end - number], tuple(leading))
+    number = xp.reshape(xp.astype(number, xp.float64), tuple(leading))
+    return total / (number + 1e-8) if definition == "asl" else total / xp.where(number > 0, number, xp.nan)
+
+
+def _first_not_below(xp: ModuleType, ascending: Array, row: Array, values: Array) -> Array:
+    """Index of the first element >= values[p] in row `row[p]` of `ascending` (R, N), by bisection for all p at once."""
+    images = ascending.shape[-1]
+    flat, start = xp.reshape(ascending, (-1,)), row * images
+    low, step = start - 1, 1 << (images.bit_length() - 1)  # everything up to `low` is below the value
+    last = start + images - 1
+    while step:
+        probe = xp.minimum(low + step, last)
+        low = xp.where(flat[probe] < values, probe, low)
+        step //= 2
+    return low + 1 - start
 
 
 def _counts(targets: Array, probabilities: Array, threshold: float) -> tuple[ModuleType, Array, Array, Array]:
