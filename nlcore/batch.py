@@ -51,9 +51,13 @@ class Batch:
     def notebook_parameters(self) -> dict[str, Any]:
         """What each notebook is given."""
         given = {
-            "profile": self.profile, "seeds": self.seeds and list(self.seeds), "workers": self.workers,
-            "output": str(self.output.resolve()), "store": str(self.store.resolve()), "partial": self.partial,
-        }  # fmt: skip
+            "profile": self.profile,
+            "seeds": self.seeds and list(self.seeds),
+            "workers": self.workers,
+            "output": str(self.output.resolve()),
+            "store": str(self.store.resolve()),
+            "partial": self.partial,
+        }
         return given | self.parameters
 
 
@@ -72,11 +76,15 @@ def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, which are in the store, and how long the rest will take."""
     store = Store(batch.store)
     workers = batch.workers or (os.cpu_count() or 1)
-    table = Table("paper", "runs", "in the store", "to run", "estimated time", title=f"profile {batch.profile}, {workers} workers")
+    table = Table(
+        "paper", "runs", "in the store", "to run", "estimated time", title=f"profile {batch.profile}, {workers} workers"
+    )
     for paper, specs in batch.grids().items():
         plan = plan_grid(specs, store)
         done = len(plan.specs) - len(plan.missing)
-        table.add_row(paper, str(len(plan.specs)), str(done), str(len(plan.missing)), duration(wall_seconds(plan, workers)))
+        table.add_row(
+            paper, str(len(plan.specs)), str(done), str(len(plan.missing)), duration(wall_seconds(plan, workers))
+        )
     console.print(table)
 
 
@@ -130,10 +138,18 @@ def summary(batch: Batch, paper: str) -> Table:
     """Artefact, paper, ours, verdict: read from what the notebook has just written."""
     folder = batch.output / paper / batch.profile
     manifest = json.loads((folder / "manifest.json").read_text())
-    table = Table("artefact or claim", "what", "paper", "ours", "verdict", title=f"{paper}, {batch.profile}: {_short(folder)}")
+    table = Table(
+        "artefact or claim", "what", "paper", "ours", "verdict", title=f"{paper}, {batch.profile}: {_short(folder)}"
+    )
     for id, entry in manifest["artefacts"].items():
         headline = entry.get("headline") or {}
-        table.add_row(id, headline.get("what", ""), headline.get("paper", ""), headline.get("ours", ""), headline.get("verdict", "made"))
+        table.add_row(
+            id,
+            headline.get("what", ""),
+            headline.get("paper", ""),
+            headline.get("ours", ""),
+            headline.get("verdict", "made"),
+        )
     for decided in json.loads((folder / "verdicts.json").read_text()):
         part = decided["speaking"]
         size = "" if part["published"] is None else f"{part['published']:.3g}"
@@ -146,4 +162,3 @@ def summary(batch: Batch, paper: str) -> Table:
 def _short(path: Path) -> str:
     path = path.resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-

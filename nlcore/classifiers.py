@@ -47,4 +47,3 @@ def fold_probabilities(name: str, features: np.ndarray, labels: np.ndarray, fold
     training = np.setdiff1d(np.arange(len(labels)), held_out)
     classifier = make_classifier(name).fit(features[training], labels[training])
     return predict_probabilities(classifier, features[held_out])
-

@@ -34,7 +34,9 @@ def run(
     device: Annotated[str, typer.Option(help=" | ".join(DEVICES))] = "auto",
     output: Annotated[Path, typer.Option(help="where tables and figures go")] = batch.Batch.output,
     store: Annotated[Path, typer.Option(help="where finished runs are kept")] = batch.Batch.store,
-    plan: Annotated[bool, typer.Option("--plan", help="only show which runs there are and what they will cost")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="compute everything again")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="compute nothing; show what is finished")] = False,
     update_notebooks: Annotated[
@@ -48,10 +50,17 @@ def run(
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: expected one or more")
     asked = batch.Batch(
-        papers=[name for name in papers.replace(" ", "").split(",") if name], profile=profile,
-        seeds=None if seeds is None else parse_seeds(seeds), workers=workers, data_root=data_root, device=device,
-        output=output, store=store, partial=partial, parameters=dict(map(_assignment, parameter or [])),
-    )  # fmt: skip
+        papers=[name for name in papers.replace(" ", "").split(",") if name],
+        profile=profile,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        workers=workers,
+        data_root=data_root,
+        device=device,
+        output=output,
+        store=store,
+        partial=partial,
+        parameters=dict(map(_assignment, parameter or [])),
+    )
     console = Console(width=None if sys.stdout.isatty() else 160)
     batch.check(asked)
     if plan:

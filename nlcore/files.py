@@ -27,7 +27,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise InputError(f"{path}: cannot be written ({error.strerror}); expected a writable folder with space") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); expected a writable folder with space"
+        ) from error
 
 
 def require_writable_folder(path: Path, *, what: str) -> None:
@@ -41,4 +43,6 @@ def require_writable_folder(path: Path, *, what: str) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(f"{what} {path}: not writable ({error.strerror}); expected a folder that can be written") from error
+        raise InputError(
+            f"{what} {path}: not writable ({error.strerror}); expected a folder that can be written"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,11 +15,17 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
+from traitlets.config import Config
 
 from nlcore.errors import InputError
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+# Sockets in the file system: kernels that run at once cannot collide on ports, and no other user can listen.
+KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None}
+
+# It warns of parameters whose type it cannot read; check_parameters reads them all.
+logging.getLogger("papermill").setLevel(logging.ERROR)
 
 
 class NotebookFailedError(RuntimeError):
@@ -45,7 +52,9 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     stated = stated_parameters(notebook)
     for name, value in parameters.items():
         if name not in stated:
-            raise InputError(f"parameter {name!r}: {notebook.name} has none of that name; expected one of {', '.join(stated)}")
+            raise InputError(
+                f"parameter {name!r}: {notebook.name} has none of that name; expected one of {', '.join(stated)}"
+            )
         expected = eval(stated[name], {"__builtins__": {}}, TYPES)
         try:
             TypeAdapter(expected).validate_python(value, strict=True)
@@ -65,9 +74,16 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         executed = Path(folder) / notebook.name
         try:
             papermill.execute_notebook(
-                str(notebook), str(executed), dict(parameters), kernel_name="python3", cwd=str(notebook.parent),
-                progress_bar=False, log_output=False, start_timeout=120,
-            )  # fmt: skip
+                str(notebook),
+                str(executed),
+                dict(parameters),
+                kernel_name="python3",
+                cwd=str(notebook.parent),
+                progress_bar=False,
+                log_output=False,
+                start_timeout=120,
+                config=KERNEL,
+            )
         except (PapermillExecutionError, DeadKernelError) as error:
             failed = output.with_name(f"{output.name}.failed")
             if executed.exists():

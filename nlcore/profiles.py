@@ -1,4 +1,4 @@
-"""Profiles: how large each paper's grid is. A profile is data in the paper's `profiles.yaml`, never a branch in code."""
+"""Profiles: how large a grid is. A profile is data in the `profiles.yaml` of a paper, never a branch in code."""
 
 from __future__ import annotations
 

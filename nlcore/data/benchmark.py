@@ -66,9 +66,13 @@ def make_benchmark(group: str, seed: int) -> BenchmarkDataset:
     with _global_generator(seed):
         correct_rates = draw_correct_rates(size.classes)
         features, labels = make_multilabel_classification(
-            n_samples=size.train + size.test, n_features=size.features, n_classes=size.classes,
-            n_labels=size.labels, length=WORDS_PER_EXAMPLE, allow_unlabeled=True,
-        )  # fmt: skip
+            n_samples=size.train + size.test,
+            n_features=size.features,
+            n_classes=size.classes,
+            n_labels=size.labels,
+            length=WORDS_PER_EXAMPLE,
+            allow_unlabeled=True,
+        )
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
         x, x_test, y, y_test = train_test_split(features, labels, test_size=size.test, random_state=seed)
         matrices = draw_noise_matrices(y.mean(axis=0), correct_rates, seed)
@@ -95,12 +99,14 @@ def rank_weights(classes: int) -> np.ndarray:
 
 def draw_noise_matrices(positive_rates: np.ndarray, correct_rates: np.ndarray, seed: int) -> np.ndarray:
     """A random valid 2 x 2 noise matrix for each class with trace 2 * correct_rates[k] (Eq. 13), shape (K, 2, 2)."""
-    return np.stack([
-        generate_noise_matrix_from_trace(
-            2, trace=2 * correct, py=np.array([1 - positive, positive]), valid_noise_matrix=True, seed=seed + k
-        )
-        for k, (positive, correct) in enumerate(zip(positive_rates, correct_rates, strict=True))
-    ])  # fmt: skip
+    return np.stack(
+        [
+            generate_noise_matrix_from_trace(
+                2, trace=2 * correct, py=np.array([1 - positive, positive]), valid_noise_matrix=True, seed=seed + k
+            )
+            for k, (positive, correct) in enumerate(zip(positive_rates, correct_rates, strict=True))
+        ]
+    )
 
 
 def add_class_noise(true_labels: np.ndarray, noise_matrices: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def published(paper: str) -> dict[str, Any]:
 def claims(paper: str) -> dict[str, Claim]:
     """The claims of `paper` by id."""
     rows = [_rejoined(row) for row in _load("claims", yaml.BaseLoader)[_known(paper)]]
-    return {row["id"]: Claim(**row | {"published": yaml.safe_load(str(row["published"]))}) for row in rows}
+    return {row["id"]: Claim(**row | {"published": _typed(row["published"])}) for row in rows}
 
 
 def published_scores() -> pd.DataFrame:
@@ -69,3 +69,10 @@ def _rejoined(row: dict[str, Any]) -> dict[str, Any]:
         else:
             joined[key] = value
     return joined
+
+
+def _typed(value: Any) -> Any:
+    """Numbers and null of a text that was read as strings throughout."""
+    if isinstance(value, dict):
+        return {key: _typed(inner) for key, inner in value.items()}
+    return [_typed(inner) for inner in value] if isinstance(value, list) else yaml.safe_load(value)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from nlcore.report.verdicts import estimate
 
 MARKERS = "osD^vPX*<>"
-PUBLISHED = {"marker": "_", "color": "black", "s": 260, "linewidths": 1.6, "zorder": 5}
+OUR_MEAN = {"s": 34, "marker": "D", "facecolor": "none", "edgecolor": "black", "zorder": 4}
+PUBLISHED = {"color": "black", "s": 200, "linewidths": 2, "zorder": 5}
 SETTINGS = {
     "figure.dpi": 100,
     "savefig.dpi": 150,
@@ -48,19 +49,39 @@ def series_style(names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def dots_with_published(
-    axis: Axes, frame: pd.DataFrame, *, x: str, y: str, published: dict[str, float] | None = None
+    axis: Axes, frame: pd.DataFrame, *, names: str, values: str, published: dict[str, float], upright: bool = False
 ) -> None:
-    """One dot per seed for each value of `x`, our mean as a diamond, the published mean as a black bar."""
-    names = list(dict.fromkeys(frame[x]))
+    """One dot per seed for each name, our mean as a diamond, the published mean as a black bar.
+
+    Long names go down the left side; `upright` puts short ones along the bottom.
+    """
+    labels = list(dict.fromkeys(frame[names]))
     colours = sns.color_palette("colorblind", 10)
-    for position, name in enumerate(names):
-        values = frame.loc[frame[x] == name, y].to_numpy()
-        spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
-        axis.scatter(position + spread, values, s=13, color=colours[position % 10], alpha=0.75, linewidths=0)
-        axis.scatter(position, values.mean(), s=34, marker="D", facecolor="none", edgecolor="black", zorder=4)
-        if published and name in published:
-            axis.scatter(position, published[name], **PUBLISHED)
-    axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    for position, name in enumerate(labels):
+        found = frame.loc[frame[names] == name, values].to_numpy()
+        spread = np.linspace(-0.2, 0.2, len(found)) if len(found) > 1 else np.zeros(len(found))
+        marks = [
+            (position + spread, found, {"s": 12, "color": colours[position % 10], "alpha": 0.8, "linewidths": 0}),
+            (position, found.mean(), OUR_MEAN),
+            (position, published.get(name, np.nan), PUBLISHED | {"marker": "_" if upright else "|"}),
+        ]
+        for place, value, look in marks:
+            axis.scatter(*((place, value) if upright else (value, place)), **look)
+    if upright:
+        axis.set_xticks(range(len(labels)), labels)
+    else:
+        axis.set_yticks(range(len(labels)), labels)
+        axis.invert_yaxis()
+
+
+def dots_legend(figure: Figure, axis: Axes) -> None:
+    """What the dots, diamonds and bars of `dots_with_published` are, below the panels."""
+    handles = [
+        axis.scatter([], [], s=12, color="grey", label="one dataset"),
+        axis.scatter([], [], **OUR_MEAN, label="our mean"),
+        axis.scatter([], [], **PUBLISHED, marker="|", label="published mean"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
 
 def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line) -> None:

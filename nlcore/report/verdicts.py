@@ -132,29 +132,44 @@ class ClaimVerdict:
     def as_json(self) -> dict[str, Any]:
         """For the report: plain values, infinities as None."""
         parts = [
-            {"name": part.name, "verdict": part.verdict.value, "reason": part.reason, "published": part.published,
-             "shown": str(part.estimate or "")}
+            {
+                "name": part.name,
+                "verdict": part.verdict.value,
+                "reason": part.reason,
+                "published": part.published,
+                "shown": str(part.estimate or ""),
+            }
             | {name: _finite(value) for name, value in (asdict(part.estimate) if part.estimate else {}).items()}
             for part in self.parts
         ]
         speaking = parts[self.parts.index(self.speaking)]
         return {
-            "id": self.claim.id, "claim": self.claim.claim, "verdict": self.verdict.value, "speaking": speaking,
+            "id": self.claim.id,
+            "claim": self.claim.claim,
+            "verdict": self.verdict.value,
+            "speaking": speaking,
             "parts": parts,
-        }  # fmt: skip
+        }
 
 
 def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
     """One row per part of each claim: published size, our mean with its interval, what we could have shown."""
-    return pd.DataFrame([
-        {
-            "claim": decided.claim.id, "part": part.name, "published": part.published,
-            "ours [95 % interval]": str(part.estimate) if part.estimate else "",
-            "smallest detectable": part.estimate.detectable if part.estimate else None,
-            "pairs": part.estimate.seeds if part.estimate else 0, "verdict": part.verdict.value, "reason": part.reason,
-        }
-        for decided in verdicts for part in decided.parts
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "claim": decided.claim.id,
+                "part": part.name,
+                "published": part.published,
+                "ours [95 % interval]": str(part.estimate) if part.estimate else "",
+                "smallest detectable": part.estimate.detectable if part.estimate else None,
+                "pairs": part.estimate.seeds if part.estimate else 0,
+                "verdict": part.verdict.value,
+                "reason": part.reason,
+            }
+            for decided in verdicts
+            for part in decided.parts
+        ]
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -23,7 +23,18 @@ from nlcore.report.contract import artefacts
 from nlcore.report.figures import SETTINGS
 from nlcore.runs import Spec, Store
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "timm", "matplotlib", "cleanlab", "papermill")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "torch",
+    "torchvision",
+    "timm",
+    "matplotlib",
+    "cleanlab",
+    "papermill",
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +69,15 @@ class ArtefactWriter:
         return frame
 
     def figure(
-        self, id: str, figure: Figure, data: pd.DataFrame | dict[str, pd.DataFrame], *, caption: str, alt: str, **more: Any
-    ) -> Figure:  # fmt: skip
+        self,
+        id: str,
+        figure: Figure,
+        data: pd.DataFrame | dict[str, pd.DataFrame],
+        *,
+        caption: str,
+        alt: str,
+        **more: Any,
+    ) -> Figure:
         """Write a figure as PNG and SVG with the numbers it shows, one CSV per panel where `data` names panels.
 
         `more` goes into the manifest: `headline` (a `Headline`: one number of the artefact beside the paper's) and

@@ -100,7 +100,9 @@ def run_grid(
     missing = [spec for spec in plan.specs if spec in plan.missing]
     if missing:
         with reporter(len(missing), plan.seconds, label) as report:
-            failures = _run_here(missing, store, report) if workers == 0 else _run_in_pool(missing, store, report, workers)
+            failures = (
+                _run_here(missing, store, report) if workers == 0 else _run_in_pool(missing, store, report, workers)
+            )
         if failures:
             raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in failures.items()))
     return plan
@@ -150,7 +152,7 @@ def _run_here(missing: list[Spec], store: Store, report: Reporter) -> dict[Spec,
 
 def _run_in_pool(missing: list[Spec], store: Store, report: Reporter, workers: int | None) -> dict[Spec, Exception]:
     """Keep a pool busy until all is done; a pool that lost a worker is replaced, its runs in flight begun again."""
-    state = _Schedule(missing)
+    state = _Schedule(sorted(missing, key=lambda spec: -spec.seconds()))  # the longest first: nobody waits at the end
     workers = min(workers or os.cpu_count() or 1, len(missing))
     while not state.done:
         with _pool(workers) as pool:

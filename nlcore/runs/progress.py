@@ -43,9 +43,14 @@ class Bar:
     def __init__(self, runs: int, seconds: float, label: str):
         self.done, self.runs = 0, runs
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True),
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
         self.task = self.progress.add_task(label, total=seconds, count=f"0/{runs} runs")
 
     def __enter__(self) -> Bar:

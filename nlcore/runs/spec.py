@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Spec(BaseModel):
         return _key(self)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _key(spec: Spec) -> str:
     content = {
         "spec": [type(spec).__module__, type(spec).__qualname__, spec.model_dump(mode="json")],

@@ -14,7 +14,9 @@ from nlcore.runs import Result, Store, plan_grid, run_grid
 from nlcore.runs.store import DamagedRecordError
 from tests.runs.trivial import Square
 
-RESULT = Result({"map": 0.5, "names": ["a", "b"]}, {"probs": np.arange(6.0).reshape(2, 3), "flags": np.array([True, False])})
+RESULT = Result(
+    {"map": 0.5, "names": ["a", "b"]}, {"probs": np.arange(6.0).reshape(2, 3), "flags": np.array([True, False])}
+)
 
 
 def test_what_goes_in_comes_out(tmp_path):
@@ -102,7 +104,7 @@ def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path):
 
 def test_an_unwritable_store_is_told_at_once(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="store .*not writable"):
+    with pytest.raises(InputError, match=r"store .*not writable"):
         Store(tmp_path / "file")
 
 

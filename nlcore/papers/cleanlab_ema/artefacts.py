@@ -12,8 +12,8 @@ from nlcore.data.benchmark import GAMMA_SCALE, GAMMA_SHAPE, rank_weights
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, LIFT_SIZES, POOLINGS, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
 from nlcore.report.contract import published, published_scores
-from nlcore.report.figures import PUBLISHED, dots_with_published, panels, series_style, style
-from nlcore.report.writer import ArtefactWriter
+from nlcore.report.figures import dots_legend, dots_with_published, panels, series_style, style
+from nlcore.report.writer import ArtefactWriter, Headline
 
 # Our metric name -> the published column, the name on an axis.
 METRICS = {
@@ -29,10 +29,30 @@ CLASSIFIER_NAMES = {
     "random_forest": "random forest",
     "joint_random_forest": "random forest (one joint forest)",
 }
+SHORT_NAMES = (
+    "EMA 0.8",
+    "softmin 0.1",
+    "min",
+    "weighted cumulative",
+    "cumulative 2",
+    "log",
+    "moving average 2",
+    "mean",
+    "median",
+    "max",
+)
 PUBLISHED_METHOD = {
-    "cumulative": "Cumulative", "ema": "EMA", "log": "Log", "max": "Max", "mean": "Mean", "median": "Median",
-    "min": "Min", "sma": "SMA", "softmin": "Softmin", "weighted_cumulative": "Weighted",
-}  # fmt: skip
+    "cumulative": "Cumulative",
+    "ema": "EMA",
+    "log": "Log",
+    "max": "Max",
+    "mean": "Mean",
+    "median": "Median",
+    "min": "Min",
+    "sma": "SMA",
+    "softmin": "Softmin",
+    "weighted_cumulative": "Weighted",
+}
 JOINT_DEVIATION = (
     "Large, random forest: one joint forest for all classes instead of one forest per class (the `paper` profile "
     "runs the published one-vs-rest forests)."
@@ -79,7 +99,10 @@ def scores_beside_published(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     both["datasets"] = both.datasets.fillna(0).astype(int)
     both["judgement"] = [_judge(row) for row in both.itertuples()]
     return out.table(
-        "published_scores", both, caption="Every published score of the benchmark beside ours.", deviations=_deviations(study)
+        "published_scores",
+        both,
+        caption="Every published score of the benchmark beside ours.",
+        deviations=_deviations(study),
     )
 
 
@@ -103,17 +126,27 @@ def table_s1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     counts = study.datasets.groupby("group", sort=False).size()
     rows = []
     for name, column in (
-        ("number of samples", "train"), ("number of test samples", "test"), ("number of features", "features"),
-        ("number of classes", "classes"), ("expected number of class assignments", "labels_per_example"),
-    ):  # fmt: skip
+        ("number of samples", "train"),
+        ("number of test samples", "test"),
+        ("number of features", "features"),
+        ("number of classes", "classes"),
+        ("expected number of class assignments", "labels_per_example"),
+    ):
         key = "expected_labels" if column == "labels_per_example" else column
-        rows.append({"quantity": name, **{f"{g} published": said[g][key] for g in measured.index},
-                     **{f"{g} measured": measured.loc[g, column] for g in measured.index}})  # fmt: skip
+        rows.append(
+            {
+                "quantity": name,
+                **{f"{g} published": said[g][key] for g in measured.index},
+                **{f"{g} measured": measured.loc[g, column] for g in measured.index},
+            }
+        )
     for least in (1, 2, 3):
         values = {f"{g} measured": measured.loc[g, f"share_with_{least}_errors"] for g in measured.index}
         rows.append({"quantity": f"share of examples with at least {least} wrong classes", **values})
     rows.append({"quantity": "datasets measured", **{f"{g} measured": counts[g] for g in measured.index}})
-    return out.table("table_s1", pd.DataFrame(rows), caption="Table S1. The two groups of datasets, as published and as measured.")
+    return out.table(
+        "table_s1", pd.DataFrame(rows), caption="Table S1. The two groups of datasets, as published and as measured."
+    )
 
 
 def table_s2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -124,12 +157,21 @@ def table_s2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for (group, classifier, train, test), part in study.accuracy.groupby(keys, sort=False):
         name = f"{'noisy' if train == 'given' else 'true'}_{'noisy' if test == 'given' else 'true'}"
         paper = said[group][classifier.replace("joint_", "")][name]
-        rows.append({
-            "group": group, "classifier": classifier, "train": name.split("_")[0], "test": name.split("_")[1],
-            "accuracy published": paper[0], "accuracy ours": part.accuracy.mean(), "accuracy std": part.accuracy.std(),
-            "jaccard published": paper[2], "jaccard ours": part.jaccard.mean(), "jaccard std": part.jaccard.std(),
-            "datasets": len(part),
-        })  # fmt: skip
+        rows.append(
+            {
+                "group": group,
+                "classifier": classifier,
+                "train": name.split("_")[0],
+                "test": name.split("_")[1],
+                "accuracy published": paper[0],
+                "accuracy ours": part.accuracy.mean(),
+                "accuracy std": part.accuracy.std(),
+                "jaccard published": paper[2],
+                "jaccard ours": part.jaccard.mean(),
+                "jaccard std": part.jaccard.std(),
+                "datasets": len(part),
+            }
+        )
     caption = "Table S2. Accuracy over cells and Jaccard index, mean and standard deviation over the datasets."
     return out.table("table_s2", pd.DataFrame(rows), caption=caption, deviations=_deviations(study))
 
@@ -142,13 +184,20 @@ def lift_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         for pooling in HEADLINE:
             values = cell[cell.pooling == pooling].groupby("metric").value.mean()
             lifts = {f"lift@{size}": values[f"lift_at_{size}"] for size in LIFT_SIZES}
-            rows.append({"group": group, "classifier": classifier, "pooling": pooling, **lifts, "datasets": cell.seed.nunique()})
-    return out.table("lift", pd.DataFrame(rows), caption="Lift@k of the ten poolings (mean over the datasets).", deviations=_deviations(study))
+            rows.append(
+                {"group": group, "classifier": classifier, "pooling": pooling, **lifts, "datasets": cell.seed.nunique()}
+            )
+    return out.table(
+        "lift",
+        pd.DataFrame(rows),
+        caption="Lift@k of the ten poolings (mean over the datasets).",
+        deviations=_deviations(study),
+    )
 
 
 def pooling_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Figure:
     """One of Figures 2, 3, S2, S3, S4: ten poolings, one dot per dataset, a panel per group and classifier."""
-    return _panel_figure(study, out, id, metric, dict(zip(HEADLINE, HEADLINE, strict=True)), "pooling")
+    return _panel_figure(study, out, id, metric, dict(zip(HEADLINE, SHORT_NAMES, strict=True)), "pooling")
 
 
 def alpha_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Figure:
@@ -160,41 +209,57 @@ def alpha_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Fig
 def _panel_figure(
     study: Study, out: ArtefactWriter, id: str, metric: str, names: Mapping[str, str], axis_name: str
 ) -> Figure:
+    """A panel per cell of the study; `names` are the poolings shown, in order, and what the axis calls them."""
     label = METRICS[metric][1]
-    paper = published_table().query("metric == @metric").set_index(["group", "classifier", "pooling"])["mean"]
-    data = study.scores[(study.scores.metric == metric) & study.scores.pooling.isin(list(names))]
-    data = data.assign(published=[
-        paper.get((row.group, row.classifier.replace("joint_", ""), row.pooling), np.nan) for row in data.itertuples()
-    ]).drop(columns="metric").rename(columns={"value": metric})  # fmt: skip
+    data = _with_published(study.scores[(study.scores.metric == metric) & study.scores.pooling.isin(list(names))])
+    data = data.assign(shown=data.pooling.map(names)).sort_values(
+        "pooling", key=lambda column: column.map(list(names).index), kind="stable"
+    )
+    upright = axis_name == "alpha"
     with style():
         columns = min(2, len(study.cells))
-        figure, axes = panels(-(-len(study.cells) // columns), columns, width=4.6, height=3.1)
+        figure, axes = panels(-(-len(study.cells) // columns), columns, height=2.6 if upright else 2.9)
         for axis, (group, classifier) in zip(axes.flat, study.cells, strict=False):
             part = data[(data.group == group) & (data.classifier == classifier)]
-            part = part.assign(shown=part.pooling.map(names))
-            part = part.sort_values("pooling", key=lambda column: column.map(list(names).index), kind="stable")
             bars = part.drop_duplicates("shown").set_index("shown").published.to_dict()
-            dots_with_published(axis, part, x="shown", y=metric, published=bars)
-            axis.set_title(f"{group}, {CLASSIFIER_NAMES[classifier]} ({part.seed.nunique()} datasets)", fontsize=9)
-            axis.set_ylabel(label)
-            axis.set_xlabel(axis_name)
-        _legend(axes.flat[0])
-    values = data.drop(columns="published").groupby("pooling")[metric].mean()
-    caption = f"Figure {id.removeprefix('fig_').upper()}. {label}"
-    best = names[values.idxmax()]
+            dots_with_published(axis, part, names="shown", values="value", published=bars, upright=upright)
+            axis.set_title(f"{group}, {CLASSIFIER_NAMES[classifier]}\n{_datasets(part)}", fontsize=9)
+            (axis.set_ylabel if upright else axis.set_xlabel)(label)
+            (axis.set_xlabel if upright else axis.set_ylabel)(axis_name)
+        dots_legend(figure, axes.flat[0])
+    best = names[data.groupby("pooling").value.mean().idxmax()]
     return out.figure(
-        id, figure, data, deviations=_deviations(study), caption=f"{caption} by {axis_name}, one dot per dataset.",
-        alt=f"{label} by {axis_name} in {len(study.cells)} panels; highest on average over all panels: {best}",
-    )  # fmt: skip
+        id,
+        figure,
+        data.drop(columns=["metric", "shown"]),
+        deviations=_deviations(study),
+        headline=_headline(study, metric),
+        caption=f"Figure {id.removeprefix('fig_').upper()}. {label} by {axis_name}, one dot per dataset.",
+        alt=f"{label} by {axis_name} in {len(study.cells)} panels; highest on average over the datasets: {best}",
+    )
 
 
-def _legend(axis) -> None:
-    handles = [
-        axis.scatter([], [], s=13, color="grey", label="one dataset"),
-        axis.scatter([], [], s=34, marker="D", facecolor="none", edgecolor="black", label="our mean"),
-        axis.scatter([], [], **PUBLISHED, label="published mean"),
-    ]
-    axis.legend(handles=handles, fontsize=7, loc="lower left", frameon=True)
+def _datasets(part: pd.DataFrame) -> str:
+    count = part.seed.nunique()
+    return "1 dataset" if count == 1 else f"{count} datasets"
+
+
+def _with_published(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the published mean of their cell; a joint forest is held against the one-vs-rest forests."""
+    keys = ["group", "classifier", "pooling", "metric"]
+    paper = published_table().rename(columns={"mean": "published"}).drop(columns="std")
+    joint = paper[paper.classifier == "random_forest"].assign(classifier="joint_random_forest")
+    return scores.merge(pd.concat([paper, joint]), on=keys, how="left")
+
+
+def _headline(study: Study, metric: str) -> Headline:
+    """EMA(0.8) in the first panel, beside the published mean."""
+    group, classifier = study.cells[0]
+    cell = _with_published(study.cell(group, classifier).query("metric == @metric and pooling == 'ema(alpha=0.8)'"))
+    ours, paper = cell.value.mean(), cell.published.iloc[0]
+    near = "same (0.0005)" if abs(ours - paper) <= 0.0005 else f"{ours - paper:+.4f}"
+    what = f"EMA(0.8), {METRICS[metric][1]}, {group}, {CLASSIFIER_NAMES[classifier]}, {_datasets(cell)}"
+    return Headline(what, f"{paper:.4f}", f"{ours:.4f}", near)
 
 
 def figure_s1(out: ArtefactWriter, *, classes: int = 10) -> Figure:
@@ -207,19 +272,23 @@ def figure_s1(out: ArtefactWriter, *, classes: int = 10) -> Figure:
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         for name, look in looks.items():
-            axes[0, 0].plot(data.k, data[name], label=labels[name], linestyle="-" if name == "weight" else "none", **look)
+            axes[0, 0].plot(
+                data.k, data[name], label=labels[name], linestyle="-" if name == "weight" else "none", **look
+            )
         axes[0, 0].set(xlabel="class, from the noisiest to the cleanest", ylabel="share of right annotations")
         axes[0, 0].legend()
     return out.figure(
-        "fig_s1", figure, data, caption="Figure S1. Half the traces of the noise matrices for K = 10, seed 0.",
+        "fig_s1",
+        figure,
+        data,
+        caption="Figure S1. Half the traces of the noise matrices for K = 10, seed 0.",
         alt=f"Sorted draws, weights and their product for ten classes; the noisiest class ends at {data.y.iloc[0]:.3f}",
-    )  # fmt: skip
+    )
 
 
 def _deviations(study: Study) -> str:
     joint = any(classifier == "joint_random_forest" for _, classifier in study.cells)
     return JOINT_DEVIATION if joint else ""
-
 
 
 def scores_that_differ(comparison: pd.DataFrame, out: ArtefactWriter) -> pd.DataFrame:
@@ -243,12 +312,16 @@ def meaning_of_t(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         ema = study.cell(group, classifier).query("pooling == 'ema(alpha=0.8)'").groupby("metric").value.mean()
         for least in (2, 3):
             metric = f"ap_at_t_{least}"
-            rows.append({
-                "group": group, "classifier": classifier, "errors at least": least,
-                "published": paper[group, classifier.replace("joint_", ""), "ema(alpha=0.8)", metric],
-                "T = examples with so many errors": ema[metric],
-                "T = all mislabelled examples": ema[f"{metric}_all_t"],
-            })  # fmt: skip
+            rows.append(
+                {
+                    "group": group,
+                    "classifier": classifier,
+                    "errors at least": least,
+                    "published": paper[group, classifier.replace("joint_", ""), "ema(alpha=0.8)", metric],
+                    "T = examples with so many errors": ema[metric],
+                    "T = all mislabelled examples": ema[f"{metric}_all_t"],
+                }
+            )
     return out.table("why_t", pd.DataFrame(rows), caption="EMA(0.8) under both readings of T.")
 
 

@@ -21,7 +21,14 @@ ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "a
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order."""
-    deciders = {"ce1": ranks, "ce2": minimum_like, "ce3": weighted_cumulative, "ce4": log_pooling, "ce5": alphas, "ce6": lift}
+    deciders = {
+        "ce1": ranks,
+        "ce2": minimum_like,
+        "ce3": weighted_cumulative,
+        "ce4": log_pooling,
+        "ce5": alphas,
+        "ce6": lift,
+    }
     known = claims("cleanlab_ema")
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
 

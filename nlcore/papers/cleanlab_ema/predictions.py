@@ -19,9 +19,13 @@ Classifier = Literal["logistic_regression", "random_forest", "joint_random_fores
 
 # Seconds of one core for one fold, measured; a fit on the whole training part takes about 1.3 times as long.
 FOLD_SECONDS = {
-    ("small", "logistic_regression"): 0.2, ("small", "random_forest"): 1.7, ("small", "joint_random_forest"): 0.6,
-    ("large", "logistic_regression"): 4.0, ("large", "random_forest"): 430.0, ("large", "joint_random_forest"): 35.0,
-}  # fmt: skip
+    ("small", "logistic_regression"): 0.2,
+    ("small", "random_forest"): 1.7,
+    ("small", "joint_random_forest"): 0.6,
+    ("large", "logistic_regression"): 4.0,
+    ("large", "random_forest"): 430.0,
+    ("large", "joint_random_forest"): 35.0,
+}
 
 
 class FoldPredictions(Spec):

@@ -33,9 +33,17 @@ POOLINGS = (
 
 # The ten poolings of Figures 2, 3 and S2 to S4, in the order in which we draw them.
 HEADLINE = (
-    "ema(alpha=0.8)", "softmin(temperature=0.1)", "min", "weighted_cumulative", "cumulative(k=2)",
-    "log", "sma(period=2)", "mean", "median", "max",
-)  # fmt: skip
+    "ema(alpha=0.8)",
+    "softmin(temperature=0.1)",
+    "min",
+    "weighted_cumulative",
+    "cumulative(k=2)",
+    "log",
+    "sma(period=2)",
+    "mean",
+    "median",
+    "max",
+)
 
 
 def pooling_name(pooling: str, options: dict[str, float]) -> str:
@@ -143,5 +151,3 @@ class DatasetStatistics(Spec):
             **{f"share_with_{least}_errors": float((errors >= least).mean()) for least in (1, 2, 3)},
         }
         return Result(values)
-
-

@@ -38,10 +38,15 @@ class Study:
     def seed_counts(self) -> pd.DataFrame:
         """How many datasets stand behind every panel, and how many runs were not finished."""
         counts = self.scores.groupby(CELL, sort=False).seed.nunique().rename("datasets").reset_index()
-        return counts.assign(unfinished=[
-            sum(isinstance(s, PoolingScores) and (s.group, s.classifier) == (row.group, row.classifier) for s in self.left_out)
-            for row in counts.itertuples()
-        ])  # fmt: skip
+        return counts.assign(
+            unfinished=[
+                sum(
+                    isinstance(s, PoolingScores) and (s.group, s.classifier) == (row.group, row.classifier)
+                    for s in self.left_out
+                )
+                for row in counts.itertuples()
+            ]
+        )
 
     def cell(self, group: str, classifier: str) -> pd.DataFrame:
         """The scores of one panel of the figures."""
@@ -91,7 +96,11 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     if not scores:
         raise InputError(f"{PAPER}: no finished run to show; expected at least one dataset scored")
     accuracy = [
-        {**spec.model_dump(), "test_labels": test, **{name: values[f"{name}_{test}"] for name in ("accuracy", "jaccard")}}
+        {
+            **spec.model_dump(),
+            "test_labels": test,
+            **{name: values[f"{name}_{test}"] for name in ("accuracy", "jaccard")},
+        }
         for spec, values in finished.items()
         if isinstance(spec, TestPartAccuracy)
         for test in ("given", "true")
