@@ -86,6 +86,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
             )
         except (PapermillExecutionError, DeadKernelError) as error:
             failed = output.with_name(f"{output.name}.failed")
+            output.parent.mkdir(parents=True, exist_ok=True)
             if executed.exists():
                 shutil.copyfile(executed, failed)
             raise NotebookFailedError(f"{notebook.name}: {_reason(error)} (as far as it came: {failed})") from error

@@ -1,0 +1,90 @@
+"""Verdicts follow from intervals, and intervals from the textbook."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nlcore.report.contract import Claim
+from nlcore.report.verdicts import (
+    ClaimVerdict,
+    Verdict,
+    decide,
+    decide_within,
+    estimate,
+    not_tested,
+    verdict_table,
+    weakest,
+)
+
+STEADY = [0.9, 1.0, 1.1, 1.0, 1.0]  # mean 1, interval about 0.91 to 1.09
+
+
+def test_an_interval_by_hand():
+    """Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.3027."""
+    found = estimate([1, 2, 3])
+    reach = 4.302652729696142 / np.sqrt(3)
+    assert (found.mean, found.seeds) == (2, 3)
+    np.testing.assert_allclose([found.low, found.high], [2 - reach, 2 + reach])
+    np.testing.assert_allclose(found.detectable, (4.302652729696142 + 1.0606601717798212) / np.sqrt(3))
+
+
+def test_the_interval_is_that_of_a_paired_t_test():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.normal(size=(2, 9))
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    found = estimate(ours - theirs)
+    np.testing.assert_allclose([found.low, found.high], expected)
+
+
+@pytest.mark.parametrize(
+    ("differences", "published", "verdict"),
+    [
+        (STEADY, None, Verdict.HOLDS),
+        (STEADY, 1.0, Verdict.HOLDS),  # the published size lies inside the interval
+        (STEADY, 0.5, Verdict.HOLDS),  # ... or below it
+        (STEADY, 28.0, Verdict.DIRECTION),  # ... or far above
+        ([-d for d in STEADY], None, Verdict.FAILS),
+        ([-d for d in STEADY], 1.0, Verdict.FAILS),
+        ([-1, 1, -1, 1, 0.1], None, Verdict.FAILS),  # nothing to see, and no size to have looked for
+        ([-1, 1, -1, 1, 0.1], 0.5, Verdict.NOT_TESTED),  # too noisy to have seen 0.5
+        ([-0.1, 0.1, -0.1, 0.1, 0], 0.5, Verdict.FAILS),  # 0.5 would have been seen
+        ([1.0], 1.0, Verdict.NOT_TESTED),
+    ],
+)
+def test_a_part_is_decided_by_its_interval(differences, published, verdict):
+    assert decide("part", differences, published=published).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([0.1, -0.1, 0.05, 0.0], Verdict.HOLDS),
+        ([-0.1, 0.1, -0.05, 0.0], Verdict.HOLDS),
+        ([2.0, 2.1, 1.9, 2.0], Verdict.FAILS),
+        ([-2.0, -2.1, -1.9, -2.0], Verdict.FAILS),
+        ([5.0, -5.0, 4.0, -4.0], Verdict.NOT_TESTED),
+    ],
+)
+def test_two_things_are_alike_where_the_whole_interval_lies_within_the_margin(differences, verdict):
+    assert decide_within("part", differences, 1.0).verdict == verdict
+
+
+def test_a_claim_is_as_good_as_its_weakest_part():
+    holds, direction = decide("a", STEADY), decide("b", STEADY, published=28)
+    open_, fails = not_tested("c", "no data"), decide("d", [-d for d in STEADY])
+    assert weakest([holds, holds]) == Verdict.HOLDS
+    assert weakest([holds, direction]) == Verdict.DIRECTION
+    assert weakest([direction, open_]) == Verdict.NOT_TESTED
+    assert weakest([open_, fails, holds]) == Verdict.FAILS
+
+
+def test_a_verdict_tells_every_part_with_what_could_have_been_shown():
+    claim = Claim("x1", "it helps", "mAP", "difference", 28)
+    decided = ClaimVerdict(claim, (decide("at 20 %", STEADY, published=28), not_tested("at 60 %", "no data")))
+    table = verdict_table([decided])
+    assert list(table.verdict) == ["holds in direction", "not tested"]
+    assert table["smallest detectable"][0] > 0
+    told = decided.as_json()
+    assert told["verdict"] == "not tested"
+    assert told["speaking"]["name"] == "at 60 %"
+    assert told["parts"][0]["mean"] == 1.0

@@ -1,0 +1,122 @@
+"""The command line: bad input is one line and exit code 2, and leaves nothing behind."""
+
+import json
+
+import nbformat
+import pytest
+
+from nlcore import notebooks
+from nlcore.batch import duration, wall_seconds
+from nlcore.cli import main
+from nlcore.papers import NOTEBOOKS
+from nlcore.runs import Store, plan_grid
+from tests.runs.trivial import Total
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return {"output": tmp_path / "figures", "store": tmp_path / "store"}
+
+
+def call(folders, *arguments):
+    return main([*arguments, "--output", str(folders["output"]), "--store", str(folders["store"])])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--papers", "resnet"], "paper 'resnet': unknown; expected one of cleanlab_ema"),
+        (["--papers", ""], "papers: none named; expected one or more of"),
+        (["--profile", "huge"], "profile 'huge': cleanlab_ema has none of that name; expected one of smoke, embedded"),
+        (["--seeds", "a-b"], "seeds 'a-b': cannot read 'a-b'; expected numbers and ranges"),
+        (["--seeds", ","], "seeds ',': no seed in it"),
+        (["--workers", "0"], "workers 0: expected one or more"),
+        (["--workers", "many"], "'--workers'"),
+        (["--device", "tpu"], "device 'tpu': unknown; expected one of auto, cpu, cuda"),
+        (
+            ["-p", "colour=red"],
+            "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",
+        ),
+        (["-p", "partial=7"], "parameter 'partial': got 7; 03_cleanlab_ema.ipynb expected bool"),
+        (["-p", "seeds=[a]"], "parameter 'seeds': got ['a']; 03_cleanlab_ema.ipynb expected list[int] | None"),
+        (["-p", "partial"], "-p 'partial': expected NAME=VALUE"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(folders, capsys, arguments, line):
+    assert call(folders, *(["--papers", "cleanlab_ema"] if "--papers" not in arguments else []), *arguments) == 2
+    printed = capsys.readouterr()
+    assert line in printed.err
+    assert printed.err.count("\n") == 1
+    assert not folders["output"].exists()
+    assert not folders["store"].exists()
+
+
+@pytest.mark.parametrize("which", ["output", "store"])
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(folders, capsys, which):
+    folders[which].write_text("a file is in the way")
+    assert call(folders, "--profile", "smoke") == 2
+    error = capsys.readouterr().err
+    assert "not writable" in error
+    assert str(folders[which]) in error
+    assert error.count("\n") == 1
+
+
+def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys):
+    assert call(folders, "--papers", "cleanlab_ema", "--profile", "smoke", "--plan") == 0
+    printed = capsys.readouterr().out
+    assert "cleanlab_ema" in printed
+    assert " 33 " in printed  # 3 datasets: 5 folds, scores, statistics, and for two trainings predictions and accuracy
+    assert not folders["output"].exists()
+    assert list(folders["store"].rglob("*.safetensors")) == []
+
+
+def test_the_estimate_is_shared_among_workers_but_no_shorter_than_the_longest_run(tmp_path):
+    plan = plan_grid([Total(number=8)], Store(tmp_path))
+    assert plan.seconds == 9
+    assert wall_seconds(plan, 3) == 3
+    assert wall_seconds(plan, 100) == 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.3, "12 s"), (600, "10 min"), (7200, "2.0 h")])
+def test_durations_are_said_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_every_notebook_states_a_type_for_every_parameter_and_takes_what_the_batch_gives():
+    for name in NOTEBOOKS.values():
+        stated = notebooks.stated_parameters(notebooks.FOLDER / name)
+        assert {"profile", "seeds", "workers", "output", "store", "partial"} <= set(stated)
+
+
+def _notebook(path, source):
+    cell = nbformat.v4.new_code_cell("level: int = 1", metadata={"tags": ["parameters"]})
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell(source)], metadata=kernel), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("print('about to'); raise ValueError('no such class')", r"cell \d raised ValueError: no such class"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its kernel died"),
+    ],
+)
+def test_a_notebook_that_fails_leaves_no_result_and_a_clear_message(tmp_path, source, message):
+    output = tmp_path / "out" / "notebook.ipynb"
+    with pytest.raises(notebooks.NotebookFailedError, match=message):
+        notebooks.execute(_notebook(tmp_path / "n.ipynb", source), output, {"level": 2})
+    assert not output.exists()
+    assert [path.name for path in output.parent.glob("*")] in ([], ["notebook.ipynb.failed"])
+
+
+@pytest.mark.slow
+def test_outputs_are_kept_in_the_source_without_what_papermill_added(tmp_path):
+    notebook, executed = _notebook(tmp_path / "n.ipynb", "print(level + 1)"), tmp_path / "executed.ipynb"
+    notebooks.execute(notebook, executed, {"level": 41})
+    notebooks.store_outputs(executed, notebook)
+    cells = json.loads(notebook.read_text())["cells"]
+    assert len(cells) == 2
+    assert cells[1]["outputs"][0]["text"] == ["42\n"]
