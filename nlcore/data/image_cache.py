@@ -165,4 +165,4 @@ def _complaint(first: str, count: int) -> str:
 def _check_space(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
-        raise InputError(f"{directory}: the decoded images take {needed / 1e9:.1f} GB, only {free / 1e9:.1f} GB are free")
+        raise InputError(f"{directory}: decoded images take {needed / 1e9:.1f} GB, only {free / 1e9:.1f} GB are free")
