@@ -140,9 +140,10 @@ class ResumingDownloader:
                     if failures == self.attempts or not transfer.received:
                         raise
                     time.sleep(failures)
-        if self.file.size is not None and transfer.received != self.file.size:
+        received = transfer.received
+        if self.file.size not in (None, received):
             part.unlink()
-            raise InputError(f"{self.file.name}: {transfer.received} bytes came, expected {self.file.size}; from {url}")
+            raise InputError(f"{self.file.name}: {received} bytes came, expected {self.file.size}; from {url}")
         os.replace(part, output_file)
         transfer.etag_file.unlink(missing_ok=True)
 
