@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from nlcore.data.embedded_build import build_embedded, file_hash, make_encoder
@@ -31,6 +32,7 @@ def main(
     if model_option is None:
         model_option = [SAME_PADDING] if model == "mobilenetv2_100" and weights else []
     options = dict(option.split("=", 1) for option in model_option)
+    torch.set_num_threads(1)  # more would add in another order, and the bytes would depend on the machine's cores
     description = {"model": model, "model_options": options}
     try:
         encoder = make_encoder(model, weights=weights, options=options)

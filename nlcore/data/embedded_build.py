@@ -1,6 +1,7 @@
 """Builds the embedded set: what a frozen ImageNet network sees in the images of any COCO-format folder.
 
-Everything is a function of the folder, the weights and DIVISION_SEED: two builds on one machine give the same bytes.
+Everything is a function of the folder, the weights and DIVISION_SEED: two builds on one machine, with one number of
+threads, give the same bytes.
 The parts are functions of their own so that a test can rebuild single rows.
 """
 
@@ -79,8 +80,8 @@ def make_encoder(model: str, *, weights: str | Path | None = None, options: dict
 
     try:
         network = timm.create_model(model, pretrained=weights is None, **(options or {}))
-    except RuntimeError as error:
-        raise InputError(f"timm cannot make {model!r}: {error}") from None
+    except (RuntimeError, TypeError, OSError) as error:  # no such model, an option it lacks, weights out of reach
+        raise InputError(f"timm cannot make {model!r}: {' '.join(str(error).split())}") from None
     if weights is not None:
         _load_weights(network, Path(weights))
     config = timm.data.resolve_model_data_config(network)
@@ -92,7 +93,6 @@ def build_embedded(
     annotations: Path, images: Path, output: Path, *, encoder: Encoder, description: dict | None = None
 ) -> None:
     """Write arrays.npz, images.csv, about.json and thumbnails/ to `output`; `description` goes into about.json."""
-    torch.set_num_threads(1)  # sums in another order would be other bytes
     index = read_instances(annotations)
     image_set = coco_folder(annotations, images, min_labels=0)
     test = stratified_division(image_set.targets, test_share=TEST_SHARE, seed=DIVISION_SEED)
