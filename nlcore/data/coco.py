@@ -94,9 +94,11 @@ def read_instances(path: Path) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             index.createIndex()
-        _check_image_ids(index, path)
+        _check_entries(index, path)
     except KeyError as error:
         raise InputError(f"{path}: not a COCO instances file: an entry has no {error}") from None
+    except TypeError as error:
+        raise InputError(f"{path}: not a COCO instances file: {error}") from None
     return index
 
 
@@ -115,13 +117,14 @@ def _is_list_of_objects(content: object, key: str) -> bool:
     return isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
 
 
-def _check_image_ids(index: COCO, path: Path) -> None:
+def _check_entries(index: COCO, path: Path) -> None:
+    """Every annotation has its image, and every image and category a name (KeyError otherwise)."""
     absent = sorted({a["image_id"] for a in index.anns.values()} - set(index.imgs))
     if absent:
         raise InputError(f"{path}: annotations name {len(absent)} absent images, the first with id {absent[0]}")
-    unnamed = sum("file_name" not in image for image in index.imgs.values())
-    if unnamed:
-        raise InputError(f"{path}: {unnamed} images have no file_name")
+    for entries, field in ((index.imgs, "file_name"), (index.cats, "name")):
+        for entry in entries.values():
+            entry[field]
 
 
 def _check_categories(index: COCO, path: Path, categories: Mapping[int, str] | None) -> Mapping[int, str]:

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from nlcore.data.coco import coco_folder, read_instances
-from nlcore.data.image_cache import load_image, squash
+from nlcore.data.image_cache import DECODE_ERRORS, load_image, squash
 from nlcore.errors import InputError
 from nlcore.torchvision_compat import ensure_torchvision
 
@@ -97,7 +97,7 @@ def build_embedded(
     image_set = coco_folder(annotations, images, min_labels=0)
     test = stratified_division(image_set.targets, test_share=TEST_SHARE, seed=DIVISION_SEED)
     division = np.where(image_set.targets.sum(axis=1) == 0, "none", np.where(test, "test", "train"))
-    features, logits = encoder(load_image(path, IMAGE_SIZE) for path in image_set.paths)
+    features, logits = encoder(map(read_image, image_set.paths))
     crops = choose_crops(index, image_set.image_ids, division == "train")
     crop_features, _ = encoder(crop_images(image_set.paths, crops))
     arrays = {
@@ -155,9 +155,19 @@ def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crop
                 others = [a["bbox"] for a in annotations if a["category_id"] != own["category_id"]]
                 k = columns[own["category_id"]]
                 by_class[k].append((_cover(box, others), own["id"], int(row), k, box))
+    if not by_class:
+        raise InputError(f"no training image has a box with both sides of {CROP_SIDE} px or more: no box crops")
     chosen = [candidate for k in sorted(by_class) for candidate in sorted(by_class[k])[:CROPS_PER_CLASS]]
     cover, ids, rows, classes, boxes = (np.array(column) for column in zip(*chosen, strict=True))
     return Crops(ids.astype(np.int64), rows, classes, cover, boxes)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(IMAGE_SIZE, IMAGE_SIZE, 3) uint8. InputError, naming the file, where it cannot be decoded."""
+    try:
+        return load_image(path, IMAGE_SIZE)
+    except DECODE_ERRORS as error:
+        raise InputError(f"{path}: unreadable image: {error}") from None
 
 
 def crop_images(paths: tuple[Path, ...], crops: Crops) -> Iterator[np.ndarray]:

@@ -115,9 +115,19 @@ def test_json_that_is_not_coco(root, content):
     assert "not a COCO instances file" in complaint(root)
 
 
-def test_annotations_without_their_fields(root):
-    edit(root, lambda content: content["annotations"][0].pop("image_id"))
-    assert "an entry has no 'image_id'" in complaint(root)
+@pytest.mark.parametrize(
+    ("entries", "field"),
+    [("annotations", "image_id"), ("annotations", "category_id"), ("annotations", "id"), ("images", "file_name"),
+     ("images", "id"), ("categories", "name")],
+)  # fmt: skip
+def test_entries_without_their_fields(root, entries, field):
+    edit(root, lambda content: content[entries][0].pop(field))
+    assert f"an entry has no '{field}'" in complaint(root)
+
+
+def test_ids_that_are_no_ids(root):
+    edit(root, lambda content: content["images"][0].update(id=[1]))
+    assert "not a COCO instances file: " in complaint(root)
 
 
 def test_annotations_of_images_that_the_file_does_not_list(root):

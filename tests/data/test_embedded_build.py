@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from nlcore.data.coco import read_instances
-from nlcore.data.embedded_build import choose_crops, make_encoder, quantise, stratified_division, top_predictions
+from nlcore.data.embedded_build import (
+    build_embedded,
+    choose_crops,
+    make_encoder,
+    quantise,
+    stratified_division,
+    top_predictions,
+)
 from nlcore.data.embedded_set import dequantise, embedded
 from nlcore.errors import InputError
 from nlcore.torchvision_compat import ensure_torchvision
@@ -80,6 +87,8 @@ def test_crops_are_large_boxes_of_single_objects_in_training_images(tmp_path):
     assert crops.foreign_cover == pytest.approx([1.0, 0.0, 0.24])
     assert crops.boxes[2].tolist() == [0, 0, 100, 100]
     assert crops_of(tmp_path, boxes, usable=(False, True)).annotation_ids.tolist() == [5]
+    with pytest.raises(InputError, match="no training image has a box"):
+        crops_of(tmp_path, boxes[2:4])
 
 
 def test_no_class_has_more_than_fifty_crops(tmp_path):
@@ -128,3 +137,12 @@ def test_the_script_says_in_one_line_what_is_wrong(tmp_path, tiny_weights, scrip
     finished = script("--coco-root", tmp_path, "--weights", tiny_weights, "--model", TINY, "--output", tmp_path / "out")
     assert finished.exit_code == 2 and finished.stderr.count("\n") == 1
     assert "no such annotation file" in finished.stderr and not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(tmp_path, tiny_weights):
+    path = draw_coco(tmp_path, images=4, size=(300, 224))
+    (tmp_path / "train2017" / "000000000002.jpg").write_text("no JPEG")
+    encoder = make_encoder(TINY, weights=tiny_weights)
+    with pytest.raises(InputError, match=r"000000000002\.jpg: unreadable image: cannot identify"):
+        build_embedded(path, tmp_path / "train2017", tmp_path / "out", encoder=encoder)
+    assert not (tmp_path / "out").exists()
