@@ -61,19 +61,10 @@ class EmbeddedSet:
 
 def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
     """The set in the package, or one that scripts/build_embedded.py wrote to `folder`. InputError if part is absent."""
-    folder = Path(folder)
-    files = [folder / name for name in ("arrays.npz", "images.csv", "about.json")]
-    absent = [file for file in files if not file.is_file()]
-    if absent:
-        raise InputError(f"{absent[0]}: no such file; expected what scripts/build_embedded.py writes")
-    with np.load(files[0], allow_pickle=False) as stored:
-        arrays = dict(stored)
-    with files[1].open(newline="", encoding="utf-8") as file:
-        images = list(csv.DictReader(file))
-    about = json.loads(files[2].read_text(encoding="utf-8"))
+    arrays, images, about, fingerprint = _read(Path(folder))
     coco_ids = np.array([int(image["coco_id"]) for image in images], dtype=np.int64)
     division = np.array([image["division"] for image in images])
-    thumbnails = {i: folder / "thumbnails" / f"{coco_id:012d}.jpg" for i, coco_id in enumerate(coco_ids)}
+    thumbnails = {i: Path(folder) / "thumbnails" / f"{coco_id:012d}.jpg" for i, coco_id in enumerate(coco_ids)}
     return EmbeddedSet(
         features=dequantise(arrays, "feature"),
         targets=np.unpackbits(arrays["targets"], axis=1, count=len(about["class_names"])).astype(np.int8),
@@ -89,13 +80,27 @@ def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
         test=np.flatnonzero(division == "test"),
         crops=_crops(arrays),
         thumbnails={row: path for row, path in thumbnails.items() if path.is_file()},
-        fingerprint=hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest(),
+        fingerprint=fingerprint,
     )
 
 
 def dequantise(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
     """(N, D) float32 values of `name`: minimum + step * byte, dimension by dimension."""
     return arrays[f"{name}_minimum"] + arrays[f"{name}_step"] * arrays[f"{name}s"].astype(np.float32)
+
+
+def _read(folder: Path) -> tuple[dict[str, np.ndarray], list[dict[str, str]], dict, str]:
+    """The arrays, the lines of the image table, what is said about them, and the fingerprint of all three files."""
+    files = [folder / name for name in ("arrays.npz", "images.csv", "about.json")]
+    absent = [file for file in files if not file.is_file()]
+    if absent:
+        raise InputError(f"{absent[0]}: no such file; expected what scripts/build_embedded.py writes")
+    with np.load(files[0], allow_pickle=False) as stored:
+        arrays = dict(stored)
+    with files[1].open(newline="", encoding="utf-8") as file:
+        images = list(csv.DictReader(file))
+    digests = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+    return arrays, images, json.loads(files[2].read_bytes()), hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _crops(arrays: dict[str, np.ndarray]) -> BoxCrops:

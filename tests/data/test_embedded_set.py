@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,15 @@ def test_it_is_small_and_explains_itself():
     assert "CC BY 4.0" in readme and "COCO Consortium" in readme
     with (FOLDER / "images.csv").open() as file:
         assert next(csv.reader(file)) == ["coco_id", "division", "split", "license", "flickr_url", "coco_url"]
+
+
+def test_the_fingerprint_is_of_the_content(stored, tmp_path):
+    for name in ("arrays.npz", "images.csv", "about.json"):
+        shutil.copyfile(FOLDER / name, tmp_path / name)
+    assert embedded(tmp_path).fingerprint == stored.fingerprint
+    table = tmp_path / "images.csv"
+    table.write_text(table.read_text().replace(",test,", ",train,", 1))
+    assert embedded(tmp_path).fingerprint != stored.fingerprint
 
 
 def test_an_incomplete_folder(tmp_path):
