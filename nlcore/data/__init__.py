@@ -1,0 +1,1 @@
+"""Where images, labels and features come from: COCO, CelebA, the embedded set, the synthetic benchmark."""
