@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from cleanlab.benchmarking.noise_generation import generate_noise_matrix_from_trace, generate_noisy_labels
@@ -56,8 +57,9 @@ class BenchmarkDataset:
         return (self.given_labels != self.true_labels).sum(axis=1)
 
 
+@lru_cache(maxsize=1)  # a large dataset takes three seconds, and a worker's runs on it often follow each other
 def make_benchmark(group: str, seed: int) -> BenchmarkDataset:
-    """Generate dataset `seed` (0 to 9 in the paper) of `group` ("small" or "large").
+    """Generate dataset `seed` (0 to 9 in the paper) of `group` ("small" or "large"). Its arrays are read-only.
 
     The order of the draws is part of the published data: everything comes from NumPy's global generator, which
     drawing a noise matrix seeds anew. The caller's global generator is left as it was.
@@ -77,7 +79,10 @@ def make_benchmark(group: str, seed: int) -> BenchmarkDataset:
         x, x_test, y, y_test = train_test_split(features, labels, test_size=size.test, random_state=seed)
         matrices = draw_noise_matrices(y.mean(axis=0), correct_rates, seed)
         given, given_test = add_class_noise(y, matrices), add_class_noise(y_test, matrices)
-    return BenchmarkDataset(x, y, given, x_test, y_test, given_test, matrices)
+    arrays = (x, y, given, x_test, y_test, given_test, matrices)
+    for array in arrays:
+        array.setflags(write=False)
+    return BenchmarkDataset(*arrays)
 
 
 def draw_correct_rates(classes: int) -> np.ndarray:
