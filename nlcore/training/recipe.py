@@ -97,7 +97,8 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimiser == "adam":
         return torch.optim.Adam(settings, fused=True)
-    return torch.optim.RMSprop(settings, foreach=True)
+    on_gpu = settings[0]["params"][0].is_cuda
+    return torch.optim.RMSprop(settings, foreach=on_gpu)  # on the CPU one parameter after the other is quicker
 
 
 def set_schedule(optimiser: torch.optim.Optimizer, factor: float, first_beta: float | None) -> None:
