@@ -123,13 +123,14 @@ def image_model(
     *,
     generator: torch.Generator,
     weights: str | Path | None = None,
+    deterministic: bool = False,
     **timm_options: object,
 ) -> nn.Module:
     """A timm model by name (the papers': `tresnet_m`) from (B, 3, H, W) images to (B, classes) logits.
 
     `weights` is a .safetensors or .pth file, "timm" for the published ImageNet weights, or None for random ones. A last
-    layer of another shape stays random. Raises InputError for an unknown model, weights that cannot be read or had,
-    and weights that do not fit (naming the keys).
+    layer of another shape stays random. `deterministic` is for recipes that are so (see `_mirror_by_slices`). Raises
+    InputError for an unknown model, weights that cannot be read or had, and weights that do not fit (naming the keys).
     """
     from nlcore.torchvision_compat import ensure_torchvision
 
@@ -138,20 +139,44 @@ def image_model(
 
     if not timm.is_model(name):
         raise InputError(f"model {name!r}: timm {timm.__version__} has no such model")
-    options = {"num_classes": classes, **timm_options}
+    published = weights == TIMM_WEIGHTS
     # timm draws from torch's global generator: seed it from ours for this moment, then put it back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        if weights != TIMM_WEIGHTS:
-            model = timm.create_model(name, **options)
-        else:
-            try:
-                model = timm.create_model(name, pretrained=True, **options)
-            except Exception as error:  # timm passes on whatever the hub's client raises
-                raise InputError(f"published weights of {name} cannot be had ({error}); give a file") from error
-    if weights is not None and weights != TIMM_WEIGHTS:
+        try:
+            model = timm.create_model(name, pretrained=published, num_classes=classes, **timm_options)
+        except Exception as error:  # timm passes on whatever the hub's client raises
+            if not published:
+                raise
+            raise InputError(f"published weights of {name} cannot be had ({error}); give a file") from error
+    if weights is not None and not published:
         load_weights(model, Path(weights))
+    if deterministic:
+        _mirror_by_slices(model)
     return model
+
+
+def _mirror_by_slices(model: nn.Module) -> None:
+    """Lets timm's blurs (TResNet has them) mirror their borders by slicing: the same values, with identical gradients.
+
+    The gradient of torch's own reflection padding adds up in any order on a GPU, and torch's deterministic mode refuses
+    it.
+    """
+    from timm.layers import BlurPool2d
+
+    def pad(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        width, (mirrored,) = module.mirrored, inputs
+        for axis in (-2, -1):
+            size = mirrored.shape[axis]
+            before = mirrored.narrow(axis, 1, width).flip(axis)
+            after = mirrored.narrow(axis, size - 1 - width, width).flip(axis)
+            mirrored = torch.cat([before, mirrored, after], dim=axis)
+        return mirrored
+
+    for module in model.modules():
+        if isinstance(module, BlurPool2d) and module.pad_mode == "reflect":
+            module.mirrored, module.padding, module.pad_mode = module.padding[0], [0] * 4, "constant"
+            module.register_forward_pre_hook(pad)
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

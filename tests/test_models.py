@@ -130,3 +130,30 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path):
 def test_unknown_model():
     with pytest.raises(InputError, match="no such model"):
         image_model("tresnet_xs", 3, generator=generator())
+
+
+def test_deterministic_blur_has_the_same_values_and_gradients():
+    from timm.layers import BlurPool2d
+
+    from nlcore.models import _mirror_by_slices
+
+    results = []
+    for deterministic in (False, True):
+        blur, inputs = nn.Sequential(BlurPool2d(3, filt_size=5)), torch.randn(2, 3, 9, 7, generator=generator())
+        if deterministic:
+            _mirror_by_slices(blur)
+        inputs.requires_grad_()
+        outputs = blur(inputs)
+        outputs.square().sum().backward()
+        results.append((outputs, inputs.grad, "ReflectionPad" in _graph(outputs)))
+    torch.testing.assert_close(results[0][:2], results[1][:2])
+    assert [uses for _, _, uses in results] == [True, False]
+
+
+def _graph(tensor: torch.Tensor) -> str:
+    names, nodes = [], [tensor.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        names.append(node.name())
+        nodes += [following for following, _ in node.next_functions if following is not None]
+    return " ".join(names)

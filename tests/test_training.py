@@ -371,23 +371,26 @@ def test_killed_in_mid_epoch_and_resumed_gives_the_same_metrics(tmp_path):
 
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
 def test_resume_with_early_stopping_is_exact(tmp_path, optimiser):
-    recipe = replace(RECIPE, epochs=8, stop_metric="accuracy", patience=3, optimiser=optimiser, average_decay=0.9)
-    undisturbed = fit(recipe, evaluate=accuracy)
+    """The best evaluation lies before the interruption, the stop after it."""
+    recipe = replace(RECIPE, epochs=8, stop_metric="score", patience=3, optimiser=optimiser, average_decay=0.9)
+    recipe = replace(recipe, schedule="one_cycle", warm_up=0.5)
+    scored = lambda model, epoch: {"score": [1, 3, 2, 2, 2, 2, 2, 2][epoch - 1], **accuracy(model, epoch)}
+    undisturbed = fit(recipe, evaluate=scored)
+    assert undisturbed.epoch == 5
 
     def interrupted(model, epoch):
-        if epoch == 3:
+        if epoch == 4:
             raise KeyboardInterrupt
-        return accuracy(model, epoch)
+        return scored(model, epoch)
 
     with pytest.raises(KeyboardInterrupt):
         fit(recipe, evaluate=interrupted, checkpoint=tmp_path / "run")
-    resumed = fit(recipe, evaluate=accuracy, checkpoint=tmp_path / "run")
-    assert resumed.history == undisturbed.history
-    assert same(resumed.model, undisturbed.model)
-    assert same(resumed.average, undisturbed.average)
-    finished = fit(recipe, evaluate=accuracy, checkpoint=tmp_path / "run")
-    assert finished.history == undisturbed.history
-    assert same(finished.model, undisturbed.model)
+    for _ in range(2):  # the second time the run is found finished
+        resumed = fit(recipe, evaluate=scored, checkpoint=tmp_path / "run")
+        assert resumed.history == undisturbed.history
+        assert same(resumed.model, undisturbed.model)
+        assert same(resumed.average, undisturbed.average)
+    assert resumed.optimiser.param_groups[0]["base_rate"] == RECIPE.learning_rate
 
 
 def test_checkpoints_of_other_runs_are_refused(tmp_path):
