@@ -1,0 +1,67 @@
+"""The device a person asked for, and what to say when it cannot be had or is too small."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+from nlcore.errors import InputError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """`auto` is the GPU if there is one; `cpu`, `cuda` and `cuda:N` are taken at their word.
+
+    Raises InputError for an unknown name, and for a GPU that is not there: a run asked for CUDA never goes on
+    silently on the CPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        build = "this build of torch has no CUDA" if torch.version.cuda is None else f"torch sees {count} of them"
+        raise InputError(f"device {name!r}: no such GPU here ({build}); use --device cpu or auto")
+    return device
+
+
+@contextmanager
+def explain_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Turns CUDA's out-of-memory error into an InputError that says which batch size to try."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        advice = f"try a batch size of {batch_size // 2}" if batch_size > 1 else "a smaller model is needed"
+        raise InputError(f"out of GPU memory at batch size {batch_size}: {advice}") from error
+
+
+def bfloat16_autocast(device: torch.device, enabled: bool) -> AbstractContextManager:
+    """bfloat16 autocast on a GPU, if `enabled`; the CPU always computes in float32. It can be entered repeatedly."""
+    return torch.autocast("cuda", torch.bfloat16) if enabled and device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def deterministic_algorithms(enabled: bool) -> Iterator[None]:
+    """While entered, torch uses only algorithms that give identical bytes each time, or stops; then as before.
+
+    On a GPU this is slower. On the CPU the suite's own code is deterministic either way, for one number of threads.
+    """
+    if not enabled:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at the first product
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,137 @@
+"""Losses on logits for multi-label targets: 1 present, 0 absent, -1 unknown (no loss and no gradient).
+
+Logits and targets have the same shape (..., B, K): a batch of B samples and K classes, after any leading axes. A stack
+of M models puts its member axis first. Half-precision logits are computed in float32: in float16 the logarithm of a
+clamped probability overflows.
+
+`reduction`: "sum" over everything; "mean" over the known cells of the last two axes, then summed over leading axes,
+so that every member of a stack is trained as it would be alone; "none" keeps the shape.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_PROBABILITY = 1e-8  # of the public ASL code: keeps the logarithm finite
+
+
+def asymmetric_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    gamma_neg: float = 4,
+    gamma_pos: float = 0,
+    clip: float = 0.05,
+    reduction: str = "sum",
+    focusing_gradient: bool = False,
+) -> Tensor:
+    """The asymmetric loss ASL (paper 2, Eqs. 1-3; paper 4, Section 3.3) of p = sigmoid(logits).
+
+    With the shifted probability p_m = max(p - clip, 0), a cell costs
+
+        -(1 - p)^gamma_pos log(p)            where the target is 1,
+        -(p_m)^gamma_neg log(1 - p_m)        where it is 0,
+        nothing                              where it is -1.
+
+    `focusing_gradient=False` treats the factor before the logarithm as a constant, as the published recipe does.
+    """
+    _check_shapes(logits, targets)
+    return _asymmetric_loss_of_probabilities(
+        torch.sigmoid(_at_least_float32(logits)), targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient
+    )
+
+
+def asymmetric_loss_of_probabilities(
+    probabilities: Tensor,
+    targets: Tensor,
+    *,
+    gamma_neg: float = 4,
+    gamma_pos: float = 0,
+    clip: float = 0.05,
+    reduction: str = "sum",
+    focusing_gradient: bool = False,
+) -> Tensor:
+    """`asymmetric_loss` for probabilities in place of logits: paper 4 puts its corrected C^T g(x) into it."""
+    _check_shapes(probabilities, targets)
+    return _asymmetric_loss_of_probabilities(
+        _at_least_float32(probabilities), targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient
+    )
+
+
+def asymmetric_loss_raw(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    gamma_neg: float = 4,
+    gamma_pos: float = 0,
+    clip: float = 0.05,
+    reduction: str = "sum",
+    focusing_gradient: bool = False,
+) -> Tensor:
+    """What ASL's public formula does with a target t of -1 when nobody masks it (a reading of paper 2's baseline).
+
+    The public code is arithmetic in t: log-likelihood t log(p) + (1 - t) log(q) with q = min(1 - p + clip, 1), factor
+    (1 - p t - q (1 - t))^(gamma_pos t + gamma_neg (1 - t)). At t = -1 the log-likelihood is 2 log(q) - log(p), the
+    factor (1 + p - 2 q)^(2 gamma_neg - gamma_pos): a strong push towards "absent" that also rewards a small p. Equal
+    to `asymmetric_loss` on targets 0 and 1. With an exponent that is no whole number the factor can be NaN, as there.
+    """
+    _check_shapes(logits, targets)
+    p, t = torch.sigmoid(_at_least_float32(logits)), targets.to(torch.promote_types(logits.dtype, torch.float32))
+    q = (1 + clip - p).clamp(max=1)
+    log_likelihood = t * p.clamp(min=SMALLEST_PROBABILITY).log()
+    log_likelihood = log_likelihood + (1 - t) * q.clamp(min=SMALLEST_PROBABILITY).log()
+    base = 1 - p * t - q * (1 - t)
+    factor = (base if focusing_gradient else base.detach()) ** (gamma_pos * t + gamma_neg * (1 - t))
+    return _reduce(-factor * log_likelihood, torch.ones_like(t, dtype=torch.bool), reduction)
+
+
+def masked_binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy of sigmoid(logits) over the cells whose target is known."""
+    _check_shapes(logits, targets)
+    logits, known = _at_least_float32(logits), targets >= 0
+    cells = functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return _reduce(cells.masked_fill(~known, 0), known, reduction)
+
+
+def _asymmetric_loss_of_probabilities(
+    p: Tensor,
+    targets: Tensor,
+    gamma_neg: float,
+    gamma_pos: float,
+    clip: float,
+    reduction: str,
+    focusing_gradient: bool,
+) -> Tensor:
+    positive, known = targets > 0, targets >= 0
+    of_target = torch.where(positive, p, (1 + clip - p).clamp(max=1))  # p, or 1 - p_m
+    miss = 1 - (of_target if focusing_gradient else of_target.detach())
+    factor = torch.where(positive, _power(miss, gamma_pos), _power(miss, gamma_neg)).masked_fill(~known, 0)
+    return _reduce(-factor * of_target.clamp(min=SMALLEST_PROBABILITY).log(), known, reduction)
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """base ** exponent; the recipe's own exponents, 0 and 4, without the slow general power function."""
+    if exponent == 0:
+        return torch.ones((), dtype=base.dtype, device=base.device)
+    return base.square().square() if exponent == 4 else base**exponent
+
+
+def _reduce(cells: Tensor, known: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return cells
+    if reduction == "sum":
+        return cells.sum()
+    if reduction == "mean":
+        return (cells.sum((-2, -1)) / known.sum((-2, -1)).clamp(min=1)).sum()
+    raise ValueError(f'reduction must be "sum", "mean" or "none", not {reduction!r}')
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _check_shapes(values: Tensor, targets: Tensor) -> None:
+    if values.shape != targets.shape:
+        raise ValueError(f"logits {tuple(values.shape)} and targets {tuple(targets.shape)} differ in shape")

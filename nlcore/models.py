@@ -1,0 +1,233 @@
+"""Models: any timm backbone for images, linear and multi-layer heads for features, and stacks of heads.
+
+A stack holds M independent heads that are trained together in one batched pass: each parameter gets a leading member
+axis, inputs are (M, B, D), or (B, D) shared by all, and logits (M, B, K). Nothing mixes the members, so each comes out
+as if trained alone, at a fraction of the cost: for small heads the time of a step is mostly fixed overhead.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nlcore.errors import InputError
+
+TIMM_WEIGHTS = "timm"  # as `weights`: the weights that timm publishes for the model, downloaded by timm
+
+
+class StackedLinear(nn.Module):
+    """M linear layers side by side: weight (M, D, K), bias (M, K); inputs (M, B, D) or (B, D), outputs (M, B, K)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.ndim == 2:
+            inputs = inputs.expand(len(self.weight), *inputs.shape)
+        return torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight)
+
+
+def linear_head(inputs: int, classes: int, *, generator: torch.Generator) -> nn.Sequential:
+    """One linear layer from (B, inputs) features to (B, classes) logits."""
+    return nn.Sequential(_linear(inputs, classes, generator))
+
+
+def mlp_head(
+    inputs: int,
+    classes: int,
+    *,
+    generator: torch.Generator,
+    hidden: int = 512,
+    activation: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """Linear, activation (None: none), linear: from (B, inputs) features to (B, classes) logits."""
+    middle = [] if activation is None else [activation()]
+    return nn.Sequential(_linear(inputs, hidden, generator), *middle, _linear(hidden, classes, generator))
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """torch's usual initialisation, U(-1/sqrt(inputs), 1/sqrt(inputs)), drawn from `generator`."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    with torch.no_grad():
+        for parameter in (layer.weight, layer.bias):
+            parameter.uniform_(-1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator)
+    return layer
+
+
+def stack_heads(heads: Sequence[nn.Sequential]) -> nn.Sequential:
+    """One model that computes all the heads at once (see the module's text). The heads must be built alike."""
+    if len({str(head) for head in heads}) != 1:
+        raise ValueError("only heads of one architecture can be stacked")
+    return nn.Sequential(*(_stack_layers(layers) for layers in zip(*heads, strict=True)))
+
+
+def _stack_layers(layers: Sequence[nn.Module]) -> nn.Module:
+    if not isinstance(layers[0], nn.Linear):
+        return layers[0]
+    weight = torch.stack([layer.weight.detach().T for layer in layers])
+    return StackedLinear(weight.contiguous(), torch.stack([layer.bias.detach() for layer in layers]))
+
+
+def unstack_heads(stack: nn.Sequential) -> list[nn.Sequential]:
+    """The members of a stack as heads of their own (copies)."""
+    return [
+        nn.Sequential(*(_member(layer, index) for layer in stack)) for index in range(member_count(stack) or 0)
+    ]
+
+
+def _member(layer: nn.Module, index: int) -> nn.Module:
+    if not isinstance(layer, StackedLinear):
+        return layer
+    single = nn.utils.skip_init(nn.Linear, *layer.weight.shape[1:], device=layer.weight.device)
+    single.load_state_dict({"weight": layer.weight[index].T, "bias": layer.bias[index]})
+    return single
+
+
+def member_count(model: nn.Module) -> int | None:
+    """How many members a stack has; None for a model that is no stack."""
+    return next((len(m.weight) for m in model.modules() if isinstance(m, StackedLinear)), None)
+
+
+def decaying_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """(name, parameter, whether it decays) of all trained parameters: those of more than one dimension decay.
+
+    A member axis does not count as a dimension.
+    """
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                dimensions = parameter.ndim - isinstance(module, StackedLinear)
+                yield f"{prefix}.{name}".lstrip("."), parameter, dimensions > 1
+
+
+def last_layer(model: nn.Module) -> nn.Linear | StackedLinear:
+    """The layer that makes the logits: its input is the model's feature vector, its weights are CBIM's."""
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear | StackedLinear)]
+    if hasattr(model, "get_classifier"):
+        linears = [model.get_classifier()]
+    if not linears or not isinstance(linears[-1], nn.Linear | StackedLinear):
+        raise ValueError(f"{type(model).__name__} has no linear last layer")
+    return linears[-1]
+
+
+def image_model(
+    name: str,
+    classes: int,
+    *,
+    generator: torch.Generator,
+    weights: str | Path | None = None,
+    deterministic: bool = False,
+    **timm_options: object,
+) -> nn.Module:
+    """A timm model by name (the papers': `tresnet_m`) from (B, 3, H, W) images to (B, classes) logits.
+
+    `weights` is a .safetensors or .pth file, "timm" for the published ImageNet weights, or None for random ones. A last
+    layer of another shape stays random. `deterministic` is for recipes that are so (see `_mirror_by_slices`). Raises
+    InputError for an unknown model, weights that cannot be read or had, and weights that do not fit (naming the keys).
+    """
+    from nlcore.torchvision_compat import ensure_torchvision
+
+    ensure_torchvision()
+    import timm
+
+    if not timm.is_model(name):
+        raise InputError(f"model {name!r}: timm {timm.__version__} has no such model")
+    published = weights == TIMM_WEIGHTS
+    # timm draws from torch's global generator: seed it from ours for this moment, then put it back as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        try:
+            model = timm.create_model(name, pretrained=published, num_classes=classes, **timm_options)
+        except Exception as error:  # timm passes on whatever the hub's client raises
+            if not published:
+                raise
+            raise InputError(f"published weights of {name} cannot be had ({error}); give a file") from error
+    if weights is not None and not published:
+        load_weights(model, Path(weights))
+    if deterministic:
+        _mirror_by_slices(model)
+    return model
+
+
+def _mirror_by_slices(model: nn.Module) -> None:
+    """Lets timm's blurs (TResNet has them) mirror their borders by slicing: the same values, with identical gradients.
+
+    The gradient of torch's own reflection padding adds up in any order on a GPU, and torch's deterministic mode refuses
+    it.
+    """
+    from timm.layers import BlurPool2d
+
+    def pad(module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        width, (mirrored,) = module.mirrored, inputs
+        for axis in (-2, -1):
+            size = mirrored.shape[axis]
+            before = mirrored.narrow(axis, 1, width).flip(axis)
+            after = mirrored.narrow(axis, size - 1 - width, width).flip(axis)
+            mirrored = torch.cat([before, mirrored, after], dim=axis)
+        return mirrored
+
+    for module in model.modules():
+        if isinstance(module, BlurPool2d) and module.pad_mode == "reflect":
+            module.mirrored, module.padding, module.pad_mode = module.padding[0], [0] * 4, "constant"
+            module.register_forward_pre_hook(pad)
+
+
+def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel that a timm model expects of images in [0, 1] (TResNet: 0 and 1)."""
+    settings = model.pretrained_cfg
+    return tuple(settings["mean"]), tuple(settings["std"])
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads a file of weights into `model`, except a last layer of another shape.
+
+    Raises InputError if the file is absent or unreadable, or any other key is missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    given = _in_names_of(model, _read_weights(path))
+    head = next((name for name, module in model.named_modules() if module is last_layer(model)), "")
+    other_shape = [key for key in given if key in own and given[key].shape != own[key].shape]
+    for key in [key for key in other_shape if key.rpartition(".")[0] == head]:
+        given[key] = own[key]
+        other_shape.remove(key)
+    problems = {
+        "missing": [key for key in own if key not in given and not key.endswith("num_batches_tracked")],
+        "unexpected": [key for key in given if key not in own],
+        "of another shape": other_shape,
+    }
+    found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems.items() if keys)
+    if found:
+        raise InputError(f"{path}: these weights do not fit {type(model).__name__} ({found})")
+    model.load_state_dict(given, strict=False)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth file, read without running any code it may hold."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of weights")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # each reader has its own exceptions for a damaged file
+        raise InputError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
+    for key in ("model", "state_dict"):
+        content = content.get(key, content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path}: expected named tensors (a state_dict)")
+    return dict(content)
+
+
+def _in_names_of(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keys as timm names them: timm knows how the original checkpoints of a model are called (ASL's, for TResNet)."""
+    translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    return tensors if translate is None else translate(tensors, model)
+
+
+def _some(keys: list[str], shown: int = 5) -> str:
+    return ", ".join(keys[:shown]) + (", ..." if len(keys) > shown else "")

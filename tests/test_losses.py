@@ -1,0 +1,143 @@
+"""Losses against hand-computed values, timm's implementation, finite differences, and their own masking."""
+
+import math
+
+import pytest
+import torch
+
+from nlcore.losses import (
+    asymmetric_loss,
+    asymmetric_loss_of_probabilities,
+    asymmetric_loss_raw,
+    masked_binary_cross_entropy,
+)
+
+LOG_3 = math.log(3)  # the logit of probability 3/4
+
+
+def random_cells(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    logits = 3 * torch.randn(*shape, generator=generator, dtype=dtype)
+    return logits, (torch.rand(*shape, generator=generator) < 0.3).to(dtype)
+
+
+def test_hand_computed_cells():
+    logits = torch.tensor([[LOG_3, LOG_3, -LOG_3, LOG_3, -10.0]], dtype=torch.float64)
+    targets = torch.tensor([[1.0, 0.0, 0.0, -1.0, 0.0]], dtype=torch.float64)
+    cells = asymmetric_loss(logits, targets, gamma_pos=2, reduction="none")
+    expected = [
+        0.25**2 * -math.log(0.75),  # present, p = 3/4
+        0.70**4 * -math.log(0.30),  # absent, p = 3/4, shifted to 0.70
+        0.20**4 * -math.log(0.80),  # absent, p = 1/4, shifted to 0.20
+        0.0,  # unknown
+        0.0,  # absent, p below the margin
+    ]
+    torch.testing.assert_close(cells, torch.tensor([expected], dtype=torch.float64))
+
+
+def test_defaults_are_those_of_the_published_recipe():
+    logits, targets = random_cells(8, 5)
+    spelled_out = asymmetric_loss(
+        logits, targets, gamma_neg=4, gamma_pos=0, clip=0.05, reduction="sum", focusing_gradient=False
+    )
+    assert torch.equal(asymmetric_loss(logits, targets), spelled_out)
+
+
+@pytest.mark.parametrize("focusing_gradient", [False, True])
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (4, 1, 0.05), (2, 3, 0.0), (1.5, 0.5, 0.2)])
+@pytest.mark.parametrize("loss", [asymmetric_loss, asymmetric_loss_raw])
+def test_agrees_with_timm(loss, gamma_neg, gamma_pos, clip, focusing_gradient):
+    from nlcore.torchvision_compat import ensure_torchvision
+
+    ensure_torchvision()
+    from timm.loss import AsymmetricLossMultiLabel
+
+    settings = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip, "reduction": "sum"}
+    theirs = AsymmetricLossMultiLabel(**settings, disable_torch_grad_focal_loss=not focusing_gradient)
+    gradients, values = [], []
+    for function in (theirs, lambda x, y: loss(x, y, **settings, focusing_gradient=focusing_gradient)):
+        logits, targets = random_cells(16, 7)
+        logits.requires_grad_()
+        values.append(function(logits, targets))
+        values[-1].backward()
+        gradients.append(logits.grad)
+    torch.testing.assert_close(values[1], values[0])
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("loss", [asymmetric_loss, asymmetric_loss_raw])
+def test_gradient_by_finite_differences(loss):
+    logits, targets = random_cells(4, 6, dtype=torch.float64)
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets, gamma_pos=1, focusing_gradient=True), logits)
+
+
+def test_constant_focusing_weight_changes_the_gradient_and_not_the_value():
+    logits, targets = random_cells(4, 6)
+    logits.requires_grad_()
+    with_gradient, without = (asymmetric_loss(logits, targets, focusing_gradient=f) for f in (True, False))
+    assert with_gradient.item() == without.item()
+    first, second = (torch.autograd.grad(value, logits)[0] for value in (with_gradient, without))
+    assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("loss", [asymmetric_loss, masked_binary_cross_entropy])
+def test_unknown_cells_cost_nothing_and_pull_nothing(loss):
+    logits, targets = random_cells(6, 5)
+    targets[:, 2] = -1
+    logits[:, 2] = 5.0
+    logits.requires_grad_()
+    value = loss(logits, targets, reduction="sum")
+    rest = [0, 1, 3, 4]
+    torch.testing.assert_close(value, loss(logits[:, rest], targets[:, rest], reduction="sum"))
+    value.backward()
+    assert (logits.grad[:, 2] == 0).all()
+    assert (logits.grad[:, rest] != 0).any()
+
+
+def test_unknown_cell_of_the_raw_formula():
+    p, q = 0.75, 0.30
+    cell = asymmetric_loss_raw(torch.tensor([[LOG_3]], dtype=torch.float64), torch.tensor([[-1]]), reduction="none")
+    expected = -((1 + p - 2 * q) ** 8) * (2 * math.log(q) - math.log(p))
+    assert cell.item() == pytest.approx(expected)
+
+
+def test_probabilities_in_place_of_logits():
+    logits, targets = random_cells(6, 5)
+    torch.testing.assert_close(
+        asymmetric_loss_of_probabilities(torch.sigmoid(logits), targets), asymmetric_loss(logits, targets)
+    )
+
+
+def test_cross_entropy_by_hand_and_mean_over_known_cells():
+    logits = torch.tensor([[LOG_3, LOG_3, 0.0]])
+    targets = torch.tensor([[1, 0, -1]])
+    value = masked_binary_cross_entropy(logits, targets)
+    assert value.item() == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [asymmetric_loss, asymmetric_loss_raw, masked_binary_cross_entropy])
+def test_half_precision_logits_give_finite_float32(loss):
+    logits = torch.tensor([[-60000.0, -30.0, 0.0, 30.0, 60000.0]] * 2, dtype=torch.float16, requires_grad=True)
+    targets = torch.tensor([[1.0] * 5, [0.0] * 5])
+    value = loss(logits, targets)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert value.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", [asymmetric_loss, asymmetric_loss_raw, masked_binary_cross_entropy])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_stack_costs_the_sum_of_its_members(loss, reduction):
+    logits, targets = random_cells(3, 6, 5)
+    targets[1, :3] = -1
+    alone = sum(loss(x, y, reduction=reduction) for x, y in zip(logits, targets, strict=True))
+    torch.testing.assert_close(loss(logits, targets, reduction=reduction), alone)
+
+
+def test_wrong_shapes_and_reductions_are_refused():
+    with pytest.raises(ValueError, match="differ in shape"):
+        asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match="reduction"):
+        asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 3), reduction="average")
