@@ -3,9 +3,10 @@
     python benchmarks/scorers.py               # the full sizes: about twenty minutes and 7 GB of disk
     python benchmarks/scorers.py --quick       # small sizes: about ten seconds
 
-Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so other
-work on the machine touches both alike. Linear algebra is held to one thread. The memory map is scored in a process of
-its own, whose highest resident memory (VmHWM) counts everything, pages of the map included. Linux only.
+Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so
+other work on the machine touches both alike. Ours runs in one thread. Extra memory is the peak of what NumPy allocates.
+The memory map is scored in a process of its own, whose highest resident memory (VmHWM) counts everything, pages of the
+map included; that measurement works on Linux only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,17 +146,15 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def print_extra_memory(run: Callable[[], object], labels: np.ndarray, probs: np.ndarray) -> None:
-    Path("/proc/self/clear_refs").write_text("5")  # forget the highest resident memory so far
-    before = resident_bytes("VmRSS")
-    result = run()
-    extra, size = resident_bytes("VmHWM") - before, labels.nbytes + probs.nbytes
+    tracemalloc.start()
+    run()
+    extra, size = tracemalloc.get_traced_memory()[1], labels.nbytes + probs.nbytes
+    tracemalloc.stop()
     print(f"  extra memory {extra / MEGABYTE:.0f} MB, {extra / size:.0%} of the input ({size / MEGABYTE:.0f} MB)")
-    del result
 
 
-def resident_bytes(field: str) -> int:
-    """VmRSS (now) or VmHWM (highest) of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+def highest_resident_bytes() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
@@ -182,13 +182,13 @@ def score_memory_map(folder: Path, shape: tuple[int, int]) -> None:
     probs = np.memmap(folder / "probs", np.float32, "r", shape=shape)
     flags = np.memmap(folder / "flags", bool, "w+", shape=shape)
     print(f"  on disk {(labels.nbytes + probs.nbytes) / MEGABYTE:.0f} MB; ", end="")
-    print(f"resident before {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+    print(f"resident before {highest_resident_bytes() / MEGABYTE:.0f} MB")
     for name, run in {
         "EMA scores": lambda: label_quality_scores(labels, probs),
         "flags": lambda: find_label_issues(labels, probs, out=flags),
     }.items():
         duration = seconds(run)
-        print(f"  {name}: {duration:.1f} s, highest resident memory {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+        print(f"  {name}: {duration:.1f} s, highest resident memory {highest_resident_bytes() / MEGABYTE:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ def _largest(margin: Array, candidates: Array, given: Array, number: int) -> Arr
     xp = array_api_compat.array_namespace(margin)
     if number == 0:
         return xp.zeros_like(candidates)
-    ranked = xp.sort(margin[candidates], descending=True)
+    ranked = xp.sort(margin[candidates], descending=True, stable=False)
     if ranked[number] < ranked[number - 1]:
         return candidates & (margin >= ranked[number - 1])
     # A tie at the cut. Who is flagged is then arbitrary; cleanlab leaves it to NumPy's sort, and so do we.
