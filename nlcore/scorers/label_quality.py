@@ -133,7 +133,8 @@ def exponential_moving_average(scores: Array, *, alpha: float = 0.8) -> Array:
     xp = array_api_compat.array_namespace(scores)
 
     def weights(position: Array, known: Array) -> Array:
-        return (1 - alpha) ** (position - 1) * xp.where(position == known, 1.0, float(alpha))
+        factor = xp.where(position == known, xp.ones_like(position), float(alpha))
+        return (1 - alpha) ** (position - 1) * factor
 
     return _weighted_order_statistics(scores, weights)
 
@@ -179,9 +180,11 @@ def cumulative_average(scores: Array, *, k: int = 2) -> Array:
     """
     _require(_is_count(k), "k", k, "a whole number of at least 1")
     xp = array_api_compat.array_namespace(scores)
-    return _weighted_order_statistics(
-        scores, lambda position, known: xp.where(position <= k, 1.0, 0.0) / xp.clip(known, max=float(k))
-    )
+
+    def weights(position: Array, known: Array) -> Array:
+        return xp.astype(position <= k, position.dtype) / xp.clip(known, max=float(k))
+
+    return _weighted_order_statistics(scores, weights)
 
 
 def weighted_cumulative_average(scores: Array) -> Array:
