@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -141,9 +142,14 @@ def ratio_spread(ratios: list[float]) -> str:
 
 def seconds(run: Callable[[], object]) -> tuple[float, float]:
     """(time on the clock, processor time of this process and its children) of one run."""
-    start, processor = time.perf_counter(), sum(os.times()[:4])
+    start, processor = time.perf_counter(), processor_seconds()
     run()
-    return time.perf_counter() - start, sum(os.times()[:4]) - processor
+    return time.perf_counter() - start, processor_seconds() - processor
+
+
+def processor_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------

@@ -152,6 +152,7 @@ def softmin(scores: Array, *, temperature: float = 0.1) -> Array:
     valid = isinstance(temperature, Real) and 0 < temperature < float("inf")
     _require(valid, "temperature", temperature, "a finite number above 0")
     xp = array_api_compat.array_namespace(scores)
+    temperature = max(float(temperature), float(xp.finfo(scores.dtype).smallest_normal))  # it may be 0 in float32
     # The factor e^((1 - min s) / tau) cancels; without it the exponential overflows at a low temperature.
     return _weighted_mean(scores, xp.exp((minimum(scores)[:, None] - scores) / temperature))
 

@@ -201,6 +201,13 @@ def test_single_precision(pooling, given_type, score_type):
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("score_type", [np.float32, np.float64])
+def test_softmin_at_the_lowest_temperature_is_the_minimum(score_type):
+    probs = np.array([[0.5, 0.25, 1.0], [0.25, 0.25, 0.5]], dtype=score_type)
+    scores = label_quality_scores(np.ones((2, 3)), probs, pooling="softmin", temperature=1e-300)
+    np.testing.assert_array_equal(scores, [0.25, 0.25])
+
+
 @pytest.mark.parametrize("label_type", [bool, np.uint8, np.int64, np.float32])
 def test_label_types(label_type):
     labels = np.array([[True, False], [False, True]]).astype(label_type)
