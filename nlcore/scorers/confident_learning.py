@@ -128,7 +128,7 @@ def _flag_annotations(labels: Array, probs: Array) -> Array:
     probs = xp.astype(probs, xp.float64)
     given = xp.stack([labels == 0, labels == 1])
     prob = xp.stack([1 - probs, probs])
-    given_counts = xp.sum(xp.astype(given, xp.int64), axis=2)
+    given_counts = xp.sum(given, axis=2, dtype=xp.int64)
     likely = _likely_true(prob, _confident_thresholds(given, prob, given_counts))
     joint = _calibrate(_count_joint(given, likely), _to_numpy(given_counts).T)
     return _prune(given, prob, joint, 0) | _prune(given, prob, joint, 1)
@@ -152,7 +152,7 @@ def _likely_true(prob: Array, thresholds: Array) -> Array:
 def _count_joint(given: Array, likely: Array) -> np.ndarray:
     """The confident joint C[k, given, likely true], shape (K, 2, 2); on its diagonal at least 1."""
     xp = array_api_compat.array_namespace(given)
-    counts = [[xp.count_nonzero(given[i] & likely[j], axis=1) for j in (0, 1)] for i in (0, 1)]
+    counts = [[xp.sum(given[i] & likely[j], axis=1, dtype=xp.int64) for j in (0, 1)] for i in (0, 1)]
     joint = np.array([[_to_numpy(count) for count in row] for row in counts])
     return np.maximum(np.moveaxis(joint, 2, 0), np.eye(2, dtype=int))
 
@@ -185,7 +185,7 @@ def _prune(given: Array, prob: Array, joint: np.ndarray, annotation: int) -> Arr
         contradicted = given[0] & (prob[1] > prob[0] + TOLERANCE)
     else:
         contradicted = given[1] & (prob[0] >= prob[1] + TOLERANCE)  # an even chance counts as "does not apply"
-    excess = _to_numpy(xp.count_nonzero(contradicted, axis=1)) > number
+    excess = _to_numpy(xp.sum(contradicted, axis=1, dtype=xp.int64)) > number
     for k in np.flatnonzero(excess):
         margin = prob[other, k, :] - prob[annotation, k, :]
         contradicted[k, :] = _largest(margin, contradicted[k, :], given[annotation, k, :], int(number[k]))
