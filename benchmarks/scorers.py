@@ -5,8 +5,8 @@
 
 Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so
 other work on the machine touches both alike. Where there is much of it, go by the processor time. Ours runs in one
-thread. Extra memory is the peak of what NumPy allocates. The memory map is scored in a process of its own, whose
-highest resident memory (VmHWM) counts everything, pages of the map included; that measurement works on Linux only.
+thread unless it says two. Extra memory is the peak of what NumPy allocates. The memory map is scored in a process of
+its own, whose highest resident memory (VmHWM) counts everything, pages of the map included; that works on Linux only.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def make_data(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.nda
     true = generator.random(shape) < 0.1
     probs = generator.beta(2, 6, shape)
     np.subtract(1, probs, out=probs, where=true)
-    return (true ^ (generator.random(shape) < 0.03)).astype(int), probs
+    return (true ^ (generator.random(shape) < 0.03)).astype(np.int8), probs
 
 
 # Time -----------------------------------------------------------------------------------------------------------------
@@ -94,6 +94,7 @@ def compare_scores(shape: tuple[int, int], repeats: int) -> None:
         {
             "cleanlab get_label_quality_scores": lambda: get_label_quality_scores(label_lists, probs),
             "cleanlab inner scorer": lambda: inner_scorer(labels, probs),
+            "ours, two threads": lambda: label_quality_scores(labels, probs, threads=2),
         },
         repeats,
     )

@@ -24,7 +24,7 @@ import array_api_compat
 import numpy as np
 
 from nlcore.errors import InputError
-from nlcore.scorers.blocks import Array, block_size, checked_blocks, release_pages, row_blocks
+from nlcore.scorers.blocks import Array, block_size, check_arrays, checked_block, release_pages, row_blocks
 
 TOLERANCE = 1e-6  # cleanlab compares probabilities up to this difference
 IMPOSSIBLE_THRESHOLD = 2.0  # of an annotation that nobody gave: no probability reaches it
@@ -60,8 +60,11 @@ def find_label_issues(
     >>> find_label_issues(labels, probs).any_class
     array([False, False,  True, False, False, False])
     """
-    for _ in checked_blocks(labels, probs):
-        pass  # all of it before the first flag is written
+    check_arrays(labels, probs)
+    for rows in row_blocks(probs):  # all of it before the first flag is written
+        checked_block(labels, probs, rows)
+        release_pages(labels)
+        release_pages(probs)
     xp = array_api_compat.array_namespace(probs)
     device = array_api_compat.device(probs)
     flags = _check_out(out, probs) if out is not None else xp.empty(probs.shape, dtype=xp.bool, device=device)

@@ -184,5 +184,5 @@ def test_bad_values_are_found_before_a_flag_is_written():
 
 @pytest.mark.parametrize("block_bytes", [0, -5, 1.5, True])
 def test_bad_block_bytes(block_bytes):
-    with pytest.raises(InputError, match=r"^block_bytes is .*: expected a positive whole number of bytes"):
+    with pytest.raises(InputError, match=r"^block_bytes is .*: expected a whole number of at least 1"):
         find_label_issues(HAND_LABELS, HAND_PROBS, block_bytes=block_bytes)

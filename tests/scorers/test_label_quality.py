@@ -224,6 +224,19 @@ def test_block_size_does_not_matter(pooling, block_bytes):
     np.testing.assert_allclose(scores, label_quality_scores(labels, probs, pooling=pooling), rtol=0, atol=1e-15)
 
 
+def test_threads_do_not_matter():
+    generator = np.random.default_rng(0)
+    labels, probs = generator.integers(-1, 2, (1000, 5)), generator.random((1000, 5))
+    scores = label_quality_scores(labels, probs, block_bytes=200)
+    np.testing.assert_array_equal(label_quality_scores(labels, probs, block_bytes=200, threads=4), scores)
+
+
+def test_of_several_bad_values_the_first_is_named_whatever_the_threads():
+    probs = changed(changed(PROBS, 1, 1, 7), 3, 2, 8)
+    with pytest.raises(InputError, match=r"probs\[1, 1\] is 7.0"):
+        label_quality_scores(LABELS, probs, block_bytes=1, threads=4)
+
+
 # Unusable input -------------------------------------------------------------------------------------------------------
 
 LABELS, PROBS = np.zeros((4, 3), dtype=int), np.full((4, 3), 0.5)
@@ -252,7 +265,8 @@ def changed(array, row, column, value):
         ([[1]], PROBS, {}, "labels is of type list: expected a NumPy array or a torch tensor"),
         (LABELS, LABELS, {}, "probs are of type int64: expected floating-point numbers"),
         (torch.tensor(LABELS), PROBS, {}, MIXED_KINDS),
-        (LABELS, PROBS, {"block_bytes": 0}, "block_bytes is 0: expected a positive whole number of bytes"),
+        (LABELS, PROBS, {"block_bytes": 0}, "block_bytes is 0: expected a whole number of at least 1"),
+        (LABELS, PROBS, {"threads": 0}, "threads is 0: expected a whole number of at least 1"),
         (LABELS, PROBS, {"pooling": "sum"}, f"pooling is 'sum': expected one of {', '.join(POOLINGS)}"),
         (LABELS, PROBS, {"pooling": ["min"]}, f"pooling is ['min']: expected one of {', '.join(POOLINGS)}"),
         (LABELS, PROBS, {"k": 2}, "pooling 'ema' got the option 'k': it takes only alpha"),
