@@ -3,20 +3,23 @@
     python benchmarks/scorers.py               # the full sizes: about twenty minutes and 7 GB of disk
     python benchmarks/scorers.py --quick       # small sizes: about ten seconds
 
-Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so other
-work on the machine touches both alike. Linear algebra is held to one thread. The memory map is scored in a process of
-its own, whose highest resident memory (VmHWM) counts everything, pages of the map included. Linux only.
+Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so
+other work on the machine touches both alike. Where there is much of it, go by the processor time. Ours runs in one
+thread unless it says two. Extra memory is the peak of what NumPy allocates. The memory map is scored in a process of
+its own, whose highest resident memory (VmHWM) counts everything, pages of the map included; that works on Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +75,7 @@ def make_data(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.nda
     true = generator.random(shape) < 0.1
     probs = generator.beta(2, 6, shape)
     np.subtract(1, probs, out=probs, where=true)
-    return (true ^ (generator.random(shape) < 0.03)).astype(int), probs
+    return (true ^ (generator.random(shape) < 0.03)).astype(np.int8), probs
 
 
 # Time -----------------------------------------------------------------------------------------------------------------
@@ -91,6 +94,7 @@ def compare_scores(shape: tuple[int, int], repeats: int) -> None:
         {
             "cleanlab get_label_quality_scores": lambda: get_label_quality_scores(label_lists, probs),
             "cleanlab inner scorer": lambda: inner_scorer(labels, probs),
+            "ours, two threads": lambda: label_quality_scores(labels, probs, threads=2),
         },
         repeats,
     )
@@ -122,39 +126,46 @@ def compare_flags(shape: tuple[int, int], repeats: int) -> None:
 def compare(ours: Callable[[], object], others: dict[str, Callable[[], object]], repeats: int) -> None:
     """Run ours and every other by turns; print times, and their ratios as median (smallest to largest)."""
     ours()  # the first call pays for imports and page faults
-    times: dict[str, list[float]] = {"ours": [], **{name: [] for name in others}}
-    for _ in range(repeats):
-        times["ours"].append(seconds(ours))
-        for name, other in others.items():
-            times[name].append(seconds(other))
-    print(f"  ours: {statistics.median(times['ours']):.3f} s")
-    for name in others:
-        ratios = [other / our for other, our in zip(times[name], times["ours"], strict=True)]
-        spread = f"{statistics.median(ratios):.1f} times ours (from {min(ratios):.1f} to {max(ratios):.1f})"
-        print(f"  {name}: {statistics.median(times[name]):.2f} s, {spread}")
+    turns = [
+        {"ours": seconds(ours), **{name: seconds(other) for name, other in others.items()}} for _ in range(repeats)
+    ]
+    for name in ("ours", *others):
+        wall, processor = (statistics.median(turn[name][clock] for turn in turns) for clock in (0, 1))
+        print(f"  {name}: {wall:.2f} s, processor time {processor:.2f} s")
+        if name != "ours":
+            spreads = [ratio_spread([turn[name][clock] / turn["ours"][clock] for turn in turns]) for clock in (0, 1)]
+            print(f"    times ours: {spreads[0]}; by processor time {spreads[1]}")
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def ratio_spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.1f} (from {min(ratios):.1f} to {max(ratios):.1f})"
+
+
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """(time on the clock, processor time of this process and its children) of one run."""
+    start, processor = time.perf_counter(), processor_seconds()
     run()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, processor_seconds() - processor
+
+
+def processor_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
 def print_extra_memory(run: Callable[[], object], labels: np.ndarray, probs: np.ndarray) -> None:
-    Path("/proc/self/clear_refs").write_text("5")  # forget the highest resident memory so far
-    before = resident_bytes("VmRSS")
-    result = run()
-    extra, size = resident_bytes("VmHWM") - before, labels.nbytes + probs.nbytes
+    tracemalloc.start()
+    run()
+    extra, size = tracemalloc.get_traced_memory()[1], labels.nbytes + probs.nbytes
+    tracemalloc.stop()
     print(f"  extra memory {extra / MEGABYTE:.0f} MB, {extra / size:.0%} of the input ({size / MEGABYTE:.0f} MB)")
-    del result
 
 
-def resident_bytes(field: str) -> int:
-    """VmRSS (now) or VmHWM (highest) of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+def highest_resident_bytes() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
@@ -182,13 +193,14 @@ def score_memory_map(folder: Path, shape: tuple[int, int]) -> None:
     probs = np.memmap(folder / "probs", np.float32, "r", shape=shape)
     flags = np.memmap(folder / "flags", bool, "w+", shape=shape)
     print(f"  on disk {(labels.nbytes + probs.nbytes) / MEGABYTE:.0f} MB; ", end="")
-    print(f"resident before {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+    print(f"resident before {highest_resident_bytes() / MEGABYTE:.0f} MB")
     for name, run in {
         "EMA scores": lambda: label_quality_scores(labels, probs),
         "flags": lambda: find_label_issues(labels, probs, out=flags),
     }.items():
-        duration = seconds(run)
-        print(f"  {name}: {duration:.1f} s, highest resident memory {resident_bytes('VmHWM') / MEGABYTE:.0f} MB")
+        duration, processor = seconds(run)
+        print(f"  {name}: {duration:.1f} s, processor time {processor:.1f} s, ", end="")
+        print(f"highest resident memory {highest_resident_bytes() / MEGABYTE:.0f} MB")
 
 
 if __name__ == "__main__":

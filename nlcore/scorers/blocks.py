@@ -38,29 +38,32 @@ def block_size(array: Array, block_bytes: int | None) -> int:
     """`block_bytes` once checked, or where it is None the size that suits the device of `array`."""
     if block_bytes is None:
         return CACHE_BYTES if str(array_api_compat.device(array)) == "cpu" else ACCELERATOR_BYTES
-    if not isinstance(block_bytes, Integral) or isinstance(block_bytes, bool) or block_bytes < 1:
-        raise InputError(f"block_bytes is {block_bytes!r}: expected a positive whole number of bytes")
+    require(is_count(block_bytes), "block_bytes", block_bytes, "a whole number of at least 1")
     return block_bytes
 
 
-def checked_blocks(
-    labels: Array, probs: Array, *, block_bytes: int | None = None
-) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield (rows, labels[rows], probs[rows]) block by block, each block checked before it is handed out.
+def is_count(value: object) -> bool:
+    """Whether `value` is a whole number of at least 1 (True is none)."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
-    Half-precision probabilities come out as float32. After each block the pages that a memory map has read are let
-    go. Raises InputError as `check_arrays` and `check_values` do.
+
+def require(valid: bool, name: str, value: object, expected: str) -> None:
+    """Raise InputError unless the value of an option is valid."""
+    if not valid:
+        raise InputError(f"{name} is {value!r}: expected {expected}")
+
+
+def checked_block(labels: Array, probs: Array, rows: slice) -> tuple[Array, Array]:
+    """(labels[rows], probs[rows]) once their values are checked; half-precision probabilities become float32.
+
+    Raises InputError as `check_values` does.
     """
-    check_arrays(labels, probs)
-    xp = array_api_compat.array_namespace(labels, probs)
-    for rows in row_blocks(probs, block_bytes=block_bytes):
-        label_block, prob_block = labels[rows, :], probs[rows, :]
-        if probs.dtype.itemsize < 4:
-            prob_block = xp.astype(prob_block, xp.float32)
-        check_values(label_block, prob_block, first_row=rows.start)
-        yield rows, label_block, prob_block
-        release_pages(labels)
-        release_pages(probs)
+    label_block, prob_block = labels[rows, :], probs[rows, :]
+    if probs.dtype.itemsize < 4:
+        xp = array_api_compat.array_namespace(probs)
+        prob_block = xp.astype(prob_block, xp.float32)
+    check_values(label_block, prob_block, first_row=rows.start)
+    return label_block, prob_block
 
 
 def check_arrays(labels: Array, probs: Array) -> None:

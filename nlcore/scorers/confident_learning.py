@@ -24,7 +24,7 @@ import array_api_compat
 import numpy as np
 
 from nlcore.errors import InputError
-from nlcore.scorers.blocks import Array, block_size, checked_blocks, release_pages, row_blocks
+from nlcore.scorers.blocks import Array, block_size, check_arrays, checked_block, release_pages, row_blocks
 
 TOLERANCE = 1e-6  # cleanlab compares probabilities up to this difference
 IMPOSSIBLE_THRESHOLD = 2.0  # of an annotation that nobody gave: no probability reaches it
@@ -60,8 +60,11 @@ def find_label_issues(
     >>> find_label_issues(labels, probs).any_class
     array([False, False,  True, False, False, False])
     """
-    for _ in checked_blocks(labels, probs):
-        pass  # all of it before the first flag is written
+    check_arrays(labels, probs)
+    for rows in row_blocks(probs):  # all of it before the first flag is written
+        checked_block(labels, probs, rows)
+        release_pages(labels)
+        release_pages(probs)
     xp = array_api_compat.array_namespace(probs)
     device = array_api_compat.device(probs)
     flags = _check_out(out, probs) if out is not None else xp.empty(probs.shape, dtype=xp.bool, device=device)
@@ -128,7 +131,7 @@ def _flag_annotations(labels: Array, probs: Array) -> Array:
     probs = xp.astype(probs, xp.float64)
     given = xp.stack([labels == 0, labels == 1])
     prob = xp.stack([1 - probs, probs])
-    given_counts = xp.sum(xp.astype(given, xp.int64), axis=2)
+    given_counts = xp.sum(given, axis=2, dtype=xp.int64)
     likely = _likely_true(prob, _confident_thresholds(given, prob, given_counts))
     joint = _calibrate(_count_joint(given, likely), _to_numpy(given_counts).T)
     return _prune(given, prob, joint, 0) | _prune(given, prob, joint, 1)
@@ -152,7 +155,7 @@ def _likely_true(prob: Array, thresholds: Array) -> Array:
 def _count_joint(given: Array, likely: Array) -> np.ndarray:
     """The confident joint C[k, given, likely true], shape (K, 2, 2); on its diagonal at least 1."""
     xp = array_api_compat.array_namespace(given)
-    counts = [[xp.count_nonzero(given[i] & likely[j], axis=1) for j in (0, 1)] for i in (0, 1)]
+    counts = [[xp.sum(given[i] & likely[j], axis=1, dtype=xp.int64) for j in (0, 1)] for i in (0, 1)]
     joint = np.array([[_to_numpy(count) for count in row] for row in counts])
     return np.maximum(np.moveaxis(joint, 2, 0), np.eye(2, dtype=int))
 
@@ -185,7 +188,7 @@ def _prune(given: Array, prob: Array, joint: np.ndarray, annotation: int) -> Arr
         contradicted = given[0] & (prob[1] > prob[0] + TOLERANCE)
     else:
         contradicted = given[1] & (prob[0] >= prob[1] + TOLERANCE)  # an even chance counts as "does not apply"
-    excess = _to_numpy(xp.count_nonzero(contradicted, axis=1)) > number
+    excess = _to_numpy(xp.sum(contradicted, axis=1, dtype=xp.int64)) > number
     for k in np.flatnonzero(excess):
         margin = prob[other, k, :] - prob[annotation, k, :]
         contradicted[k, :] = _largest(margin, contradicted[k, :], given[annotation, k, :], int(number[k]))
@@ -197,7 +200,7 @@ def _largest(margin: Array, candidates: Array, given: Array, number: int) -> Arr
     xp = array_api_compat.array_namespace(margin)
     if number == 0:
         return xp.zeros_like(candidates)
-    ranked = xp.sort(margin[candidates], descending=True)
+    ranked = xp.sort(margin[candidates], descending=True, stable=False)
     if ranked[number] < ranked[number - 1]:
         return candidates & (margin >= ranked[number - 1])
     # A tie at the cut. Who is flagged is then arbitrary; cleanlab leaves it to NumPy's sort, and so do we.

@@ -14,23 +14,40 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from numbers import Integral, Real
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 
 import array_api_compat
 
 from nlcore.errors import InputError
-from nlcore.scorers.blocks import Array, check_arrays, check_values, checked_blocks
+from nlcore.scorers.blocks import (
+    Array,
+    check_arrays,
+    check_values,
+    checked_block,
+    is_count,
+    release_pages,
+    require,
+    row_blocks,
+)
 
 
 def label_quality_scores(
-    labels: Array, probs: Array, *, pooling: str = "ema", block_bytes: int | None = None, **options: float
+    labels: Array,
+    probs: Array,
+    *,
+    pooling: str = "ema",
+    block_bytes: int | None = None,
+    threads: int = 1,
+    **options: float,
 ) -> Array:
     """Label quality score of every image, shape (N,): the lower, the more suspect.
 
     labels: (N, K) of 1, 0, and -1 for unknown. probs: (N, K) probabilities, best out of sample. Both NumPy arrays or
     memory maps, or both torch tensors on one device; the scores are of the same kind, and of float32 for
     half-precision probabilities. pooling: a key of `POOLINGS`; options: what that pooling takes, e.g. `alpha=0.8`.
-    block_bytes: the rows are worked on in blocks of about this size, so memory does not grow with N.
+    The rows are worked on in blocks of about `block_bytes`, `threads` of them at a time (the scores are the same for
+    any number), so memory does not grow with N.
 
     Raises InputError for a pooling or an option that does not exist, an option or value out of range, or arrays whose
     shapes or types do not fit.
@@ -40,8 +57,21 @@ def label_quality_scores(
     array([0.58, 0.75])
     """
     pool = _find_pooling(pooling, options)
-    blocks = checked_blocks(labels, probs, block_bytes=block_bytes)
-    scores = [pool(_self_confidence(block_labels, block), **options) for _, block_labels, block in blocks]
+    require(is_count(threads), "threads", threads, "a whole number of at least 1")
+    check_arrays(labels, probs)
+
+    def score(rows: slice) -> Array:
+        scores = pool(_self_confidence(*checked_block(labels, probs, rows)), **options)
+        release_pages(labels)
+        release_pages(probs)
+        return scores
+
+    blocks = row_blocks(probs, block_bytes=block_bytes)
+    if threads == 1:
+        scores = [score(rows) for rows in blocks]
+    else:
+        with ThreadPoolExecutor(threads) as executor:
+            scores = list(executor.map(score, blocks))
     return array_api_compat.array_namespace(probs).concat(scores)
 
 
@@ -62,9 +92,9 @@ def self_confidence(labels: Array, probs: Array) -> Array:
 
 def _self_confidence(labels: Array, probs: Array) -> Array:
     xp = array_api_compat.array_namespace(labels, probs)
-    scores = xp.where(labels == 1, probs, 1 - probs)
-    unknown = labels == -1
-    return xp.where(unknown, xp.nan, scores) if xp.any(unknown) else scores
+    labels = xp.astype(labels, xp.int8, copy=False)
+    scores = xp.abs(probs - (1 - labels))  # p, or |p - 1|: Eq. 1 to the last bit, in half the time of `where`
+    return xp.where(labels == -1, xp.nan, scores) if xp.min(labels) < 0 else scores
 
 
 # Poolings -------------------------------------------------------------------------------------------------------------
@@ -129,11 +159,12 @@ def exponential_moving_average(scores: Array, *, alpha: float = 0.8) -> Array:
     >>> exponential_moving_average(np.array([[0.5, 0.25, 1.0]]), alpha=0.5)
     array([0.5])
     """
-    _require(isinstance(alpha, Real) and 0 < alpha <= 1, "alpha", alpha, "a number above 0 and at most 1")
+    require(isinstance(alpha, Real) and 0 < alpha <= 1, "alpha", alpha, "a number above 0 and at most 1")
     xp = array_api_compat.array_namespace(scores)
 
     def weights(position: Array, known: Array) -> Array:
-        return (1 - alpha) ** (position - 1) * xp.where(position == known, 1.0, float(alpha))
+        factor = xp.where(position == known, xp.ones_like(position), float(alpha))
+        return (1 - alpha) ** (position - 1) * factor
 
     return _weighted_order_statistics(scores, weights)
 
@@ -149,8 +180,9 @@ def softmin(scores: Array, *, temperature: float = 0.1) -> Array:
     array([0.2689])
     """
     valid = isinstance(temperature, Real) and 0 < temperature < float("inf")
-    _require(valid, "temperature", temperature, "a finite number above 0")
+    require(valid, "temperature", temperature, "a finite number above 0")
     xp = array_api_compat.array_namespace(scores)
+    temperature = max(float(temperature), float(xp.finfo(scores.dtype).smallest_normal))  # it may be 0 in float32
     # The factor e^((1 - min s) / tau) cancels; without it the exponential overflows at a low temperature.
     return _weighted_mean(scores, xp.exp((minimum(scores)[:, None] - scores) / temperature))
 
@@ -164,7 +196,7 @@ def log_transform(scores: Array, *, epsilon: float = 1e-8) -> Array:
     >>> log_transform(np.array([[1.0, 0.5]])).round(4)
     array([-0.3466])
     """
-    _require(isinstance(epsilon, Real) and 0 < epsilon < float("inf"), "epsilon", epsilon, "a finite number above 0")
+    require(isinstance(epsilon, Real) and 0 < epsilon < float("inf"), "epsilon", epsilon, "a finite number above 0")
     return mean(array_api_compat.array_namespace(scores).log(scores + epsilon))
 
 
@@ -177,11 +209,13 @@ def cumulative_average(scores: Array, *, k: int = 2) -> Array:
     >>> cumulative_average(np.array([[0.5, 0.25, 1.0]]))
     array([0.375])
     """
-    _require(_is_count(k), "k", k, "a whole number of at least 1")
+    require(is_count(k), "k", k, "a whole number of at least 1")
     xp = array_api_compat.array_namespace(scores)
-    return _weighted_order_statistics(
-        scores, lambda position, known: xp.where(position <= k, 1.0, 0.0) / xp.clip(known, max=float(k))
-    )
+
+    def weights(position: Array, known: Array) -> Array:
+        return xp.astype(position <= k, position.dtype) / xp.clip(known, max=float(k))
+
+    return _weighted_order_statistics(scores, weights)
 
 
 def weighted_cumulative_average(scores: Array) -> Array:
@@ -213,7 +247,7 @@ def simple_moving_average(scores: Array, *, period: int = 2) -> Array:
     >>> simple_moving_average(np.array([[0.5, 0.25, 1.0]]))  # (0.375 + 0.75) / 2
     array([0.5625])
     """
-    _require(_is_count(period), "period", period, "a whole number of at least 1")
+    require(is_count(period), "period", period, "a whole number of at least 1")
     xp = array_api_compat.array_namespace(scores)
 
     def weights(position: Array, known: Array) -> Array:
@@ -244,13 +278,13 @@ def _weighted_order_statistics(scores: Array, weights: Callable[[Array, Array], 
     """sum_k w_k(n) s^(k) for every row; `weights(position, known)` gives w at positions 1 ... K for n known scores."""
     xp = array_api_compat.array_namespace(scores)
     device = array_api_compat.device(scores)
-    ascending = xp.sort(scores, axis=1)  # NaN last
+    ascending = xp.sort(scores, axis=1, stable=False)  # NaN last; a stable sort takes twice as long, to no end
     count = scores.shape[1]
     position = xp.arange(1, count + 1, dtype=xp.float64, device=device)
-    unknown = xp.isnan(ascending)
-    if not xp.any(unknown[:, -1]):  # the usual case: the weights are the same for every row
+    if not xp.any(xp.isnan(ascending[:, -1])):  # the usual case: the weights are the same for every row
         known = xp.full((1,), count, dtype=xp.float64, device=device)
         return ascending @ xp.astype(weights(position, known), scores.dtype)
+    unknown = xp.isnan(ascending)
     known = xp.sum(xp.astype(~unknown, xp.float64), axis=1, keepdims=True)
     table = xp.astype(weights(position, xp.clip(known, min=1.0)), scores.dtype)
     pooled = xp.sum(xp.where(unknown, 0.0, ascending * table), axis=1)
@@ -279,12 +313,3 @@ def _find_pooling(name: str, options: dict[str, float]) -> Callable[..., Array]:
             expected = f"only {', '.join(valid)}" if valid else "no options"
             raise InputError(f"pooling {name!r} got the option {option!r}: it takes {expected}")
     return POOLINGS[name]
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-
-
-def _require(valid: bool, name: str, value: object, expected: str) -> None:
-    if not valid:
-        raise InputError(f"{name} is {value!r}: expected {expected}")
