@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nlcore import notebooks
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import NOTEBOOKS, study_of
+from nlcore.profiles import Resources
 from nlcore.runs import Plan, Spec, Store, plan_grid, run_grid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,8 +30,7 @@ class Batch:
     profile: str = "embedded"
     seeds: Sequence[int] | None = None
     workers: int | None = None
-    data_root: str | None = None
-    device: str = "auto"
+    resources: Resources = field(default_factory=Resources)
     output: Path = ROOT / "figures"
     store: Path = ROOT / ".nlcore" / "store"
     partial: bool = False
@@ -46,7 +46,10 @@ class Batch:
             raise InputError(f"papers: none named; expected one or more of {', '.join(NOTEBOOKS)}")
         if self.seeds is not None and not self.seeds:
             raise InputError("seeds: none named; expected at least one")
-        return {paper: study_of(paper).grid(self.profile, seeds=self.seeds) for paper in self.papers}
+        return {
+            paper: study_of(paper).grid(self.profile, seeds=self.seeds, resources=self.resources)
+            for paper in self.papers
+        }
 
     def notebook_parameters(self) -> dict[str, Any]:
         """What each notebook is given."""
@@ -58,7 +61,7 @@ class Batch:
             "store": str(self.store.resolve()),
             "partial": self.partial,
         }
-        return given | self.parameters
+        return given | asdict(self.resources) | self.parameters
 
 
 def check(batch: Batch) -> None:

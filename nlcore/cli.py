@@ -15,12 +15,12 @@ import yaml
 from rich.console import Console
 
 from nlcore import batch
+from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers import NOTEBOOKS
-from nlcore.profiles import parse_seeds
+from nlcore.profiles import Resources, parse_seeds
 from nlcore.runs import RunFailedError
 
-DEVICES = ("auto", "cpu", "cuda")
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -31,7 +31,10 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; one per core by default")] = None,
     data_root: Annotated[str | None, typer.Option(help="folder of the images that finetune and paper train on")] = None,
-    device: Annotated[str, typer.Option(help=" | ".join(DEVICES))] = "auto",
+    weights: Annotated[str | None, typer.Option(help="file of pre-trained weights; timm: those timm publishes")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    on_bad_image: Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")] = "fail",
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")] = False,
     output: Annotated[Path, typer.Option(help="where tables and figures go")] = batch.Batch.output,
     store: Annotated[Path, typer.Option(help="where finished runs are kept")] = batch.Batch.store,
     plan: Annotated[
@@ -45,8 +48,9 @@ def run(
     parameter: Annotated[list[str] | None, typer.Option("-p", help="NAME=VALUE, a notebook's own parameter")] = None,
 ) -> int:
     """Re-run the papers. Everything finished is kept: the same command again computes only what is missing."""
-    if device not in DEVICES:
-        raise InputError(f"device {device!r}: unknown; expected one of {', '.join(DEVICES)}")
+    resolve_device(device)
+    if on_bad_image not in ("fail", "skip"):
+        raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: expected one or more")
     asked = batch.Batch(
@@ -54,8 +58,7 @@ def run(
         profile=profile,
         seeds=None if seeds is None else parse_seeds(seeds),
         workers=workers,
-        data_root=data_root,
-        device=device,
+        resources=Resources(data_root, weights, device, on_bad_image, deterministic),
         output=output,
         store=store,
         partial=partial,

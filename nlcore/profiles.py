@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
 from nlcore.errors import InputError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a grid runs on, besides its profile; what a person gives on the command line or in a notebook."""
+
+    data_root: str | None = None  # folder of the images that `finetune` and `paper` train on
+    weights: str | None = None  # file of pre-trained weights; "timm" downloads those that timm publishes
+    device: str = "auto"  # auto, cpu or cuda
+    on_bad_image: str = "fail"  # or skip: leave it out and count it
+    deterministic: bool = False  # identical bytes on a GPU too, and slower
 
 
 def load_profile(paper: str, profile: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def call(folders, *arguments):
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers 0: expected one or more"),
         (["--workers", "many"], "'--workers'"),
-        (["--device", "tpu"], "device 'tpu': unknown; expected one of auto, cpu, cuda"),
+        (["--device", "tpu"], "device 'tpu': expected auto, cpu, cuda"),
         (
             ["-p", "colour=red"],
             "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",

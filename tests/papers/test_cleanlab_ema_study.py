@@ -1,4 +1,4 @@
-"""The study from end to end at the smallest scale: runs, tables, figures, and what is told when something is missing."""
+"""The study from end to end at the smallest scale: runs, tables, figures, and what is told when one is missing."""
 
 import json
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, PoolingScores, TestPartAccuracy
-from nlcore.profiles import load_profile
+from nlcore.profiles import Resources, load_profile
 from nlcore.runs import Spec, Store
 
 PAPER = "cleanlab_ema"
@@ -53,8 +53,8 @@ class Study:
         return self.scores[(self.scores.group == group) & (self.scores.classifier == classifier)]
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces every cell's own."""
+def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
+    """The runs of `profile`; `seeds` replaces every cell's own. `resources` are for papers that train on images."""
     settings = load_profile(PAPER, profile)
     specs: list[Spec] = []
     for cell in settings["cells"]:
