@@ -187,7 +187,7 @@ def report(rates: dict[str, list[float]], options: argparse.Namespace, device: t
         turns = [ours / theirs for ours, theirs in zip(rates["ours"], rates[other], strict=True)]
         ratios[f"ours_over_{other}"] = turns
         print(f"  ours / {other:8s} {statistics.median(turns):.2f}  ({min(turns):.2f} to {max(turns):.2f})")
-    print(json.dumps({"device": name, **vars(options), "images_per_second": rates, **ratios}))
+    print(json.dumps({**vars(options), "device": name, "images_per_second": rates, **ratios}))
 
 
 def main() -> None:
