@@ -21,6 +21,7 @@ from nlcore.papers import NOTEBOOKS
 from nlcore.profiles import Resources, parse_seeds
 from nlcore.runs import RunFailedError
 
+INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -82,7 +83,7 @@ def _assignment(text: str) -> tuple[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        return app(args=arguments, standalone_mode=False) or 0
+        code = app(args=arguments, standalone_mode=False) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -90,10 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"failed: {error}\nWhat finished is in the store; the same command goes on from there.", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: what finished is in the store; the same command goes on from there.", file=sys.stderr)
-        return 130
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own usage errors; their class moved between its versions
             raise
         print(f"error: {error.format_message()}", file=sys.stderr)
         return 2
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
+        print("interrupted: what finished is in the store; the same command goes on from there.", file=sys.stderr)
+    return code

@@ -1,0 +1,109 @@
+"""`run_all.py` as people run it: whole, killed at any moment, and again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def command(folder):
+    options = ["--papers", "cleanlab_ema", "--profile", "smoke", "--workers", "2"]
+    return [
+        sys.executable,
+        "run_all.py",
+        *options,
+        "--output",
+        str(folder / "figures"),
+        "--store",
+        str(folder / "store"),
+    ]
+
+
+def run(folder):
+    return subprocess.run(command(folder), cwd=ROOT, capture_output=True, text=True)
+
+
+def tables(folder):
+    return {path.name: path.read_bytes() for path in (folder / "figures").rglob("*.csv")}
+
+
+def finished(folder):
+    return len(list((folder / "store").rglob("*.safetensors")))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_run_ends_with_what_was_made_and_what_holds(undisturbed):
+    folder, printed = undisturbed
+    made = {path.name for path in (folder / "figures" / "cleanlab_ema" / "smoke").iterdir()}
+    for name in (
+        "table_s2.csv",
+        "table_s2.md",
+        "fig_2.csv",
+        "fig_2.png",
+        "fig_2.svg",
+        "manifest.json",
+        "notebook.ipynb",
+    ):
+        assert name in made
+    for text in ("fig_2", "EMA(0.8), AP@T", "0.7793", "ce1", "not tested", "figures/cleanlab_ema/smoke"):
+        assert text in printed.replace("\n", "")
+
+
+def test_the_second_time_nothing_is_computed(undisturbed):
+    folder, _ = undisturbed
+    before = tables(folder)
+    assert "nothing to compute" in run(folder).stdout
+    assert tables(folder) == before
+
+
+@pytest.mark.parametrize("after", [1, 12, 30])
+def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after):
+    """SIGKILL of run_all.py once so many runs are finished, then the same command."""
+    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(lambda: finished(tmp_path) >= after)
+    driver.kill()
+    driver.wait()
+    assert finished(tmp_path) < 33 or after == 30
+    assert run(tmp_path).returncode == 0
+    assert tables(tmp_path) == tables(undisturbed[0])
+
+
+def test_a_killed_worker_costs_nothing_but_its_run(undisturbed, tmp_path):
+    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(lambda: finished(tmp_path) >= 5)
+    workers = [c for c in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(c.cmdline())]
+    os.kill(workers[0].pid, signal.SIGKILL)
+    assert driver.wait() == 0
+    assert tables(tmp_path) == tables(undisturbed[0])
+
+
+def test_an_interrupt_is_answered_with_how_to_go_on(tmp_path):
+    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: finished(tmp_path) >= 3)
+    driver.send_signal(signal.SIGINT)
+    _, error = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert error.strip().endswith("the same command goes on from there.")
+    assert "Traceback" not in error
+
+
+def _wait_for(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
