@@ -17,7 +17,7 @@ from nlcore.errors import InputError
 
 Array = Any  # a NumPy array or a torch tensor, by the Python array API standard
 
-CACHE_BYTES = 1 << 20  # on a CPU a block and its temporaries should stay in the cache: larger blocks run slower
+CACHE_BYTES = 1 << 21  # on a CPU a block and its temporaries should stay in the cache: larger blocks run slower
 ACCELERATOR_BYTES = 1 << 28  # on an accelerator small blocks cost more in kernel launches than they save
 
 
