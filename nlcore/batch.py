@@ -51,17 +51,15 @@ class Batch:
             for paper in self.papers
         }
 
-    def notebook_parameters(self) -> dict[str, Any]:
-        """What each notebook is given."""
+    def notebook_parameters(self, paper: str) -> dict[str, Any]:
+        """What a paper's notebook is given: of the resources, those that it states."""
         given = {
-            "profile": self.profile,
-            "seeds": self.seeds and list(self.seeds),
-            "workers": self.workers,
-            "output": str(self.output.resolve()),
-            "store": str(self.store.resolve()),
-            "partial": self.partial,
-        }
-        return given | asdict(self.resources) | self.parameters
+            "profile": self.profile, "seeds": self.seeds and list(self.seeds), "workers": self.workers,
+            "output": str(self.output.resolve()), "store": str(self.store.resolve()), "partial": self.partial,
+        }  # fmt: skip
+        stated = notebooks.stated_parameters(notebooks.FOLDER / NOTEBOOKS[paper])
+        used = {name: value for name, value in asdict(self.resources).items() if name in stated}
+        return given | used | self.parameters
 
 
 def check(batch: Batch) -> None:
@@ -72,7 +70,7 @@ def check(batch: Batch) -> None:
     """
     batch.grids()
     for paper in batch.papers:
-        notebooks.check_parameters(notebooks.FOLDER / NOTEBOOKS[paper], batch.notebook_parameters())
+        notebooks.check_parameters(notebooks.FOLDER / NOTEBOOKS[paper], batch.notebook_parameters(paper))
 
 
 def print_plan(batch: Batch, console: Console) -> None:
@@ -125,7 +123,7 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         executed = batch.output / paper / batch.profile / "notebook.ipynb"
         source = notebooks.FOLDER / NOTEBOOKS[paper]
         try:
-            notebooks.execute(source, executed, batch.notebook_parameters())
+            notebooks.execute(source, executed, batch.notebook_parameters(paper))
         except notebooks.NotebookFailedError as error:
             failures.append(str(error))
             continue

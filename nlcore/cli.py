@@ -32,6 +32,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")] = None,
     workers: Annotated[int | None, typer.Option(help="processes; one per core by default")] = None,
     data_root: Annotated[str | None, typer.Option(help="folder of the images that finetune and paper train on")] = None,
+    celeba_root: Annotated[
+        str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="file of pre-trained weights; timm: those timm publishes")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     on_bad_image: Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")] = "fail",
@@ -59,7 +62,7 @@ def run(
         profile=profile,
         seeds=None if seeds is None else parse_seeds(seeds),
         workers=workers,
-        resources=Resources(data_root, weights, device, on_bad_image, deterministic),
+        resources=Resources(data_root, celeba_root, weights, device, on_bad_image, deterministic),
         output=output,
         store=store,
         partial=partial,

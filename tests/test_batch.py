@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+RUNS = 45
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -49,6 +50,7 @@ def undisturbed(tmp_path_factory):
 
 def test_a_run_ends_with_what_was_made_and_what_holds(undisturbed):
     folder, printed = undisturbed
+    assert finished(folder) == RUNS
     made = {path.name for path in (folder / "figures" / "cleanlab_ema" / "smoke").iterdir()}
     for name in (
         "table_s2.csv",
@@ -71,14 +73,14 @@ def test_the_second_time_nothing_is_computed(undisturbed):
     assert tables(folder) == before
 
 
-@pytest.mark.parametrize("after", [1, 12, 30])
+@pytest.mark.parametrize("after", [1, 40])
 def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after):
     """SIGKILL of run_all.py once so many runs are finished, then the same command."""
     driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for(lambda: finished(tmp_path) >= after)
     driver.kill()
     driver.wait()
-    assert finished(tmp_path) < 33 or after == 30
+    assert finished(tmp_path) <= RUNS
     assert run(tmp_path).returncode == 0
     assert tables(tmp_path) == tables(undisturbed[0])
 

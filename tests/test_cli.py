@@ -66,7 +66,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
     assert call(folders, "--papers", "cleanlab_ema", "--profile", "smoke", "--plan") == 0
     printed = capsys.readouterr().out
     assert "cleanlab_ema" in printed
-    assert " 33 " in printed  # 3 datasets: 5 folds, scores, statistics, and for two trainings predictions and accuracy
+    # Three datasets: five folds, scores, statistics, twice predictions and accuracy; three times four tag folds.
+    assert " 45 " in printed
     assert not folders["output"].exists()
     assert list(folders["store"].rglob("*.safetensors")) == []
 

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,12 @@ class EmbeddedSet:
         return f"COCO {self.coco_ids[row]}, {self.source_urls[row]} ({licence})"
 
 
+@lru_cache(maxsize=2)
 def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
-    """The set in the package, or one that scripts/build_embedded.py wrote to `folder`. InputError if part is absent."""
+    """The set in the package, or one that scripts/build_embedded.py wrote to `folder`. InputError if part is absent.
+
+    It is read once for a process: copy an array before you write into it.
+    """
     arrays, images, about, fingerprint = _read(Path(folder))
     coco_ids = np.array([int(image["coco_id"]) for image in images], dtype=np.int64)
     division = np.array([image["division"] for image in images])

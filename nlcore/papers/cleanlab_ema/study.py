@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, PoolingScores, TestPartAccuracy
+from nlcore.papers.cleanlab_ema.tagging import FOLDS as TAGGING_FOLDS
+from nlcore.papers.cleanlab_ema.tagging import HeldOutTags
 from nlcore.profiles import Resources, load_profile
 from nlcore.runs import Spec, Store
 
@@ -66,7 +69,25 @@ def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resourc
             for labels in ("given", "true"):
                 fields = {"group": cell["group"], "classifier": cell["classifier"], "seed": seed}
                 specs.append(TestPartAccuracy(**fields, train_labels=labels))
+    specs += _tagging(settings["tagging"], Resources())
+    if "celeba" in settings and resources is not None and resources.celeba_root is not None:
+        specs += _tagging(settings["celeba"], resources)
     return list(dict.fromkeys(specs))
+
+
+def _tagging(settings: dict, resources: Resources) -> list[Spec]:
+    """Held-out predictions on the labels as given, and on every copy with injected errors."""
+    fields = {name: value for name, value in settings.items() if name != "injected"}
+    if settings["source"] == "celeba":
+        fields |= {
+            "folder": resources.celeba_root, "weights": resources.weights or "timm",
+            "on_bad_image": resources.on_bad_image, "device": str(resolve_device(resources.device)),
+        }  # fmt: skip
+    return [
+        HeldOutTags(**fields, fold=fold, injected=seed)
+        for seed in (None, *settings["injected"])
+        for fold in range(TAGGING_FOLDS)
+    ]
 
 
 def _seeds(cell: dict, seeds: Sequence[int] | None) -> Sequence[int]:
