@@ -74,18 +74,21 @@ def check(batch: Batch) -> None:
 
 
 def print_plan(batch: Batch, console: Console) -> None:
-    """Which runs there are, which are in the store, and how long the rest will take."""
-    store = Store(batch.store)
-    workers = batch.workers or (os.cpu_count() or 1)
-    table = Table(
-        "paper", "runs", "in the store", "to run", "estimated time", title=f"profile {batch.profile}, {workers} workers"
-    )
+    """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
+    store, workers = Store(batch.store), batch.workers or os.cpu_count() or 1
+    title = f"profile {batch.profile}, {workers} workers"
+    table = Table("paper", "kind of run", "runs", "in the store", "to run", "core time", "estimated time", title=title)
     for paper, specs in batch.grids().items():
         plan = plan_grid(specs, store)
-        done = len(plan.specs) - len(plan.missing)
-        table.add_row(
-            paper, str(len(plan.specs)), str(done), str(len(plan.missing)), duration(wall_seconds(plan, workers))
-        )
+        for kind in dict.fromkeys(type(spec).__name__ for spec in plan.specs):
+            runs = [spec for spec in plan.specs if type(spec).__name__ == kind]
+            missing = [spec for spec in runs if spec in plan.missing]
+            cost = duration(sum(spec.seconds() for spec in missing))
+            table.add_row(paper, kind, str(len(runs)), str(len(runs) - len(missing)), str(len(missing)), cost, "")
+        total, missing = len(plan.specs), len(plan.missing)
+        wall = duration(wall_seconds(plan, workers))
+        table.add_row(paper, "all", str(total), str(total - missing), str(missing), duration(plan.seconds), wall)
+        table.add_section()
     console.print(table)
 
 

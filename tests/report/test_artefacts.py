@@ -1,4 +1,4 @@
-"""What lies in figures/ is what the contract asks for: every series, no empty axis, the seeds that the profile states."""
+"""What lies in figures/ is what the contract asks for: every series, no empty axis, the seeds of the profile."""
 
 import json
 from pathlib import Path
