@@ -79,9 +79,7 @@ def near_the_true_matrix(study: Study, variant: str) -> Iterable[Part]:
     """gs4: training with the estimate within 0.5 points of training with the true matrix, at both gold fractions."""
     for gold in (5, 10):
         at = {"noise": study.ablation_noise, "gold": gold}
-        difference = paired(
-            study.values("map", method="true matrix", **at), study.values("map", method=variant, **at)
-        )
+        difference = paired(study.values("map", method="true matrix", **at), study.values("map", method=variant, **at))
         yield _decided(f"mAP at {gold} % gold: true matrix minus {variant}", difference, decide_within, CLOSE_TO_TRUTH)
 
 
@@ -123,7 +121,9 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
         half = table.columns.max() / 2 if len(table) else 0
         yield _decided(f"{method}: half of the epochs minus the peak's", half - peaks[method], decide)
         yield _decided(f"{method}: mAP at the peak minus the last", fall(table), decide)
-    last = paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
+    last = (
+        paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
+    )
     yield _decided(f"last mAP: {variant} minus asl", last, decide)
     later = paired(peaks[variant], peaks["asl"])
     yield _decided(f"epoch of the peak: {variant} minus asl", later, decide, published=said["galc_slr"] - said["asl"])

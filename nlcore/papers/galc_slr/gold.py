@@ -75,7 +75,7 @@ class GoldClassifier(Protocol):
         return [MatrixEstimates(**self.shared(), **fields)]
 
     def seconds(self) -> float:
-        return self.training_seconds(1.0 if WAYS[self.method].silver else self.gold / 100)
+        return self.training_seconds()
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         way, source, division = WAYS[self.method], self.source(), self.division()
@@ -84,7 +84,9 @@ class GoldClassifier(Protocol):
             labels[division.gold] = source.targets[division.gold]
         trusted = np.isin(np.arange(len(labels)), division.gold)
         fit = Fit(self, source, np.column_stack([labels, trusted]))
-        rows = np.sort(np.concatenate([division.gold, division.silver])) if way.silver else division.gold
+        rows = np.sort(np.concatenate([division.gold, division.silver]))
+        if not way.silver:  # as many steps as the other methods: every gold image several times in an epoch
+            rows = np.resize(division.gold, len(rows))
         truth = source.targets[source.test]
 
         def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:

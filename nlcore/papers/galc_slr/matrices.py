@@ -40,7 +40,9 @@ class MatrixEstimates(Protocol):
     def compute(self, inputs: Sequence[Result]) -> Result:
         source, division = self.source(), self.division()
         logits = inputs[0].arrays
-        rows, labels = (division.gold, source.targets) if self.estimate_on == "gold" else (division.silver, division.noisy)
+        rows, labels = (
+            (division.gold, source.targets) if self.estimate_on == "gold" else (division.silver, division.noisy)
+        )
         used, images = labels[rows], logits[self.estimate_on]
         kept = capped(source.single_classes, self.cap, self.seed)
         single = softmax(logits["single"][kept]) if len(kept) else np.empty((0, used.shape[1]))
@@ -89,7 +91,9 @@ class SigmoidEffect(Protocol):
         return Result({"rows": [{"correction": n, **silver_gradient(logits, labels, m, f)} for n, m, f in corrections]})
 
 
-def silver_gradient(logits: np.ndarray, labels: np.ndarray, matrix: np.ndarray, floor: float | None) -> dict[str, float]:
+def silver_gradient(
+    logits: np.ndarray, labels: np.ndarray, matrix: np.ndarray, floor: float | None
+) -> dict[str, float]:
     """See `SigmoidEffect`. The gradient is that with respect to C'g, cell by cell: logits, labels (n, K)."""
     inner = torch.as_tensor(logits).sigmoid() @ matrix_tensor(matrix)  # C'g before any clipping
     inner.requires_grad_(True)

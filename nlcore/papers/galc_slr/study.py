@@ -130,7 +130,9 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     ablation_noise = next(spec.noise for spec in specs if isinstance(spec, SigmoidEffect))
     shown = [result for spec, result in estimates.items() if spec.noise == ablation_noise and _is_default(spec)]
     return Study(
-        scores=pd.DataFrame(_fields(s) | {k: v for k, v in r.items() if k != "history"} for s, r in classifiers.items()),
+        scores=pd.DataFrame(
+            _fields(s) | {k: v for k, v in r.items() if k != "history"} for s, r in classifiers.items()
+        ),
         curves=pd.DataFrame(_fields(s) | row for s, r in classifiers.items() for row in r["history"]),
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
