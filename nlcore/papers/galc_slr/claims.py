@@ -110,8 +110,8 @@ def nearer_than_glc(study: Study, variant: str) -> Iterable[Part]:
 def memorisation(study: Study, variant: str) -> Iterable[Part]:
     """gs7: both curves peak in the first half and then fall; GALC-SLR ends higher and peaks later.
 
-    A seed's fall is measured from the epoch at which the *other* seeds' mean is highest: a seed's own maximum lies above
-    its last value by construction.
+    A seed's fall is measured from the epoch at which the *other* seeds' mean is highest: a seed's own maximum lies
+    above its last value by construction.
     """
     curves = {method: curve(study, method) for method in ("asl", variant)}
     said = published("galc_slr")["text"]["peak_epoch"]

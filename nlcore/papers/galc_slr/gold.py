@@ -58,8 +58,8 @@ WAYS: dict[str, Way] = {
 class GoldClassifier(Protocol):
     """One method, trained to the last epoch and tested on clean labels.
 
-    Values in points: `map`, `map_without_person`, and by threshold `cf1_0.8`, `of1_0.8`, `cf1_0.5`, `of1_0.5`, all of the
-    last model; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged).
+    Values in points: `map`, `map_without_person`, and by threshold `cf1_0.8`, `of1_0.8`, `cf1_0.5`, `of1_0.5`, all of
+    the last model; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged).
     """
 
     method: Method
