@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image
@@ -45,8 +46,9 @@ DEVIATIONS = {
 
 
 def looks() -> dict[str, dict[str, str]]:
-    """Colour and marker of the seven methods, the same in every figure."""
-    return series_style(METHODS)
+    """Colour and marker of the seven methods, the same in every figure; what the paper does not compare is dashed."""
+    styles = series_style(METHODS)
+    return {name: look | {"linestyle": "-" if name in PUBLISHED_AS else "--"} for name, look in styles.items()}
 
 
 def published_value(method: str, metric: str, noise: int) -> float | None:
@@ -187,13 +189,13 @@ def _published_line(axis, data: pd.DataFrame, series: str) -> None:
 
 
 NODES = {
-    "silver": ("Silver images S\nnoisy labels", 0.12, 0.82),
-    "gold": ("Gold images G\ntrusted labels", 0.12, 0.5),
-    "single": ("Single-label images\n(trusted)", 0.12, 0.18),
-    "f": ("1  silver classifier f\nASL on S", 0.42, 0.82),
-    "regulators": ("regulators Reg\nmean softmax of f", 0.42, 0.18),
-    "C": ("2  corruption matrix C\nmean of f on G,\nminus and plus Reg", 0.7, 0.5),
-    "g": ("3  gold classifier g\nASL(C'g, y) on S,\nASL(g, y) on G", 0.9, 0.82),
+    "silver": ("Silver images S\nnoisy labels", 0.1, 0.84),
+    "single": ("Single-label images\n(trusted)", 0.1, 0.5),
+    "gold": ("Gold images G\ntrusted labels", 0.1, 0.14),
+    "f": ("1  silver classifier f\nASL on S", 0.38, 0.84),
+    "regulators": ("regulators Reg\nmean softmax of f", 0.38, 0.5),
+    "C": ("2  corruption matrix C\nmean of f on G,\nminus and plus Reg", 0.65, 0.5),
+    "g": ("3  gold classifier g\nASL(C'g, y) on S,\nASL(g, y) on G", 0.92, 0.5),
 }
 ARROWS = [
     ("silver", "f"),
@@ -239,24 +241,25 @@ def _border(node: str, other: str) -> tuple[float, float]:
 
 
 def figure_4(study: Study, out: ArtefactWriter) -> Figure:
-    """Figure 4: the matrices as heat maps, one grey scale from 0 to 1 for all of them."""
+    """Figure 4: the matrices as heat maps, one grey scale for all; it spreads small values, where they differ."""
     names = [name for name in MATRICES[:5] if name in study.matrices]
+    greys = {"cmap": "Greys", "norm": PowerNorm(0.4, vmin=0, vmax=1, clip=True), "interpolation": "nearest"}
     with style():
         figure, axes = panels(1, len(names), width=2.5, height=2.9)
         for axis, name in zip(axes.flat, names, strict=True):
-            image = axis.imshow(study.matrices[name], cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+            image = axis.imshow(study.matrices[name], **greys)
             axis.set_title(name.replace(" as ", "\nas ").replace(" unscaled", "\nwithout its sigmoid"), fontsize=9)
             axis.grid(False)
             axis.set_xlabel("becomes class")
         axes[0, 0].set_ylabel("class")
-        figure.colorbar(image, ax=list(axes.flat), shrink=0.7, extend="both")
+        figure.colorbar(image, ax=list(axes.flat), shrink=0.7, ticks=[0, 0.02, 0.1, 0.3, 0.6, 1])
     frames = [_long_matrix(study.matrices[name], name) for name in names]
     error = study.runs(study.distances, noise=study.ablation_noise).groupby("matrix").off_diagonal.mean()
     return out.figure(
         "fig_4",
         figure,
         pd.concat(frames),
-        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); black is 1, white 0.",
+        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); black is 1 or more, white 0 or less.",
         alt="; ".join(f"{name}: mean absolute error off the diagonal {error[name]:.3f}" for name in names),
         deviations=DEVIATIONS[study.layout],
     )
@@ -346,7 +349,7 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         axes[0, 1].set(title="(b) gold images, matrix", xlabel="gold (% of the training images)")
         axes[0, 2].set(title="(c) single-label images per class", xlabel="epoch")
         for axis in axes.flat:
-            axis.legend(fontsize=7, loc="lower right")
+            axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     at = {"noise": study.ablation_noise}
     short = paired(study.values("map", method="true matrix", **at), study.values("map", method="galc_slr", **at))
     return out.figure(
