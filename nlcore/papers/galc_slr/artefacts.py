@@ -259,7 +259,7 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         "fig_4",
         figure,
         pd.concat(frames),
-        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); black is 1 or more, white 0 or less.",
+        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); from white, 0, to black, 1.",
         alt="; ".join(f"{name}: mean absolute error off the diagonal {error[name]:.3f}" for name in names),
         deviations=DEVIATIONS[study.layout],
     )
