@@ -91,3 +91,11 @@ def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label:
     if len(values) > 1:
         low, high = [e.low for e in estimates], [e.high for e in estimates]
         axis.fill_between(x, low, high, alpha=0.15, color=line.get("color"), linewidth=0)
+
+
+def lines_by_series(axis: Axes, frame: pd.DataFrame, *, x: str, looks: dict[str, dict], **line) -> None:
+    """One line with its 95 % band for every series of `looks` in a long frame (series, seed, `x`, value)."""
+    for name, look in looks.items():
+        table = frame[frame.series == name].pivot_table(index="seed", columns=x, values="value")
+        if len(table):
+            line_with_band(axis, list(table.columns), table.to_numpy(), label=name, **look, **line)

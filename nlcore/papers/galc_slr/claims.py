@@ -1,0 +1,184 @@
+"""The paper's claims, decided for both variants of its algorithm: differences are paired within a seed.
+
+A seed fixes the gold images, the noise, the initial weights and the order of the batches, the same for every method.
+`galc_slr` is the repaired algorithm, `galc_slr as written` the printed one; the added baselines decide gs8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from nlcore.papers.galc_slr.study import VARIANTS, Study
+from nlcore.report.contract import claims, published
+from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+
+NOT_RUN = "the profile does not run this comparison"
+CLOSE_TO_TRUTH = 0.5  # points of mAP, as claimed
+LITTLE = 1.0  # "only a minor impact", in points of mAP
+
+
+def decide_claims(study: Study) -> list[ClaimVerdict]:
+    """All claims, in the contract's order, for the repaired algorithm; then all for the algorithm as written."""
+    deciders = {
+        "gs1": beats_asl,
+        "gs2": asl_ahead_without_noise,
+        "gs3": slopes,
+        "gs4": near_the_true_matrix,
+        "gs5": few_single_label_images,
+        "gs6": nearer_than_glc,
+        "gs7": memorisation,
+        "gs8": beyond_clean_gold,
+    }
+    known, verdicts = claims("galc_slr"), []
+    for variant in VARIANTS:
+        suffix = variant.removeprefix("galc_slr")
+        for id, decider in deciders.items():
+            claim = known[id] if not suffix else replace(known[id], id=id + suffix)
+            verdicts.append(ClaimVerdict(claim, tuple(decider(study, variant))))
+    return verdicts
+
+
+def paired(larger: pd.Series, smaller: pd.Series) -> pd.Series:
+    """Differences of two series indexed by seed, where both ran."""
+    return (larger - smaller).dropna()
+
+
+def beats_asl(study: Study, variant: str) -> Iterable[Part]:
+    """gs1: mAP above ASL's at every level, by the published sizes; and on average over the levels."""
+    gains = {}
+    for noise, paper in published_gains("map").items():
+        gains[noise] = gain(study, "map", noise, variant, "asl")
+        yield _decided(f"mAP at {noise} %: {variant} minus asl", gains[noise], decide, published=paper)
+    average = pd.concat(list(gains.values()), axis=1).dropna().mean(axis=1) if _all(gains.values()) else pd.Series()
+    paper = float(np.mean(list(published_gains("map").values())))
+    yield _decided(f"mAP on average over the levels: {variant} minus asl", average, decide, published=paper)
+
+
+def asl_ahead_without_noise(study: Study, variant: str) -> Iterable[Part]:
+    """gs2: without noise, CF1 and OF1 (threshold 0.8) of ASL above GALC-SLR's."""
+    for metric in ("cf1", "of1"):
+        ahead = -gain(study, f"{metric}_0.8", 0, variant, "asl")
+        paper = -published_gains(metric)[0]
+        yield _decided(f"{metric.upper()} at 0 %: asl minus {variant}", ahead, decide, published=paper)
+
+
+def slopes(study: Study, variant: str) -> Iterable[Part]:
+    """gs3: points of mAP lost for every 10 % of noise, from the lowest to the highest level, ASL against GALC-SLR."""
+    lost = {method: loss_per_level(study, method) for method in ("asl", variant)}
+    paper = {name: _published_loss(name) for name in ("asl", "galc_slr")}
+    difference = paired(lost["asl"], lost[variant])
+    name = f"points of mAP lost per 10 %: asl minus {variant}"
+    yield _decided(name, difference, decide, published=paper["asl"] - paper["galc_slr"])
+
+
+def near_the_true_matrix(study: Study, variant: str) -> Iterable[Part]:
+    """gs4: training with the estimate within 0.5 points of training with the true matrix, at both gold fractions."""
+    for gold in (5, 10):
+        at = {"noise": study.ablation_noise, "gold": gold}
+        difference = paired(study.values("map", method="true matrix", **at), study.values("map", method=variant, **at))
+        yield _decided(f"mAP at {gold} % gold: true matrix minus {variant}", difference, decide_within, CLOSE_TO_TRUTH)
+
+
+def few_single_label_images(study: Study, variant: str) -> Iterable[Part]:
+    """gs5: at most 50 or 10 single-label images of a class, against all of them."""
+    at = {"noise": study.ablation_noise, "method": variant}
+    for cap in (50, 10):
+        difference = paired(study.values("map", **at), study.values("map", cap=cap, **at))
+        yield _decided(f"mAP: all single-label images minus {cap} of a class", difference, decide_within, LITTLE)
+
+
+def nearer_than_glc(study: Study, variant: str) -> Iterable[Part]:
+    """gs6: mean absolute error against the printed true matrix, GLC's minus GALC-SLR's.
+
+    As written there are two: with the last sigmoid, and without it, as in the paper's Fig. 4.
+    """
+    names = [variant] if variant == "galc_slr" else [variant, "galc_slr unscaled"]
+    for name in names:
+        for column in ("diagonal", "off_diagonal"):
+            errors = [
+                study.runs(study.distances, noise=study.ablation_noise, matrix=matrix).set_index("seed")[column]
+                for matrix in ("glc", name)
+            ]
+            where = column.replace("_", "-")
+            yield _decided(f"error on the {where}: glc minus {name}", paired(*errors), decide)
+
+
+def memorisation(study: Study, variant: str) -> Iterable[Part]:
+    """gs7: both curves peak in the first half and then fall; GALC-SLR ends higher and peaks later.
+
+    A seed's fall is measured from the epoch at which the *other* seeds' mean is highest: a seed's own maximum lies
+    above its last value by construction.
+    """
+    curves = {method: curve(study, method) for method in ("asl", variant)}
+    said = published("galc_slr")["text"]["peak_epoch"]
+    peaks = {}
+    for method, table in curves.items():
+        peaks[method] = table.idxmax(axis=1) if len(table) else pd.Series(dtype=float)
+        half = table.columns.max() / 2 if len(table) else 0
+        yield _decided(f"{method}: half of the epochs minus the peak's", half - peaks[method], decide)
+        yield _decided(f"{method}: mAP at the peak minus the last", fall(table), decide)
+    last = (
+        paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
+    )
+    yield _decided(f"last mAP: {variant} minus asl", last, decide)
+    later = paired(peaks[variant], peaks["asl"])
+    yield _decided(f"epoch of the peak: {variant} minus asl", later, decide, published=said["galc_slr"] - said["asl"])
+
+
+def beyond_clean_gold(study: Study, variant: str) -> Iterable[Part]:
+    """gs8 (ours): mAP above both baselines that use the clean gold images and no matrix, wherever there is noise."""
+    for baseline in ("asl + clean gold", "gold only"):
+        for noise in [level for level in study.levels if level > 0]:
+            difference = gain(study, "map", noise, variant, baseline)
+            yield _decided(f"mAP at {noise} %: {variant} minus {baseline}", difference, decide)
+
+
+def gain(study: Study, metric: str, noise: int, method: str, baseline: str) -> pd.Series:
+    """A metric of `method` minus that of `baseline` at one noise level, by seed."""
+    return paired(*(study.values(metric, method=name, noise=noise) for name in (method, baseline)))
+
+
+def loss_per_level(study: Study, method: str) -> pd.Series:
+    """Points of mAP lost per 10 % of noise between the first and the last level, by seed."""
+    first, last = study.levels[0], study.levels[-1]
+    if first == last:
+        return pd.Series(dtype=float)
+    ends = (study.values("map", method=method, noise=noise) for noise in (first, last))
+    return paired(*ends) / (last - first) * 10
+
+
+def curve(study: Study, method: str, **fields) -> pd.DataFrame:
+    """mAP by epoch at the ablation's noise: one row per seed, one column per epoch."""
+    rows = study.runs(study.curves, method=method, noise=study.ablation_noise, **fields)
+    return rows.pivot_table(index="seed", columns="epoch", values="map")
+
+
+def fall(curves: pd.DataFrame) -> pd.Series:
+    """Each seed's mAP at the epoch where the other seeds are best, minus its last; (seeds, epochs) -> by seed."""
+    if len(curves) < 2:
+        return pd.Series(dtype=float)
+    best = {seed: curves.drop(index=seed).mean().idxmax() for seed in curves.index}
+    return pd.Series({seed: curves.loc[seed, epoch] - curves.loc[seed].iloc[-1] for seed, epoch in best.items()})
+
+
+def published_gains(metric: str) -> dict[int, float]:
+    """Noise level -> GALC-SLR minus ASL in Table 1; `metric` is map, cf1 or of1."""
+    table, column = published("galc_slr")["table_1"], ("map", "cf1", "of1").index(metric)
+    return {int(noise): table["galc_slr"][noise][column] - table["asl"][noise][column] for noise in table["asl"]}
+
+
+def _published_loss(method: str) -> float:
+    row = published("galc_slr")["table_1"][method]
+    return (row["0"][0] - row["60"][0]) / 6
+
+
+def _decided(name: str, differences: pd.Series, decider: Callable[..., Part], *margin: float, **more) -> Part:
+    return decider(name, differences, *margin, **more) if len(differences) else not_tested(name, NOT_RUN, **more)
+
+
+def _all(parts: Iterable) -> bool:
+    return all(len(part) for part in parts)

@@ -1,0 +1,117 @@
+"""Each claim of galc_slr is fed results that bear it out and results that do not, for both variants."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nlcore.papers.galc_slr.claims import curve, decide_claims, fall, published_gains
+from nlcore.papers.galc_slr.study import METHODS, VARIANTS, Study
+from nlcore.report.contract import published
+from nlcore.report.verdicts import Verdict
+
+LEVELS, SEEDS, EPOCHS = range(0, 70, 10), range(5), 20
+TABLE = published("galc_slr")["table_1"]
+
+
+def as_published(method, metric, noise):
+    """The paper's own numbers for ASL and both variants, 40 for every other method."""
+    row = TABLE.get("galc_slr" if method in VARIANTS else method)
+    return 40 if row is None else row[str(noise)][("map", "cf1", "of1").index(metric)]
+
+
+def study(value=as_published, *, capped=0.0, short_of_truth=0.3, rise=None, error=None):
+    """Five seeds of `value(method, metric, noise)`; what caps cost, how far below the true matrix; curves; errors."""
+    rng = np.random.default_rng(0)
+    noise_of = lambda: rng.normal(scale=1e-3)
+    default = {"gold": 10, "silver_loss": "asl", "cap": 0, "estimate_on": "gold"}
+    scores, curves, distances = [], [], []
+    for seed, noise, method in itertools.product(SEEDS, LEVELS, METHODS):
+        row = {"method": method, "noise": noise, "seed": seed, **default}
+        for metric, column in (("map", "map"), ("cf1", "cf1_0.8"), ("of1", "of1_0.8")):
+            row[column] = value(method, metric, noise) + noise_of()
+        scores.append(row)
+    for seed in SEEDS:
+        at = {"noise": 40, "seed": seed, **default}
+        for method in VARIANTS:
+            base = value(method, "map", 40)
+            scores += [at | {"method": method, "cap": cap, "map": base - capped + noise_of()} for cap in (50, 10)]
+            scores.append(at | {"method": method, "gold": 5, "map": base + noise_of()})
+            for row in scores:
+                if row["method"] == "true matrix" and row["noise"] == 40 and row["seed"] == seed:
+                    row["map"] = base + short_of_truth + noise_of()
+        scores.append(at | {"method": "true matrix", "gold": 5, "map": base + short_of_truth + noise_of()})
+        for method, epoch in itertools.product(METHODS, range(1, EPOCHS + 1)):
+            shape = (rise or peaked)(method, epoch)
+            curves.append(at | {"method": method, "epoch": epoch, "map": value(method, "map", 40) + shape + noise_of()})
+        for name in ("glc", *VARIANTS, "galc_slr unscaled"):
+            size = (error or {"glc": 0.4}).get(name, 0.1) + noise_of()
+            distances.append(at | {"matrix": name, "diagonal": size, "off_diagonal": size})
+    frames = [pd.DataFrame(rows) for rows in (scores, curves, distances)]
+    return Study(*frames, {}, pd.DataFrame(), gold=10, ablation_noise=40, layout="embedded")
+
+
+def peaked(method, epoch):
+    """GALC-SLR at epoch 9, the others at 5; then down to the value of the table."""
+    peak = 9 if method in VARIANTS else 5
+    return 5 - abs(epoch - peak) if epoch < peak else 5 * (EPOCHS - epoch) / (EPOCHS - peak)
+
+
+def turned(method, metric, noise):
+    """ASL and GALC-SLR with each other's numbers."""
+    swap = {"asl": "galc_slr", "galc_slr": "asl", "galc_slr as written": "asl"}
+    return as_published(swap.get(method, method), metric, noise)
+
+
+def with_baselines(level):
+    return lambda method, metric, noise: as_published(method, metric, noise) if "gold" not in method else level
+
+
+CASES = {
+    "gs1": ({}, {"value": turned}),
+    "gs2": ({}, {"value": turned}),
+    "gs3": ({}, {"value": turned}),
+    "gs4": ({"short_of_truth": 0.3}, {"short_of_truth": 2.0}),
+    "gs5": ({"capped": 0.2}, {"capped": 3.0}),
+    "gs6": ({}, {"error": {"glc": 0.01}}),
+    "gs7": ({}, {"rise": lambda method, epoch: epoch - EPOCHS}),
+    "gs8": ({"value": with_baselines(30)}, {"value": with_baselines(72)}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("id", CASES)
+def test_a_claim_holds_and_fails_with_its_results(id, variant):
+    name = id + variant.removeprefix("galc_slr")
+    for options, expected in zip(CASES[id], (Verdict.HOLDS, Verdict.FAILS), strict=True):
+        decided = {found.claim.id: found for found in decide_claims(study(**options))}[name]
+        assert decided.verdict == expected, [(part.name, str(part.estimate), part.reason) for part in decided.parts]
+
+
+def test_a_gain_smaller_than_published_holds_in_direction_only():
+    small = lambda method, metric, noise: 50 + 0.5 * (method in VARIANTS)
+    assert decide_claims(study(small))[0].verdict == Verdict.DIRECTION
+
+
+def test_what_a_profile_does_not_run_is_not_tested():
+    whole = study()
+    scores = whole.scores[whole.scores.noise.isin([0, 40]) & (whole.scores.cap != 50)]
+    part = Study(scores, *(getattr(whole, n) for n in ("curves", "distances", "matrices", "sigmoid")), 10, 40, "folder")
+    decided = {found.claim.id: found for found in decide_claims(part)}
+    reasons = {p.name: p.reason for p in decided["gs1"].parts if p.verdict == Verdict.NOT_TESTED}
+    assert reasons["mAP at 60 %: galc_slr minus asl"] == "the profile does not run this comparison"
+    assert decided["gs5"].parts[0].verdict == Verdict.NOT_TESTED
+
+
+def test_published_sizes_are_those_of_the_text():
+    gains = published_gains("map")
+    assert gains[60] == pytest.approx(28.67)
+    assert np.mean(list(gains.values())) == pytest.approx(13.81, abs=0.005)
+
+
+def test_a_fall_is_measured_at_the_other_seeds_peak():
+    """Seed 0 peaks by itself at epoch 2, the others at epoch 1: its fall is taken from epoch 1."""
+    curves = pd.DataFrame([[5.0, 9, 3], [8, 5, 4], [8, 6, 4]], columns=[1, 2, 3])
+    assert fall(curves).tolist() == [2, 1, 2]
+    assert curve(study(), "asl").shape == (5, EPOCHS)
