@@ -1,8 +1,8 @@
 """Active learning, shared by papers 1 and 2: a classifier, a pool with bad labels, an oracle, and a budget.
 
-The classifier is trained on a few clean images. Then, again and again: it looks at the pool, a strategy chooses a batch,
-the oracle relabels it, it leaves the pool, and the classifier goes on training on everything that was relabelled. In
-Safe mode (paper 1) a growing number of pool images that look clean train along with the labels they have.
+The classifier is trained on a few clean images. Then, again and again: it looks at the pool, a strategy chooses a
+batch, the oracle relabels it, it leaves the pool, and the classifier goes on training on everything that was
+relabelled. In Safe mode (paper 1) a growing number of pool images that look clean train along with the labels they have.
 
 One loop serves single models and stacks: arrays of M members carry a leading member axis, and M = 1 is a single model.
 Everything that differs between papers is a function given as an argument.
@@ -37,7 +37,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.total < self.batch:
-            raise InputError(f"budget {self.total} in batches of {self.batch}: expected at least one batch of one image")
+            raise InputError(
+                f"budget {self.total} in batches of {self.batch}: expected at least one batch of one image"
+            )
         if self.total % self.batch:
             raise InputError(f"budget {self.total}: no multiple of the batch of {self.batch}; expected whole batches")
 

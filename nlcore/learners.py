@@ -66,7 +66,7 @@ class Learner:
         ).history
 
     def predict(self, rows: np.ndarray, *, model: nn.Module | None = None, features: bool = False) -> Predictions:
-        """Logits (M, n, K) of images `rows` (n,), on the CPU; features are (n, D), or (M, n, D) where members differ."""
+        """Logits (M, n, K) of images `rows` (n,), on the CPU; features (n, D), or (M, n, D) where members differ."""
         empty = np.zeros((int(rows.max()) + 1, 1), np.int8)
         found = predict(
             model or self.model,
@@ -132,7 +132,7 @@ def image_learner(
 
 
 def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:
-    """mAP over images `rows` (n,) with `targets` (N, K), with and without the class `person`, in percent, per member."""
+    """mAP over images `rows` (n,) with `targets` (N, K), with and without `person`, in percent, per member."""
     truth = targets[rows]
 
     def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:

@@ -214,7 +214,9 @@ def _annotation_files(task: Task) -> list[Path]:
     files = [root / "annotations" / f"instances_{name}.json" for name in task.splits]
     absent = [file for file in files if not file.is_file()]
     if absent:
-        raise InputError(f"{absent[0]}: no such file; expected it, or annotations/instances.json for a folder of one part")
+        raise InputError(
+            f"{absent[0]}: no such file; expected it, or annotations/instances.json for a folder of one part"
+        )
     return files
 
 

@@ -30,9 +30,9 @@ TABLE_NOISES = (0.4, 0.6)  # of Tables 1 to 3
 class Study:
     """Results of one profile; mAP in percent, always of the last model of a training.
 
-    `active`: strategy, noise, start, safe_kept, seed, iteration, labelled, map, map_without_person, and from iteration 1
-    chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`: seed, epoch,
-    train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one image.
+    `active`: strategy, noise, start, safe_kept, seed, iteration, labelled, map, map_without_person, and from
+    iteration 1 chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`: seed,
+    epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one image.
     """
 
     active: pd.DataFrame
@@ -59,6 +59,10 @@ class Study:
     @property
     def noises(self) -> list[float]:
         return sorted(self.active.noise.unique())
+
+    def defaults(self) -> pd.DataFrame:
+        """The active-learning runs under the default readings."""
+        return self.active[(self.active.start == "imagenet") & ~self.active.safe_kept.astype(bool)]
 
     def final(self, *, metric: str = "map", start: str = "imagenet", safe_kept: bool = False) -> pd.DataFrame:
         """The last model of every active-learning run: rows (noise, seed), a column per strategy, and `asl`."""
@@ -147,7 +151,12 @@ def _active_rows(spec: ActiveLearningRun, result: Result) -> list[dict]:
 def _epoch_rows(spec: WholeSetRun | InitialRun, result: Result) -> list[dict]:
     cell = {name: getattr(spec, name) for name in ("noise", "start") if hasattr(spec, name)}
     return [
-        {**cell, "seed": seed, "epoch": epoch + 1, **{name: values[member, epoch] for name, values in result.arrays.items()}}
+        {
+            **cell,
+            "seed": seed,
+            "epoch": epoch + 1,
+            **{name: values[member, epoch] for name, values in result.arrays.items()},
+        }
         for member, seed in enumerate(spec.seeds)
         for epoch in range(next(iter(result.arrays.values())).shape[1])
     ]
