@@ -2,7 +2,7 @@
 
 The classifier is trained on a few clean images. Then, again and again: it looks at the pool, a strategy chooses a
 batch, the oracle relabels it, it leaves the pool, and the classifier goes on training on everything that was
-relabelled. In Safe mode (paper 1) a growing number of pool images that look clean train along with the labels they have.
+relabelled. In Safe mode (paper 1) a growing number of pool images that look clean train along with their labels.
 
 One loop serves single models and stacks: arrays of M members carry a leading member axis, and M = 1 is a single model.
 Everything that differs between papers is a function given as an argument.

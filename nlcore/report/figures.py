@@ -139,7 +139,8 @@ def diagram(
         bend = "arc3,rad=0.0" if x0 == x1 or y0 == y1 else "arc3,rad=0.12"
         arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 34, "shrinkB": 34, "connectionstyle": bend}
         axis.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
-        axis.text((x0 + x1) / 2, (y0 + y1) / 2, word, ha="center", va="bottom", fontsize=8, style="italic")
+        beside = {"ha": "left", "va": "center"} if x0 == x1 else {"ha": "center", "va": "bottom"}
+        axis.text((x0 + x1) / 2, (y0 + y1) / 2, f" {word}", fontsize=8, style="italic", **beside)
     nodes = [{"kind": "node", "name": text.replace("\n", " "), "to": "", "label": ""} for text in boxes]
     lines = [
         {"kind": "arrow", "name": a.replace("\n", " "), "to": b.replace("\n", " "), "label": w.replace("\n", " ")}

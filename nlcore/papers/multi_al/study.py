@@ -31,8 +31,8 @@ class Study:
     """Results of one profile; mAP in percent, always of the last model of a training.
 
     `active`: strategy, noise, start, safe_kept, seed, iteration, labelled, map, map_without_person, and from
-    iteration 1 chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`: seed,
-    epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one image.
+    iteration 1 chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`:
+    seed, epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one image.
     """
 
     active: pd.DataFrame
