@@ -9,6 +9,7 @@ from nlcore.errors import InputError
 
 # Papers whose notebook exists, in the order in which the batch takes them.
 NOTEBOOKS = {
+    "multi_al": "01_multi_al.ipynb",
     "cleanlab_ema": "03_cleanlab_ema.ipynb",
     "galc_slr": "04_galc_slr.ipynb",
 }

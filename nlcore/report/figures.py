@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 
@@ -93,9 +93,67 @@ def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label:
         axis.fill_between(x, low, high, alpha=0.15, color=line.get("color"), linewidth=0)
 
 
-def lines_by_series(axis: Axes, frame: pd.DataFrame, *, x: str, looks: dict[str, dict], **line) -> None:
-    """One line with its 95 % band for every series of `looks` in a long frame (series, seed, `x`, value)."""
-    for name, look in looks.items():
-        table = frame[frame.series == name].pivot_table(index="seed", columns=x, values="value")
-        if len(table):
-            line_with_band(axis, list(table.columns), table.to_numpy(), label=name, **look, **line)
+def lines_by_series(
+    axis: Axes,
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    labels: Mapping[str, str],
+    value: str = "value",
+    looks: Mapping[str, dict[str, str]] | None = None,
+) -> None:
+    """A line with its 95 % band for each of `labels` (series -> what the legend calls it) in a long frame.
+
+    `frame` has the columns `series`, `seed`, `x` and `value`; only the series of `labels` are drawn, in that order.
+    `looks` keeps the colours and markers of a figure that shows more of them.
+    """
+    looks = looks or series_style(list(labels))
+    for name, label in labels.items():
+        values = frame[frame.series == name].pivot_table(index="seed", columns=x, values=value)
+        if len(values):
+            every = max(1, values.shape[1] // 12)
+            line_with_band(
+                axis, values.columns, values.to_numpy(), label=label, markevery=every, linewidth=1.2, **looks[name]
+            )
+    axis.set(xlabel=x.replace("_", " "), ylabel=value)
+
+
+def bars_by_series(axis: Axes, frame: pd.DataFrame, *, value: str, labels: Mapping[str, str]) -> None:
+    """A mean with its 95 % interval and one dot per seed for each of `labels`, from left to right; not from zero."""
+    shown = [name for name in labels if (frame.series == name).any()]
+    looks = series_style(list(labels))
+    for place, name in enumerate(shown):
+        found = frame.loc[frame.series == name, value].to_numpy()
+        middle = estimate(found)
+        reach = [[middle.mean - middle.low], [middle.high - middle.mean]] if len(found) > 1 else None
+        spread = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(1)
+        axis.scatter(place + spread, found, s=10, color="grey", linewidths=0, zorder=2)
+        look = looks[name] | {"markersize": 7, "linestyle": "none", "zorder": 3}
+        axis.errorbar(place, middle.mean, yerr=reach, capsize=4, **look)
+    axis.set_xticks(range(len(shown)), [labels[name] for name in shown], rotation=30, ha="right")
+    axis.set_ylabel(value)
+    axis.margins(x=0.08)
+
+
+def diagram(
+    axis: Axes, boxes: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str, str, str]]
+) -> pd.DataFrame:
+    """Boxes of text at (x, y) in [0, 1], and arrows between them with a word each; returns both as a table."""
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    axis.axis("off")
+    for text, place in boxes.items():
+        outline = {"boxstyle": "round,pad=0.5", "fc": "white", "ec": "black"}
+        axis.text(*place, text, ha="center", va="center", bbox=outline)
+    for start, end, word in arrows:
+        (x0, y0), (x1, y1) = boxes[start], boxes[end]
+        bend = "arc3,rad=0.0" if x0 == x1 or y0 == y1 else "arc3,rad=0.12"
+        arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 34, "shrinkB": 34, "connectionstyle": bend}
+        axis.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
+        beside = {"ha": "left", "va": "center"} if x0 == x1 else {"ha": "center", "va": "bottom"}
+        axis.text((x0 + x1) / 2, (y0 + y1) / 2, f" {word}", fontsize=8, style="italic", **beside)
+    nodes = [{"kind": "node", "name": text.replace("\n", " "), "to": "", "label": ""} for text in boxes]
+    lines = [
+        {"kind": "arrow", "name": a.replace("\n", " "), "to": b.replace("\n", " "), "label": w.replace("\n", " ")}
+        for a, b, w in arrows
+    ]
+    return pd.DataFrame(nodes + lines)

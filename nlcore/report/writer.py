@@ -105,7 +105,7 @@ class ArtefactWriter:
             "artefacts": self.entries,
             "not_made": sorted(set(self.contract) - set(self.entries)),
             "runs": {spec.name: spec.key for spec in records},
-            "seeds": sorted({spec.seed for spec in records if hasattr(spec, "seed")}),
+            "seeds": sorted({seed for spec in records for seed in _seeds(spec)}),
             "core_seconds": round(sum(record.seconds for record in records.values() if record), 1),
             **environment(),
         }
@@ -176,3 +176,8 @@ def _drawn(figure: Figure, kind: str) -> bytes:
     with matplotlib.rc_context(SETTINGS):
         figure.savefig(buffer, format=kind, metadata=metadata)
     return buffer.getvalue()
+
+
+def _seeds(spec: Spec) -> tuple[int, ...]:
+    """A run has one seed, or several that are trained side by side, or none."""
+    return (spec.seed,) if hasattr(spec, "seed") else tuple(getattr(spec, "seeds", ()))

@@ -166,7 +166,7 @@ def figure_2(study: Study, out: ArtefactWriter) -> Figure:
     data = by_noise(study, "mAP", ["asl"])
     with style():
         figure, axes = panels(1, 1, width=4.6, height=3.2)
-        lines_by_series(axes[0, 0], data, x="noise", looks={"asl": looks()["asl"]})
+        lines_by_series(axes[0, 0], data, x="noise", labels={"asl": "asl"}, looks=looks())
         _published_line(axes[0, 0], data, "asl")
         axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP", ylim=(0, None))
         axes[0, 0].legend()
@@ -302,7 +302,7 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
     with style():
         figure, axes = panels(1, 3, width=3.6, height=3.6)
         for axis, (panel, frame), metric in zip(axes.flat, data.items(), METRICS, strict=False):
-            lines_by_series(axis, frame, x="noise", looks=looks())
+            lines_by_series(axis, frame, x="noise", labels={name: name for name in looks()}, looks=looks())
             for series in ("asl", "galc_slr"):
                 _published_line(axis, frame, series)
             axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylim=(0, None))
@@ -343,10 +343,9 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     styles = {n: s | {"linestyle": d} for (n, s), d in zip(series_style(list(limited)).items(), dashes, strict=False)}
     with style():
         figure, axes = panels(1, 3, width=3.6, height=3.3)
-        every = max(1, data["a"].epoch.max() // 10)
-        lines_by_series(axes[0, 0], data["a"], x="epoch", looks={m: looks()[m] for m in shown}, markevery=every)
+        lines_by_series(axes[0, 0], data["a"], x="epoch", labels={m: m for m in shown}, looks=looks())
         _bars(axes[0, 1], data["b"])
-        lines_by_series(axes[0, 2], data["c"], x="epoch", looks=styles, markevery=every)
+        lines_by_series(axes[0, 2], data["c"], x="epoch", labels={name: name for name in styles}, looks=styles)
         axes[0, 0].set(
             title="(a) by epoch", xlabel="epoch", ylabel=f"mAP at {study.ablation_noise} % noise", ylim=(0, None)
         )
@@ -450,7 +449,7 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     data = pd.concat(frames)
     with style():
         figure, axes = panels(1, 1, width=5.4, height=3.6)
-        lines_by_series(axes[0, 0], data, x="noise", looks={method: looks()[method] for method in shown})
+        lines_by_series(axes[0, 0], data, x="noise", labels={method: method for method in shown}, looks=looks())
         axes[0, 0].axhline(0, color="black", linewidth=0.8)
         axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP minus that of asl (points)")
         axes[0, 0].legend(fontsize=8)

@@ -1,0 +1,226 @@
+"""Active learning, shared by papers 1 and 2: a classifier, a pool with bad labels, an oracle, and a budget.
+
+The classifier is trained on a few clean images. Then, again and again: it looks at the pool, a strategy chooses a
+batch, the oracle relabels it, it leaves the pool, and the classifier goes on training on everything that was
+relabelled. In Safe mode (paper 1) a growing number of pool images that look clean train along with their labels.
+
+One loop serves single models and stacks: arrays of M members carry a leading member axis, and M = 1 is a single model.
+Everything that differs between papers is a function given as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nlcore.errors import InputError
+from nlcore.learners import Evaluate, Learner
+from nlcore.scorers.mislabelling import mislabelling_likelihood
+from nlcore.scorers.selection import select_lowest
+from nlcore.training import Predictions
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many images the oracle relabels, `batch` at a time.
+
+    Raises:
+        InputError: a number that is not positive, or a total that is no multiple of the batch.
+    """
+
+    total: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.total < self.batch:
+            raise InputError(
+                f"budget {self.total} in batches of {self.batch}: expected at least one batch of one image"
+            )
+        if self.total % self.batch:
+            raise InputError(f"budget {self.total}: no multiple of the batch of {self.batch}; expected whole batches")
+
+    @property
+    def iterations(self) -> int:
+        """How often the oracle is asked."""
+        return self.total // self.batch
+
+
+class Look:
+    """One pass of the classifier over `rows` (n,), for all members, made only if somebody looks."""
+
+    def __init__(self, learner: Learner, rows: np.ndarray) -> None:
+        self.learner, self.rows = learner, rows
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        return self.learner.predict(self.rows, features=True)
+
+    def probabilities(self, member: int, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), K) sigmoids of one member."""
+        return self.predictions.probabilities[member].numpy()[np.searchsorted(self.rows, rows)]
+
+    def features(self, member: int, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), D) input of its last layer."""
+        features = self.predictions.features
+        return (features if features.ndim == 2 else features[member]).numpy()[np.searchsorted(self.rows, rows)]
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """What one member sees of its pool of P images when it has to choose."""
+
+    rows: np.ndarray  # (P,) image rows
+    labels: np.ndarray  # (P, K) as given: noisy, or with -1 for unknown
+    iteration: int  # counted from 1
+    rng: np.random.Generator
+    look: Look
+    member: int = 0
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(P, K) sigmoids of the classifier as it is now."""
+        return self.look.probabilities(self.member, self.rows)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(P, D) input of the last layer."""
+        return self.look.features(self.member, self.rows)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(K, D) of the last layer."""
+        return self.look.learner.last_weights()[self.member]
+
+
+Strategy = Callable[[PoolView, int], np.ndarray]  # (pool, number) -> that many positions in the pool
+
+
+@dataclass(frozen=True)
+class SafeMode:
+    """Paper 1, 3.2 and 5.1: in iteration i, `step` * i pool images of the lowest D1 train with their given labels.
+
+    They stay in the pool. By default they are chosen anew each time; `kept` adds `step` new ones to those of before.
+    """
+
+    step: int = 25
+    kept: bool = False
+
+    def choose(self, view: PoolView, before: np.ndarray) -> np.ndarray:
+        """Rows that train along in this iteration; `before` are those of the last one."""
+        likelihood = mislabelling_likelihood(view.probabilities, view.labels)
+        if not self.kept:
+            return view.rows[select_lowest(likelihood, min(self.step * view.iteration, len(view.rows)))]
+        staying = np.intersect1d(before, view.rows)
+        likelihood = np.where(np.isin(view.rows, staying), np.inf, likelihood)
+        wanted = min(self.step * view.iteration, len(view.rows)) - len(staying)
+        return np.concatenate([staying, view.rows[select_lowest(likelihood, wanted)]])
+
+
+@dataclass(frozen=True)
+class ActiveHistory:
+    """What an active-learning run has come to, for M members and I iterations; training 0 is the initial one."""
+
+    metrics: dict[str, np.ndarray]  # name -> (M, I + 1, evaluations of one training)
+    cost: np.ndarray  # (M, I + 1) what the oracle has been paid so far
+    chosen: np.ndarray  # (M, I, batch) image rows, in the order of choice
+    safe: tuple[np.ndarray, ...]  # per iteration: (M, number) rows that trained with the labels they had
+
+    def final(self, metric: str) -> np.ndarray:
+        """(M,) the metric of the last model."""
+        return self.metrics[metric][:, -1, -1]
+
+
+def named(name: str, known: Mapping[str, Any], *, what: str = "strategy") -> Any:
+    """The entry of that name.
+
+    Raises:
+        InputError: there is none; names those there are.
+    """
+    if name not in known:
+        raise InputError(f"{what} {name!r}: unknown; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def run_active_learning(
+    learner: Learner,
+    *,
+    given: np.ndarray,
+    true: np.ndarray,
+    initial: np.ndarray,
+    pool: np.ndarray,
+    budget: Budget,
+    strategy: Strategy,
+    rngs: Sequence[np.random.Generator],
+    evaluate: Evaluate,
+    cost: Callable[[np.ndarray], np.ndarray] = lambda labels: np.ones(len(labels), int),
+    safe: SafeMode | None = None,
+) -> ActiveHistory:
+    """Train, choose, ask, train on: 1 + I trainings, the weights going on from each to the next.
+
+    Args:
+        learner: M members, trained in place.
+        given: (M, N, K) labels of all N images as each member is given them.
+        true: (N, K) what the oracle knows; it labels a whole image.
+        initial: (M, n) rows of the clean images at the start.
+        pool: (M, P) rows to choose from.
+        budget: what the oracle may be asked.
+        strategy: chooses a batch from a member's pool.
+        rngs: M generators for the strategies.
+        evaluate: metrics during training, one value per member.
+        cost: (images, K) given labels -> (images,) price of relabelling each; one per image by default.
+        safe: Safe mode, or None.
+
+    Raises:
+        InputError: the pool is smaller than the budget, or pool and initial set overlap.
+    """
+    _check(pool, initial, budget)
+    members, targets = np.arange(learner.members), given.copy()
+    targets[members[:, None], initial] = true[initial]
+    labelled, pool = initial.copy(), pool.copy()
+    histories = [learner.fit(labelled, targets, evaluate=evaluate)]
+    costs, chosen, safes = [np.zeros(len(members), int)], [], []
+    aside = np.empty((len(members), 0), int)
+    for iteration in range(1, budget.iterations + 1):
+        look = Look(learner, np.unique(pool))
+        views = _views(look, pool, targets, iteration, rngs)
+        positions = np.stack([np.asarray(strategy(view, budget.batch)) for view in views])
+        batch = np.take_along_axis(pool, positions, axis=1)  # (M, batch)
+        pool = np.stack([np.delete(rows, taken) for rows, taken in zip(pool, positions, strict=True)])
+        costs.append(costs[-1] + [cost(targets[m, batch[m]]).sum() for m in members])
+        targets[members[:, None], batch] = true[batch]
+        labelled = np.concatenate([labelled, batch], axis=1)
+        if safe is not None:  # of what is left in the pool, by the same look at it
+            left = _views(look, pool, targets, iteration, rngs)
+            aside = np.stack([safe.choose(view, before) for view, before in zip(left, aside, strict=True)])
+        histories.append(learner.fit(np.concatenate([labelled, aside], axis=1), targets, evaluate=evaluate))
+        chosen.append(batch)
+        safes.append(aside)
+    return ActiveHistory(_metrics(histories), np.stack(costs, axis=1), np.stack(chosen, axis=1), tuple(safes))
+
+
+def _check(pool: np.ndarray, initial: np.ndarray, budget: Budget) -> None:
+    if pool.shape[1] < budget.total:
+        raise InputError(
+            f"pool of {pool.shape[1]} images: smaller than the budget; expected at least {budget.total} to relabel"
+        )
+    if any(np.isin(rows, clean).any() for rows, clean in zip(pool, initial, strict=True)):
+        raise InputError("the pool holds images of the initial set; expected none in both")
+
+
+def _views(
+    look: Look, pool: np.ndarray, targets: np.ndarray, iteration: int, rngs: Sequence[np.random.Generator]
+) -> list[PoolView]:
+    """One view per member; they share one look."""
+    return [PoolView(rows, targets[m, rows], iteration, rngs[m], look, m) for m, rows in enumerate(pool)]
+
+
+def _metrics(histories: list[list[dict[str, Any]]]) -> dict[str, np.ndarray]:
+    """Name -> (M, trainings, evaluations), from the rows of every training's history."""
+    names = [name for name in histories[0][0] if name != "epoch"]
+    return {
+        name: np.moveaxis(np.array([[row[name] for row in history] for history in histories]), -1, 0) for name in names
+    }

@@ -1,0 +1,144 @@
+"""A learner: a model together with all that it takes to train it on some images and to predict others.
+
+Heads on frozen features (a stack of M members, trained in one batched pass) and a single image model (M = 1) look alike
+from outside: rows are (M, n), targets (M, N, K), logits (M, n, K).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nlcore.generators import torch_generator
+from nlcore.losses import asymmetric_loss
+from nlcore.metrics import per_class_average_precision
+from nlcore.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
+from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Evaluate = Callable[["Learner", nn.Module], dict[str, np.ndarray]]
+HEADS = {"linear": linear_head, "mlp": mlp_head}
+
+
+@dataclass
+class Learner:
+    """M members; `batches(targets, training)` makes the fetch, `orders` shuffle each member's images."""
+
+    model: nn.Module
+    recipe: Recipe
+    batches: Callable[[np.ndarray, bool], Any]
+    orders: Sequence[torch.Generator]
+    others: Sequence[torch.Generator] = ()  # that a fetch draws from
+    loss: Loss = asymmetric_loss
+
+    @property
+    def members(self) -> int:
+        return len(self.orders)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the model itself has a member axis."""
+        return isinstance(last_layer(self.model), StackedLinear)
+
+    def fit(
+        self, rows: np.ndarray, targets: np.ndarray, *, evaluate: Evaluate | None = None, recipe: Recipe | None = None
+    ) -> list[dict[str, Any]]:
+        """Train on from the present weights, on images `rows` (M, n) with `targets` (M, N, K); returns the history."""
+        recipe = recipe or self.recipe
+        samplers = [
+            shuffled(torch.from_numpy(np.ascontiguousarray(own)), recipe.batch_size, generator=order)
+            for own, order in zip(rows, self.orders, strict=True)
+        ]
+        return train(
+            self.model,
+            recipe,
+            sampler=stacked(samplers) if self.stacked else samplers[0],
+            fetch=self.batches(targets if self.stacked else targets[0], True),
+            loss=lambda model, batch: self.loss(model(batch[0]), batch[1]),
+            evaluate=evaluate and (lambda model, epoch: evaluate(self, model)),
+            generators=[*self.orders, *self.others],
+        ).history
+
+    def predict(self, rows: np.ndarray, *, model: nn.Module | None = None, features: bool = False) -> Predictions:
+        """Logits (M, n, K) of images `rows` (n,), on the CPU; features (n, D), or (M, n, D) where members differ."""
+        empty = np.zeros((int(rows.max()) + 1, 1), np.int8)
+        found = predict(
+            model or self.model,
+            self.batches(empty, False),
+            torch.from_numpy(np.ascontiguousarray(rows)),
+            features=features,
+            bfloat16=self.recipe.bfloat16,
+        )
+        logits = found.logits if self.stacked else found.logits[None]
+        return Predictions(logits.cpu(), None if found.features is None else found.features.cpu())
+
+    def last_weights(self) -> np.ndarray:
+        """(M, K, D) of the last layer: w in paper 1's Eq. 3."""
+        weight = last_layer(self.model).weight.detach().float().cpu()
+        return (weight.transpose(1, 2) if self.stacked else weight[None]).numpy()
+
+
+def head_learner(
+    features: np.ndarray,
+    classes: int,
+    recipe: Recipe,
+    *,
+    head: str,
+    names: Sequence[tuple],
+    device: torch.device,
+    loss: Loss = asymmetric_loss,
+) -> Learner:
+    """A stack of heads on `features` (N, D), one per entry of `names`, from which its generators are made."""
+    heads = [HEADS[head](features.shape[1], classes, generator=torch_generator(*name, "weights")) for name in names]
+    table = torch.as_tensor(features).to(device, torch.float32)
+    return Learner(
+        stack_heads(heads).to(device),
+        recipe,
+        lambda targets, training: FeatureBatches(table, targets, device=device),
+        [torch_generator(*name, "order") for name in names],
+        loss=loss,
+    )
+
+
+def image_learner(
+    model: nn.Module,
+    images: np.ndarray,
+    recipe: Recipe,
+    *,
+    name: tuple,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    loss: Loss = asymmetric_loss,
+) -> Learner:
+    """A single image model on the decoded cache `images` (N, H, W, 3), augmented as ASL does while it trains."""
+    augmentation = torch_generator(*name, "augmentation")
+    nothing = np.zeros((len(images), 1), np.int8)
+    fetch = ImageBatches(images, nothing, device=device, generator=augmentation, mean=mean, std=std)
+
+    def batches(targets: np.ndarray, training: bool) -> ImageBatches:
+        mine = copy.copy(fetch)  # shares the images, which may be resident on the device
+        mine.targets = torch.as_tensor(targets).to(device, torch.float32)
+        mine.generator = augmentation if training else None
+        return mine
+
+    return Learner(model.to(device), recipe, batches, [torch_generator(*name, "order")], [augmentation], loss)
+
+
+def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:
+    """mAP over images `rows` (n,) with `targets` (N, K), with and without `person`, in percent, per member."""
+    truth = targets[rows]
+
+    def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
+        logits = learner.predict(rows, model=model).logits.numpy()
+        values = 100 * per_class_average_precision(truth, logits)  # (M, K), NaN without a positive image
+        others = np.delete(values, person, axis=1)
+        return {"map": np.nanmean(values, axis=1), "map_without_person": np.nanmean(others, axis=1)}
+
+    return evaluate

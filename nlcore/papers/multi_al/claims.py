@@ -1,0 +1,142 @@
+"""The paper's claims, decided: differences are paired within a seed (division, noise, first weights, order)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nlcore.papers.multi_al.study import Study
+from nlcore.report.contract import claims, published
+from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+
+LITTLE = 1.0  # points of mAP: "little", as the contract fixes it
+
+
+def decide_claims(study: Study) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order."""
+    final = study.final()
+    parts = {
+        "ma1": gain_over_asl(final),
+        "ma2": safe_mode(final),
+        "ma3": entropy_over_random(final),
+        "ma4": conflict_below_random(final),
+        "ma5": cleaner_with_lower_d1(study.bins),
+        "ma6": d2_against_d1(study.bins),
+        "ma7": longer_training(study),
+    }
+    known = claims("multi_al")
+    return [ClaimVerdict(known[id], tuple(found)) for id, found in parts.items()]
+
+
+def gain_over_asl(final: pd.DataFrame) -> Iterable[Part]:
+    """ma1: Multi-AL above plain ASL at every level, and by 28 points on average."""
+    gain = final.multi_al_safe - final.asl
+    for noise, part in gain.groupby("noise"):
+        yield decide(f"{_at(noise)}: Multi-AL minus ASL", part)
+    size = _text("gain_over_asl_points_mean_20_40_60")
+    yield decide("mean over the levels: Multi-AL minus ASL", gain.groupby("seed").mean(), published=size)
+
+
+def safe_mode(final: pd.DataFrame) -> Iterable[Part]:
+    """ma2: Safe mode helps entropy and random at 20 and 40 %, and less at 60 %."""
+    for name, safe, plain in (("entropy", "multi_al_safe", "multi_al"), ("random", "random_safe", "random")):
+        gain = (final[safe] - final[plain]).unstack("noise")
+        for noise in (0.2, 0.4):
+            yield decide(f"{name}, {_at(noise)}: with Safe minus without", gain[noise])
+        yield decide(f"{name}: gain at 20 and 40 % minus gain at 60 %", gain[[0.2, 0.4]].mean(axis=1) - gain[0.6])
+
+
+def entropy_over_random(final: pd.DataFrame) -> Iterable[Part]:
+    """ma3: entropy above random, without and with Safe mode, by 3 points on average over 20 and 40 %."""
+    size = _text("gain_over_random_20_40")
+    pairs = {"without Safe": ("multi_al", "random"), "with Safe": ("multi_al_safe", "random_safe")}
+    for name, (entropy, random) in pairs.items():
+        gain = (final[entropy] - final[random]).unstack("noise")[[0.2, 0.4]]
+        for noise in gain:
+            yield decide(f"{name}, {_at(noise)}: entropy minus random", gain[noise])
+        yield decide(f"{name}, mean of 20 and 40 %: entropy minus random", gain.mean(axis=1), published=size)
+
+
+def conflict_below_random(final: pd.DataFrame) -> Iterable[Part]:
+    """ma4: CBIM below random at every level."""
+    for noise, part in (final.random - final.cbim).groupby("noise"):
+        yield decide(f"{_at(noise)}: random minus CBIM", part)
+
+
+def cleaner_with_lower_d1(bins: pd.DataFrame) -> Iterable[Part]:
+    """ma5: the share of clean images falls from bin to bin of D1 (Spearman over the bins that hold images)."""
+    said = published("multi_al")["table_1"]
+    for noise, part in bins[bins.measure == "d1"].groupby("noise"):
+        falls = [-_rank_correlation(own.clean / (own.clean + own.wrong)) for _, own in part.groupby("seed")]
+        paper = -_rank_correlation(pd.Series(said[f"{100 * noise:.0f}"]))
+        yield decide(f"{_at(noise)}: falls with D1 (rank correlation, sign turned)", falls, published=paper)
+
+
+def d2_against_d1(bins: pd.DataFrame) -> Iterable[Part]:
+    """ma6: D2's lowest bin is as clean as D1's or cleaner, but holds a smaller share of the clean images."""
+    said = published("multi_al")
+    for noise, part in bins.groupby("noise"):
+        percent = f"{100 * noise:.0f}"
+        table = part.pivot_table(index=["seed", "bin"], columns="measure", values=["clean", "wrong"])
+        lowest = table.xs(0, level="bin")
+        clean = lowest["clean"] / (lowest["clean"] + lowest["wrong"])
+        ratios = [np.array(said[name][percent][0]) for name in ("table_1", "table_2")]
+        paper = float(np.subtract(*[ratio / (1 + ratio) for ratio in reversed(ratios)]))
+        both = (clean.d2 - clean.d1).dropna()
+        name = f"{_at(noise)}: clean share of bin 0, D2 minus D1"
+        yield decide(name, both, published=paper) if len(both) else not_tested(name, "no image has a D2 below 0.1")
+        counts = said["table_3"][percent]
+        paper = float(np.subtract(*[counts[m][0] / sum(counts[m]) for m in ("d1", "d2")]))
+        share = lowest["clean"] / part.pivot_table(index="seed", columns="measure", values="clean", aggfunc="sum")
+        name = f"{_at(noise)}: share of the clean images in bin 0, D1 minus D2"
+        yield decide(name, share.d1 - share.d2, published=paper)
+
+
+def longer_training(study: Study) -> Iterable[Part]:
+    """ma7: validation mAP at the end of the longer training within 1 point of that at the stop."""
+    table = study.initial.pivot_table(index="seed", columns="epoch", values="validation")
+    late, early = table.columns.max(), study.protocol.epochs
+    yield decide_within(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
+
+
+def reading_atlas(study: Study) -> pd.DataFrame:
+    """Reading x claim: the verdict, and the part that speaks, where another reading was run."""
+    finals = {"default": study.final(), "mAP without person": study.final(metric="map_without_person")}
+    if study.active.safe_kept.any():
+        kept = study.final().copy()
+        kept["multi_al_safe"] = study.final(safe_kept=True).multi_al_safe
+        finals["Safe images are kept"] = kept
+    if (study.active.start == "clean_coco").any():
+        leaked = study.final(start="clean_coco")
+        finals["both start from clean COCO labels"] = leaked
+        finals["Multi-AL alone starts from clean COCO labels"] = leaked.assign(asl=study.final().asl)
+    deciders = {"ma1": gain_over_asl, "ma2": safe_mode, "ma3": entropy_over_random, "ma4": conflict_below_random}
+    rows = []
+    for reading, final in finals.items():
+        for id, decider in deciders.items():
+            if id != "ma1" and "random" not in final:
+                continue
+            decided = ClaimVerdict(claims("multi_al")[id], tuple(decider(final)))
+            part = decided.speaking
+            row = {"reading": reading, "claim": id, "verdict": decided.verdict.value}
+            rows.append(row | {"decided by": part.name, "ours": str(part.estimate or "")})
+    return pd.DataFrame(rows)
+
+
+def _at(noise: float) -> str:
+    return f"{100 * noise:.0f} %"
+
+
+def _text(name: str) -> float:
+    return published("multi_al")["text"][name]
+
+
+def _rank_correlation(values: pd.Series) -> float:
+    """Spearman's correlation with the bins, those without images left out; 0 where nothing moves."""
+    known = values.dropna()
+    if len(known) < 2 or known.nunique() < 2:
+        return 0.0
+    return float(stats.spearmanr(np.flatnonzero(values.notna()), known).statistic)

@@ -1,0 +1,146 @@
+"""multi_al: claims on made-up results both ways, the smallest study from end to end, and images end to end."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nlcore.errors import InputError
+from nlcore.papers.image_task import Task
+from nlcore.papers.multi_al import artefacts
+from nlcore.papers.multi_al.claims import decide_claims, reading_atlas
+from nlcore.papers.multi_al.experiments import STRATEGIES, ActiveLearningRun, Protocol
+from nlcore.papers.multi_al.study import Study, grid, load_study
+from nlcore.profiles import Resources
+from nlcore.report.contract import artefacts as contract
+from nlcore.report.verdicts import Verdict
+from nlcore.report.writer import ArtefactWriter
+from nlcore.runs import Store, run_grid
+from tests.coco_drawing import draw_coco
+
+SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)
+GOOD = {"asl": 20, "random": 48, "random_safe": 50, "multi_al": 52, "multi_al_safe": 54, "cbim": 40}
+BAD = {"asl": 60, "random": 48, "random_safe": 47, "multi_al": 45, "multi_al_safe": 44, "cbim": 55}
+
+
+class FakeSpec:
+    protocol = Protocol()
+
+
+def study(final, *, ratio_falls=True, gained=0.2, safe_at_60=True):
+    rng = np.random.default_rng(0)
+    noise_of = lambda: rng.normal(scale=0.05)
+    active, whole = [], []
+    for seed, noise, (name, value) in itertools.product(SEEDS, NOISES, final.items()):
+        if name.endswith("_safe") and noise == 0.6 and safe_at_60:
+            value = final[name.removesuffix("_safe")] + 0.1
+        cell = {"noise": noise, "start": "imagenet", "seed": seed, "map": value + noise_of()}
+        cell["map_without_person"] = cell["map"]
+        if name == "asl":
+            whole.append({**cell, "epoch": 41})
+        else:
+            active.append({**cell, "strategy": name, "safe_kept": False, "iteration": 10, "labelled": 600})
+    initial = [{"seed": s, "epoch": e, "train": 90.0, "validation": 20 + noise_of() + gained * (e == 40)}
+               for s in SEEDS for e in (20, 40)]  # fmt: skip
+    bins = [_bin(noise, measure, seed, place, ratio_falls)
+            for noise, measure, seed, place in itertools.product(NOISES[1:], ("d1", "d2"), SEEDS, range(10))]  # fmt: skip
+    return Study(*map(pd.DataFrame, (active, whole, initial, bins)), specs=(FakeSpec(),))
+
+
+def _bin(noise, measure, seed, place, falls):
+    clean = 100 - 9 * place if falls else 10 + 9 * place
+    if place == 0:
+        clean = {"d1": 90, "d2": 98}[measure] if falls else {"d1": 90, "d2": 50}[measure]
+    total = (
+        {"d1": 100, "d2": 100 if place else 20}[measure]
+        if falls
+        else {"d1": 100, "d2": 1000 if not place else 100}[measure]
+    )
+    return {"noise": noise, "measure": measure, "seed": seed, "bin": place, "clean": clean * total // 100,
+            "wrong": total - clean * total // 100}  # fmt: skip
+
+
+def verdicts(given):
+    return {decided.claim.id: decided.verdict for decided in decide_claims(given)}
+
+
+def test_claims_hold_with_results_that_bear_them_out():
+    found = verdicts(study(GOOD))
+    assert found["ma1"] == Verdict.HOLDS
+    assert {found[id] for id in ("ma2", "ma3", "ma4", "ma7")} == {Verdict.HOLDS}
+    assert found["ma5"] in (Verdict.HOLDS, Verdict.DIRECTION)
+    assert found["ma6"] in (Verdict.HOLDS, Verdict.DIRECTION)
+
+
+def test_claims_fail_with_results_that_do_not():
+    found = verdicts(study(BAD, ratio_falls=False, gained=5, safe_at_60=False))
+    assert set(found.values()) == {Verdict.FAILS}
+    assert list(found) == [f"ma{n}" for n in range(1, 8)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    run_grid(grid("smoke", seeds=[0, 1]), store, workers=0)
+    return store
+
+
+@pytest.mark.slow
+def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path):
+    specs = grid("smoke", seeds=[0, 1])
+    found, out = load_study(specs, store), ArtefactWriter("multi_al", "smoke", tmp_path)
+    artefacts.ratio_table(found, out, "table_1", "d1")
+    artefacts.ratio_table(found, out, "table_2", "d2")
+    for make in (artefacts.table_3, artefacts.figure_1, artefacts.figure_2, artefacts.figure_4, artefacts.figure_5,
+                 artefacts.figure_6, artefacts.figure_10, artefacts.why_table):  # fmt: skip
+        make(found, out)
+    artefacts.figure_3(out)
+    for noise in NOISES:
+        artefacts.level_figure(found, out, noise)
+        data = pd.read_csv(out.folder / f"{artefacts.LEVEL_FIGURES[noise]}a.csv")
+        assert set(data.series) == set(contract("multi_al")["fig_7"]["series"]) == set(STRATEGIES)
+        assert set(data.seed) == {0, 1}
+    assert set(contract("multi_al")) <= set(out.entries)
+    assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"test mAP", "clean reference"}
+    assert set(reading_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4"}
+
+
+@pytest.mark.slow
+def test_without_safe_mode_entropy_and_random_do_not_depend_on_the_noise(store):
+    final = load_study(grid("smoke", seeds=[0, 1]), store).final()
+    for strategy in ("multi_al", "random"):
+        values = final[strategy].unstack("noise").to_numpy()
+        assert (values == values[:, :1]).all()
+
+
+@pytest.mark.slow
+def test_images_train_end_to_end_through_the_same_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    draw_coco(tmp_path, images=60, classes=6)
+    draw_coco(tmp_path, images=16, classes=6, seed=1, split="val")
+    task = Task(data="coco", splits=("train2017", "val2017"), min_labels=2, model="mobilenetv2_100", size=32,
+                data_root=str(tmp_path), device="cpu")  # fmt: skip
+    protocol = Protocol(set_aside=0.3, pool_share=1, test_share=1, initial=4, budget=4, batch=2, safe_step=1, epochs=1,
+                        batch_size=4)  # fmt: skip
+    for strategy in ("multi_al_safe", "cbim"):
+        run = ActiveLearningRun(task=task, protocol=protocol, seeds=(0,), noise=0.4, strategy=strategy)
+        result = run.compute([])
+        assert result.arrays["map"].shape == (1, 3, 1)
+        assert np.isfinite(result.arrays["map"]).all()
+    with pytest.raises(InputError, match="one seed at a time"):
+        run.model_copy(update={"seeds": (0, 1)}).compute([])
+
+
+def test_bad_input_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="data_root: this profile trains on images"):
+        grid("finetune")
+    with pytest.raises(InputError, match="no such folder"):
+        grid("finetune", resources=Resources(data_root=str(tmp_path / "absent")))
+    with pytest.raises(InputError, match=r"instances_train2014\.json: no such file"):
+        grid("paper", resources=Resources(data_root=str(tmp_path)))
+    few = Protocol(set_aside=0.01, learning_rate=0.001)
+    with pytest.raises(InputError, match="too few for 100 initial"):
+        ActiveLearningRun(task=Task(min_labels=2), protocol=few, seeds=(0,), noise=0.4, strategy="random").compute([])
+    with pytest.raises(InputError, match="strategy 'best': unknown"):
+        ActiveLearningRun(task=Task(min_labels=2), protocol=few, seeds=(0,), noise=0.4, strategy="best").compute([])
