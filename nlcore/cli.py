@@ -62,7 +62,7 @@ def run(
         profile=profile,
         seeds=None if seeds is None else parse_seeds(seeds),
         workers=workers,
-        resources=Resources(data_root, celeba_root, weights, device, on_bad_image, deterministic),
+        resources=Resources(data_root, weights, device, on_bad_image, deterministic, celeba_root),
         output=output,
         store=store,
         partial=partial,

@@ -17,11 +17,11 @@ class Resources:
     """What a grid runs on, besides its profile; what a person gives on the command line or in a notebook."""
 
     data_root: str | None = None  # folder of the images that `finetune` and `paper` train on
-    celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
     weights: str | None = None  # file of pre-trained weights; "timm" downloads those that timm publishes
     device: str = "auto"  # auto, cpu or cuda
     on_bad_image: str = "fail"  # or skip: leave it out and count it
     deterministic: bool = False  # identical bytes on a GPU too, and slower
+    celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
 
 
 def load_profile(paper: str, profile: str) -> dict[str, Any]:
