@@ -331,16 +331,13 @@ def curves_by_epoch(study: Study, series: dict[str, dict]) -> pd.DataFrame:
 
 def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 6: memorisation, the size of the gold set with estimated and true matrix, caps on single-label images."""
-    caps = sorted({cap for cap in study.scores.cap if cap}, reverse=True)
-    dashes = ("-", "--", ":")  # the lines lie on top of each other
-    limited = {"all": {"method": "galc_slr"}} | {str(cap): {"method": "galc_slr", "cap": cap} for cap in caps}
     shown = ("asl", "galc_slr", "galc_slr as written", "asl + clean gold")
+    limited, styles = _caps(study)
     data = {
         "a": curves_by_epoch(study, {method: {"method": method} for method in shown}),
         "b": gold_sizes(study),
         "c": curves_by_epoch(study, limited),
     }
-    styles = {n: s | {"linestyle": d} for (n, s), d in zip(series_style(list(limited)).items(), dashes, strict=False)}
     with style():
         figure, axes = panels(1, 3, width=3.6, height=3.3)
         lines_by_series(axes[0, 0], data["a"], x="epoch", labels={m: m for m in shown}, looks=looks())
@@ -364,6 +361,14 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         deviations=DEVIATIONS[study.layout],
         headline=_headline("mAP: true matrix minus galc_slr, 10 % gold", 0.36, short),
     )
+
+
+def _caps(study: Study) -> tuple[dict[str, dict], dict[str, dict]]:
+    """The series of Figure 6c: their fields, and their looks (the lines lie on top of each other)."""
+    caps = sorted({cap for cap in study.scores.cap if cap}, reverse=True)
+    fields = {"all": {"method": "galc_slr"}} | {str(cap): {"method": "galc_slr", "cap": cap} for cap in caps}
+    styles = series_style(list(fields)).items()
+    return fields, {n: s | {"linestyle": dash} for (n, s), dash in zip(styles, ("-", "--", ":"), strict=False)}
 
 
 def gold_sizes(study: Study) -> pd.DataFrame:

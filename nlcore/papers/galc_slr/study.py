@@ -12,7 +12,7 @@ from nlcore.errors import InputError
 from nlcore.papers.galc_slr.gold import GoldClassifier
 from nlcore.papers.galc_slr.matrices import MatrixEstimates, SigmoidEffect
 from nlcore.profiles import Resources, load_profile
-from nlcore.runs import Spec, Store
+from nlcore.runs import Result, Spec, Store
 
 PAPER = "galc_slr"
 METHODS = ("asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold")
@@ -122,23 +122,26 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     if left_out and not partial:
         raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
     found = {spec: record.result for spec, record in records.items() if record is not None}
+    if not any(isinstance(spec, GoldClassifier) for spec in found):
+        raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
+    return _collect(specs, found, left_out)
+
+
+def _collect(specs: Sequence[Spec], found: dict[Spec, Result], left_out: tuple[Spec, ...]) -> Study:
     classifiers = {spec: result.values for spec, result in found.items() if isinstance(spec, GoldClassifier)}
     estimates = {spec: result for spec, result in found.items() if isinstance(spec, MatrixEstimates)}
     effects = {spec: result.values for spec, result in found.items() if isinstance(spec, SigmoidEffect)}
-    if not classifiers:
-        raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
-    ablation_noise = next(spec.noise for spec in specs if isinstance(spec, SigmoidEffect))
-    shown = [result for spec, result in estimates.items() if spec.noise == ablation_noise and _is_default(spec)]
+    noise = next(spec.noise for spec in specs if isinstance(spec, SigmoidEffect))
+    shown = [result for spec, result in estimates.items() if spec.noise == noise and _is_default(spec)]
+    last = ({name: value for name, value in result.items() if name != "history"} for result in classifiers.values())
     return Study(
-        scores=pd.DataFrame(
-            _fields(s) | {k: v for k, v in r.items() if k != "history"} for s, r in classifiers.items()
-        ),
+        scores=pd.DataFrame(_fields(spec) | values for spec, values in zip(classifiers, last, strict=True)),
         curves=pd.DataFrame(_fields(s) | row for s, r in classifiers.items() for row in r["history"]),
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
         gold=specs[0].gold,
-        ablation_noise=ablation_noise,
+        ablation_noise=noise,
         layout=specs[0].layout,
         specs=tuple(found),
         left_out=left_out,
