@@ -8,7 +8,7 @@ from types import ModuleType
 from nlcore.errors import InputError
 
 # Papers whose notebook exists, in the order in which the batch takes them.
-NOTEBOOKS = {"cleanlab_ema": "03_cleanlab_ema.ipynb"}
+NOTEBOOKS = {"cleanlab_ema": "03_cleanlab_ema.ipynb", "teacher_student": "05_teacher_student.ipynb"}
 
 
 def study_of(paper: str) -> ModuleType:
