@@ -7,9 +7,9 @@ The classifier's eight likeliest ImageNet classes are mapped to 56 COCO classes.
 * kind: the ImageNet class is a hyponym of the COCO class in WordNet (all 59 birds, 118 breeds of dog);
 * practice: no hyponym, but what COCO's annotators box under that name (a monitor as tv, a tram as train).
 
-A COCO class is in the set if at least one row of the first two relations reaches it. That leaves exactly 56 of the 80, the
-paper's number. `person` is out (ballplayer, groom and scuba diver are roles), as are classes that only a part, a content or a
-wider term reaches: handbag, wine glass, potted plant, toilet, book, tennis racket.
+A COCO class is in the set if at least one row of the first two relations reaches it. That leaves exactly 56 of the 80,
+the paper's number. `person` is out (ballplayer, groom and scuba diver are roles), as are classes that only a part, a
+content or a wider term reaches: handbag, wine glass, potted plant, toilet, book, tennis racket.
 """
 
 from __future__ import annotations
@@ -180,6 +180,12 @@ def class_statistics(data: ExtendedCoco) -> pd.DataFrame:
     clean, noisy = data.clean.sum(axis=0), data.noisy.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         frame = pd.DataFrame(
-            {"class": data.class_names, "clean": clean, "noisy": noisy, "right": both / noisy, "missing": 1 - both / clean}
+            {
+                "class": data.class_names,
+                "clean": clean,
+                "noisy": noisy,
+                "right": both / noisy,
+                "missing": 1 - both / clean,
+            }
         )
     return frame.sort_values("clean", ascending=False, kind="stable", ignore_index=True)

@@ -63,10 +63,7 @@ def read_class_names(path: str | Path) -> dict[str, str]:
 
 def read_image_ids(path: str | Path) -> np.ndarray:
     """The ImageID column of an image list as (n,) uint64, in the file's order."""
-    found = (
-        _number(row[0], path, number)
-        for number, row in _rows(Path(path), header="ImageID")
-    )
+    found = (_number(row[0], path, number) for number, row in _rows(Path(path), header="ImageID"))
     return np.fromiter(found, dtype=np.uint64)
 
 

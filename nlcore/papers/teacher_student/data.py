@@ -30,6 +30,9 @@ TEST_SHARE = 0.3  # of a folder without official parts
 TRAIN, VALIDATION, TEST, VERIFIED, UNUSED = range(5)
 
 
+embedded_once = lru_cache(maxsize=1)(embedded)
+
+
 class Labels(Spec):
     """Clean and noisy labels of a data set, made once for all seeds.
 
@@ -51,7 +54,7 @@ class Labels(Spec):
             return _open_images_labels(setting)
         source, class_map = load_source(setting), read_class_map()
         if setting.dataset == "embedded":
-            noisy = map_predictions(embedded().top_classes, class_map)
+            noisy = map_predictions(embedded_once().top_classes, class_map)
         else:
             device = resolve_device(setting.device)
             weights = setting.weights if setting.labeller == setting.model else "timm"
@@ -87,16 +90,17 @@ def load_source(setting: Setting) -> Source:
     return {"embedded": _embedded, "coco_folder": _folder, "openimages": _open_images}[setting.dataset](setting)
 
 
+@lru_cache(maxsize=8)
 def fingerprint(setting: Setting) -> str:
     """Of the data behind the runs, and of the class map; without decoding an image."""
     if setting.dataset == "embedded":
-        return f"{embedded().fingerprint} {read_class_map().fingerprint}"
+        return f"{embedded_once().fingerprint} {read_class_map().fingerprint}"
     return f"{setting.data_root} {setting.weights} {read_class_map().fingerprint}"
 
 
 def _embedded(setting: Setting) -> Source:
     """Features standardised by mean and deviation over the training part."""
-    data = embedded()
+    data = embedded_once()
     mean, deviation = data.features[data.train].mean(axis=0), data.features[data.train].std(axis=0)
     parts = np.full(len(data.features), UNUSED)
     parts[data.train], parts[data.test] = TRAIN, TEST

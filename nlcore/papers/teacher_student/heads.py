@@ -88,7 +88,8 @@ class CleaningNetwork(nn.Module):
     """Veit et al. (2017): the noisy labels, corrected by a residual from themselves and the image's features.
 
     Both are projected to a few dimensions by a linear layer and joined; a linear layer gives the residual, and the sum is
-    clipped to [0, 1].
+    clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones, and no cell is clipped
+    to where it has no gradient.
     """
 
     def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator):
@@ -96,6 +97,8 @@ class CleaningNetwork(nn.Module):
         self.of_labels = linear_head(classes, embedding, generator=generator)
         self.of_features = linear_head(features, embedding, generator=generator)
         self.residual = linear_head(2 * embedding, classes, generator=generator)
+        for parameter in self.residual.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
         """Features (B, D) and noisy labels (B, K) to cleaned labels (B, K) in [0, 1]."""

@@ -171,7 +171,10 @@ def outcome(problem: Problem, probabilities: Tensor, run: TrainingResult | None)
     """Values mAP, AP_all (on the test part), updates and passes; array `probabilities` (test images, K)."""
     scores = probabilities.float().cpu().numpy()
     truth = problem.clean[problem.test].numpy()
-    values = {"mAP": float(mean_average_precision(truth, scores)), "AP_all": float(average_precision_all(truth, scores))}
+    values = {
+        "mAP": float(mean_average_precision(truth, scores)),
+        "AP_all": float(average_precision_all(truth, scores)),
+    }
     if run is not None:
         best = int(np.argmax([row["ap_all"] for row in run.history]))
         values |= {"updates": run.step, "passes": run.epoch, "best_pass": run.history[best]["epoch"]}

@@ -135,7 +135,9 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:
     """Predictions to look at: one result per method, of the first seed at the smallest share of verified images."""
-    runs = [spec for spec in finished if isinstance(spec, Method) and spec.budget is None and series_of(spec) in METHODS]
+    runs = [
+        spec for spec in finished if isinstance(spec, Method) and spec.budget is None and series_of(spec) in METHODS
+    ]
     first = min((spec.seed for spec in runs), default=0)
     runs = sorted((spec for spec in runs if spec.seed == first), key=lambda spec: -spec.fraction)
     return {spec.method: finished[spec] for spec in runs}
