@@ -30,9 +30,9 @@ NAMES = {
     "ground_truth": "ground truth",
 }
 FROZEN = (
-    "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 ReLU "
-    "units, which are the shared features f), so 'whole network' means that head. Rates are ten times the paper's, since a "
-    "pass has 23 batches instead of 1,066. A fifth of the training part is the validation part."
+    "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 "
+    "ReLU units, which are the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
+    "since a pass has 23 batches instead of 1,066. A fifth of the training part is the validation part."
 )
 
 
@@ -60,7 +60,7 @@ def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def quality_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Which share of the noisy labels is right and which share of the true ones is missing, beside the text's numbers."""
+    """Which share of the noisy labels is right, and of the true ones missing, beside the text's numbers."""
     said = published("teacher_student")["text"]
     ours = label_quality(study.labels.arrays["clean"], study.labels.arrays["noisy"])
     counted = 1 - said["noisy_annotations"] * said["noisy_labels_right"] / 224107
@@ -250,8 +250,8 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         "fig_4",
         figure,
         parts,
-        caption="Figure 4. Annotations by class (a) and share of noisy labels that are right (b), the same order of classes.",
-        alt=f"Annotations fall from {frame['clean'].max()} to {frame['clean'].min()}; {total:.1%} of noisy labels are right",
+        caption="Figure 4. Annotations by class (a), share of noisy labels that are right (b); one order of classes.",
+        alt=f"Annotations fall from {frame.clean.max()} to {frame.clean.min()}; {total:.1%} of noisy labels are right",
         headline=Headline(
             "noisy labels that are right", "91.5%", f"{total:.1%}", f"{100 * (total - 0.915):+.1f} points"
         ),
@@ -282,9 +282,8 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     ours = {name: study.values(name, fractions[0], "mAP").mean() for name in names}
-    headline = Headline(
-        "proposed minus whole, mAP at 5 %", "+0.0304", f"{ours['proposed'] - ours['finetune_whole']:+.4f}", ""
-    )
+    gap = ours["proposed"] - ours["finetune_whole"]
+    headline = Headline("proposed minus whole, mAP at 5 %", "+0.0304", f"{gap:+.4f}", f"{gap - 0.0304:+.4f}")
     return out.figure(
         "fig_5",
         figure,
@@ -329,7 +328,7 @@ def figure_6(study: Study, out: ArtefactWriter, *, count: int = 6) -> Figure:
         "fig_6",
         figure,
         data,
-        caption=f"Figure 6. Top-5 predictions at the smallest share of clean labels, first seed; [true] ones in brackets. "
+        caption=f"Figure 6. Top-5 predictions, smallest share of clean labels, first seed; [true] ones in brackets. "
         f"{_credits(study, rows)}",
         alt=", ".join(
             f"{m}: {part.true.mean():.0%} of the top five are true" for m, part in data.groupby("series", sort=False)

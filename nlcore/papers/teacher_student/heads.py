@@ -87,9 +87,9 @@ def joint_loss(
 class CleaningNetwork(nn.Module):
     """Veit et al. (2017): the noisy labels, corrected by a residual from themselves and the image's features.
 
-    Both are projected to a few dimensions by a linear layer and joined; a linear layer gives the residual, and the sum is
-    clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones, and no cell is clipped
-    to where it has no gradient.
+    Both are projected to a few dimensions by a linear layer and joined; a linear layer gives the residual, and the sum
+    is clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones, and no cell is
+    clipped to where it has no gradient.
     """
 
     def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator):
@@ -122,7 +122,7 @@ class VeitModel(nn.Module):
 def veit_loss(
     verified: int, *, cleaning_weight: float = 0.1, classification_weight: float = 1.0
 ) -> Callable[[VeitModel, Batch], Tensor]:
-    """L1 of the cleaner on V; cross-entropy of the classifier against clean (V) and cleaned (T) labels, as constants."""
+    """L1 of the cleaner on V; cross-entropy of the classifier against clean (V) and cleaned (T) labels, constants."""
 
     def loss(model: VeitModel, batch: Batch) -> Tensor:
         inputs, clean = batch

@@ -56,8 +56,9 @@ class Method(Stage):
     """One method at one share of verified images, scored on the test part.
 
     Values: mAP, AP_all, updates and so on (`outcome`). Array `probabilities`; of the proposed network also
-    `teacher_labels` (n, K). `activation`, `pretraining` and `labels` are the choices of Tables 4 to 6; `budget` replaces
-    the passes of training (of all stages on top of the noisy network together) and switches early stopping's patience off.
+    `teacher_labels` (n, K). `activation`, `pretraining` and `labels` are the choices of Tables 4 to 6; `budget`
+    replaces the passes of training (of all stages on top of the noisy network together) and switches early stopping's
+    patience off.
     """
 
     method: MethodName

@@ -1,4 +1,4 @@
-"""What several methods start from: a network trained on noisy (or clean) labels, its features, and pre-trained heads."""
+"""What several methods start from: a network trained on noisy or clean labels, its features, pre-trained heads."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Network(Stage):
 
 
 class PretrainedHeads(Stage):
-    """Stage 1: teacher and student trained on the noisy labels of the whole training part (Eq. 2); arrays `weights/...`.
+    """Stage 1: teacher and student trained on the noisy labels of all training images (Eq. 2); arrays `weights/...`.
 
     Each head has its own initial weights and its own sum in the loss, so neither depends on the other.
     """

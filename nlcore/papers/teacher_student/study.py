@@ -121,8 +121,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
     finished = {spec: record.result for spec, record in records.items() if record is not None}
     rows = [
-        {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed, "equal_budget": spec.budget is not None,
-         "metric": metric, "value": value}
+        {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
+         "equal_budget": spec.budget is not None, "metric": metric, "value": value}
         for spec, result in finished.items()
         if isinstance(spec, Method)
         for metric, value in result.values.items()
