@@ -36,7 +36,11 @@ def open_images_study(
 def how_to_get() -> str:
     """What is missing for Table 3, how large it is and where it comes from."""
     lines = ["Table 3 needs Open Images V1 (release 2016_08):"]
-    lines += [f"  {file.name}: about {(file.about or 0) / 1e6:,.0f} MB from {file.url}" for file in CATALOGUE["openimages_v1"]]
-    lines += ['fetched by nlcore.data.download.download("openimages_v1", FOLDER), dict.csv from the repository openimages/dataset,']
+    lines += [
+        f"  {file.name}: about {(file.about or 0) / 1e6:,.0f} MB from {file.url}" for file in CATALOGUE["openimages_v1"]
+    ]
+    lines += [
+        'fetched by nlcore.data.download.download("openimages_v1", FOLDER), dict.csv from the repository openimages/dataset,'
+    ]
     lines += ["and the photographs, from the addresses in images.csv, as images/<ImageID>.jpg."]
     return "\n".join(lines)
