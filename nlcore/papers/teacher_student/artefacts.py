@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,8 +32,8 @@ NAMES = {
 }
 FROZEN = (
     "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 "
-    "ReLU units, which are the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
-    "since a pass has 23 batches instead of 1,066. A fifth of the training part is the validation part."
+    "ReLU units, the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
+    "since a pass has 23 batches instead of 1,066. A fifth of the training part is for validation."
 )
 
 
@@ -93,7 +94,7 @@ def table_3(study: Study | None, out: ArtefactWriter, *, missing: str = "") -> p
 
 
 def ablation_table(study: Study, out: ArtefactWriter, id: str) -> pd.DataFrame:
-    """One of Tables 4, 5, 6: a choice in the proposed network, at 5 and 10 %; `proposed`, `both`, `hard` are the same."""
+    """One of Tables 4, 5, 6: a choice in the proposed network, at 5 and 10 %; proposed = both = hard."""
     series = {"table_4": ("linear", "proposed"), "table_5": ("none", "teacher_only", "student_only", "both"),
               "table_6": ("soft", "hard")}[id]  # fmt: skip
     what = {"table_4": "Linear against non-linear", "table_5": "Pre-training", "table_6": "Soft against hard labels"}[
@@ -241,7 +242,7 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         total = label_quality(arrays["clean"], arrays["noisy"])["noisy_labels_right"]
         axes[1, 0].bar(place, frame.right, color=looks["noisy"]["color"], width=0.7)
         axes[1, 0].axhline(total, color="black", linestyle="--", label=f"over all classes: {total:.1%} (paper: 91.5%)")
-        axes[1, 0].set(ylabel="share of noisy labels\nthat are right", ylim=(0, 1), title="b")
+        axes[1, 0].set(ylabel="share of noisy labels\nthat are right", ylim=(0, 1.2), title="b")
         axes[1, 0].set_xticks(place, frame["class"], rotation=90, fontsize=7)
         axes[1, 0].legend(loc="upper right")
     frequency = frame.melt(id_vars="class", value_vars=["clean", "noisy"], var_name="series", value_name="annotations")
@@ -385,12 +386,14 @@ def correction_figure(study: Study, out: ArtefactWriter, *, count: int = 6) -> F
     """Before and after: noisy and teacher labels of real training images, the largest changes first."""
     arrays, told = study.labels.arrays, study.qualitative["proposed"].arrays["teacher_labels"]
     better = (arrays["noisy"] != arrays["clean"]).sum(axis=1) - (told != arrays["clean"]).sum(axis=1)
-    pictured = np.array(_pictured(study, TRAIN))
+    verified = make_problem(study.setting, _first_seed(study), study.labels).verified(study.fractions()[0])[0]
+    pictured = np.setdiff1d(_pictured(study, TRAIN), verified.numpy())  # what the teacher was told does not count
     order = pictured[np.argsort(-better[pictured], kind="stable")]
     rows = [*order[: count // 2], *order[::-1][: count - count // 2]]
     data = pd.DataFrame(
-        [{"image": _image_id(study, i), "clean": _names(study, arrays["clean"][i]), "before": _names(study, arrays["noisy"][i]),
-          "after": _names(study, told[i]), "fewer_errors": better[i]} for i in rows]
+        [{"image": _image_id(study, i), "clean": _names(study, arrays["clean"][i]),
+          "before": _names(study, arrays["noisy"][i]), "after": _names(study, told[i]), "fewer_errors": better[i]}
+         for i in rows]
     )  # fmt: skip
     with style():
         figure, axes = _picture_grid(study, rows, columns=3)
@@ -420,13 +423,13 @@ def equal_budgets(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def _pictured(study: Study, part: int) -> list[int]:
-    """Rows of one part whose picture may be shown, in a fixed order, those with more clean labels first."""
+    """Rows of one part whose picture may be shown, in a fixed order, those with about three clean labels first."""
     arrays = study.labels.arrays
     usable = np.isin(arrays["parts"], [part, VALIDATION] if part == TRAIN else [part])
     if study.setting.dataset == "embedded":
         usable &= np.isin(arrays["rows"], list(embedded_once().thumbnails))
     found = np.flatnonzero(usable)
-    return found[np.argsort(-arrays["clean"][found].sum(axis=1), kind="stable")].tolist()
+    return found[np.argsort(abs(arrays["clean"][found].sum(axis=1) - 3), kind="stable")].tolist()
 
 
 def _picture(study: Study, row: int) -> np.ndarray:
@@ -446,7 +449,7 @@ def _picture_grid(study: Study, rows: Sequence[int], *, columns: int, room: floa
 
 
 def _wrapped(*lines: str, width: int = 46) -> str:
-    return "\n".join(line if len(line) <= width else f"{line[: width - 3]}..." for line in lines)
+    return "\n".join(textwrap.fill(line, width) for line in lines)
 
 
 def _class_names(study: Study) -> list[str]:

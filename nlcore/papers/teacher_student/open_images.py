@@ -39,8 +39,7 @@ def how_to_get() -> str:
     lines += [
         f"  {file.name}: about {(file.about or 0) / 1e6:,.0f} MB from {file.url}" for file in CATALOGUE["openimages_v1"]
     ]
-    lines += [
-        'fetched by nlcore.data.download.download("openimages_v1", FOLDER), dict.csv from the repository openimages/dataset,'
-    ]
+    lines.append('fetched by nlcore.data.download.download("openimages_v1", FOLDER);')
+    lines.append("dict.csv from the repository openimages/dataset;")
     lines += ["and the photographs, from the addresses in images.csv, as images/<ImageID>.jpg."]
     return "\n".join(lines)
