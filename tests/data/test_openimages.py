@@ -1,8 +1,11 @@
 """Open Images V1 from small files in the release's format."""
 
+import tarfile
+
 import numpy as np
 import pytest
 
+from nlcore.data.download import CATALOGUE, unpack_tar
 from nlcore.data.openimages import open_images, read_class_names, read_image_ids, read_labels
 from nlcore.errors import InputError
 from tests.data.openimages_files import CLASSES, write_open_images
@@ -92,3 +95,12 @@ def test_the_real_class_list_is_read():
     names = read_class_names(shared_data("openimages_v1") / "dict.csv")
     assert len(names) == 7881
     assert names["/m/0bt9lr"] == "dog"
+
+
+def test_the_releases_archives_are_in_the_catalogue_and_unpack_where_they_are_read(root, tmp_path):
+    assert sum(file.about for file in CATALOGUE["openimages_v1"]) == 1_449_000_000
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        archive.add(root, arcname=".")
+    (tmp_path / "unpacked").mkdir()
+    unpack_tar(tmp_path / "all.tar.gz", tmp_path / "unpacked")
+    assert open_images(tmp_path / "unpacked").nbytes == open_images(root).nbytes
