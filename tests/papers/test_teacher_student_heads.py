@@ -88,3 +88,12 @@ def test_veits_cleaner_starts_with_the_noisy_labels_and_takes_no_gradient_from_t
     model = VeitModel(cleaner, torch.nn.Linear(6, 4), 6)
     veit_loss(2, cleaning_weight=0.0)(model, (torch.cat([batch[0], noisy], dim=1), batch[1])).backward()
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in cleaner.parameters())
+
+
+def test_a_cell_that_veits_cleaner_clips_can_come_back():
+    cleaner = CleaningNetwork(2, 1, embedding=2, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(cleaner.residual[0].bias, 3.0)
+    cleaned = cleaner(torch.zeros(1, 2), torch.zeros(1, 1))
+    assert cleaned.item() == 1
+    cleaned.sum().backward()
+    assert cleaner.residual[0].bias.grad.item() == 1

@@ -338,12 +338,13 @@ def figure_6(study: Study, out: ArtefactWriter, *, count: int = 6) -> Figure:
 
 
 def _prediction_list(axis: Axes, place: int, method: str, top: pd.DataFrame) -> None:
-    """Five classes below a picture, in one of three columns."""
+    """Five classes below a picture, in one of three columns that are as wide as the longest class name."""
     title = {"noisy": "noisy", "finetune_whole": "whole", "proposed": "proposed"}[method]
-    axis.text(place / 3, -0.04, title, transform=axis.transAxes, fontsize=7.5, va="top", style="italic")
+    look = {"xycoords": ("axes fraction", "axes fraction"), "textcoords": "offset points", "va": "top", "fontsize": 7}
+    axis.annotate(title, (0, 0), (72 * place, -4), style="italic", **look)
     for line, row in enumerate(top.itertuples(), start=1):
         text, weight = (f"[{row[4]}]", "bold") if row.true else (row[4], "normal")
-        axis.text(place / 3, -0.04 - 0.11 * line, text, transform=axis.transAxes, fontsize=7, va="top", weight=weight)
+        axis.annotate(text, (0, 0), (72 * place, -4 - 10 * line), weight=weight, **look)
 
 
 def corrections(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -440,9 +441,11 @@ def _picture(study: Study, row: int) -> np.ndarray:
 
 
 def _picture_grid(study: Study, rows: Sequence[int], *, columns: int, room: float = 0.0) -> tuple[Figure, np.ndarray]:
+    """One picture per panel, at the left edge; `room` in inches below each."""
     figure, axes = panels(-(-len(rows) // columns), columns, width=3.2, height=2.7 + room)
     for axis in axes.flat:
         axis.axis("off")
+        axis.set_anchor("NW")
     for axis, row in zip(axes.flat, rows, strict=False):
         axis.imshow(_picture(study, row))
     return figure, axes

@@ -88,8 +88,8 @@ class CleaningNetwork(nn.Module):
     """Veit et al. (2017): the noisy labels, corrected by a residual from themselves and the image's features.
 
     Both are projected to a few dimensions by a linear layer and joined; a linear layer gives the residual, and the sum
-    is clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones, and no cell is
-    clipped to where it has no gradient.
+    is clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones. The gradient passes
+    through the clipping: else a cell that overshoots never comes back, and whole classes are stuck at 1 for good.
     """
 
     def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator):
@@ -103,7 +103,8 @@ class CleaningNetwork(nn.Module):
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
         """Features (B, D) and noisy labels (B, K) to cleaned labels (B, K) in [0, 1]."""
         joined = torch.cat([self.of_labels(noisy), self.of_features(features)], dim=1)
-        return (noisy + self.residual(joined)).clamp(0, 1)
+        raw = noisy + self.residual(joined)
+        return raw + (raw.clamp(0, 1) - raw).detach()
 
 
 class VeitModel(nn.Module):
