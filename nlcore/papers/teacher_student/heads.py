@@ -88,8 +88,8 @@ class CleaningNetwork(nn.Module):
     """Veit et al. (2017): the noisy labels, corrected by a residual from themselves and the image's features.
 
     Both are projected to a few dimensions by a linear layer and joined; a linear layer gives the residual, and the sum
-    is clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones. The gradient passes
-    through the clipping: else a cell that overshoots never comes back, and whole classes are stuck at 1 for good.
+    is clipped to [0, 1]. The residual starts at 0: before training, cleaned labels are the noisy ones. The gradient
+    passes through the clipping: else a cell that overshoots never comes back, and whole classes are stuck at 1.
     """
 
     def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator):
