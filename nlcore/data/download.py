@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class RemoteFile:
     size: int | None = None  # bytes
     checksum: str | None = None
     terms: str | None = None  # what must be accepted before it may be fetched
+    about: int | None = None  # bytes, where only a rounded size is known
 
 
 def _coco(part: str, size: int, md5: str) -> RemoteFile:
@@ -61,6 +63,15 @@ CATALOGUE = {
             terms="CelebA is for non-commercial research only, and no part of it may be passed on "
             "(https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
         ),
+    ),
+    # Sizes as the release's page rounds them, so they are announced and not compared; it gives no checksums.
+    "openimages_v1": tuple(
+        RemoteFile(f"https://storage.googleapis.com/openimages/2016_08/{name}.tar.gz", f"{name}.tar.gz", about=size)
+        for name, size in (
+            ("images_2016_08_v5", 990_000_000),
+            ("machine_ann_2016_08_v3", 450_000_000),
+            ("human_ann_2016_08_v3", 9_000_000),
+        )
     ),
 }
 
@@ -107,6 +118,8 @@ def fetch(file: RemoteFile, root: Path, *, progress: bool = True, say: Callable[
         _checksum_file(target).write_text(pooch.file_hash(str(target)) + "\n", encoding="utf-8")
     if zipfile.is_zipfile(target):
         unpack(target, root)
+    elif tarfile.is_tarfile(target):
+        unpack_tar(target, root)
     return target
 
 
@@ -210,9 +223,17 @@ def unpack(archive: Path, root: Path) -> None:
             content.extract(member, root)
 
 
+def unpack_tar(archive: Path, root: Path) -> None:
+    """Extract a (compressed) tar archive's files that are not there yet in full; nothing outside of `root`."""
+    with tarfile.open(archive) as content:
+        members = [m for m in content if m.isfile() and _size(root / m.name) != m.size]
+        _check_space(root, sum(m.size for m in members), archive.name)
+        content.extractall(root, members=members, filter="data")
+
+
 def _announce(file: RemoteFile, root: Path, say: Callable[[str], None]) -> None:
     """Say what is coming, and refuse what cannot fit: an archive needs its space twice, packed and unpacked."""
-    size = file.size or _remote_size(file.url)
+    size = file.size or file.about or _remote_size(file.url)
     here = _size(root / f"{file.name}.part") or 0
     known = f"{size / 1e6:,.1f} MB" if size else "size not known"
     resumed = f", {here / 1e6:,.1f} MB of it here already" if here else ""

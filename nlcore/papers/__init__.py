@@ -12,6 +12,7 @@ NOTEBOOKS = {
     "multi_al": "01_multi_al.ipynb",
     "cleanlab_ema": "03_cleanlab_ema.ipynb",
     "galc_slr": "04_galc_slr.ipynb",
+    "teacher_student": "05_teacher_student.ipynb",
 }
 
 

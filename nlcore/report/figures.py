@@ -157,3 +157,29 @@ def diagram(
         for a, b, w in arrows
     ]
     return pd.DataFrame(nodes + lines)
+
+
+def diagram_on_grid(nodes: pd.DataFrame, arrows: pd.DataFrame) -> Figure:
+    """Boxes joined by arrows. `nodes`: node, text, x, y on a grid of whole numbers; `arrows`: from, to, text."""
+    width, height = 2.6 * (nodes.x.max() + 1), 1.1 * (nodes.y.max() + 1)
+    figure, axes = panels(1, 1, width=width, height=height)
+    axis = axes[0, 0]
+    axis.axis("off")
+    axis.set(xlim=(nodes.x.min() - 0.45, nodes.x.max() + 0.45), ylim=(nodes.y.min() - 0.5, nodes.y.max() + 0.5))
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": "black"}
+    drawn = {
+        row.node: axis.text(row.x, row.y, row.text, ha="center", va="center", fontsize=9, bbox=box, zorder=3)
+        for row in nodes.itertuples()
+    }
+    places = nodes.set_index("node")[["x", "y"]]
+    for _, row in arrows.iterrows():
+        start, end = (tuple(places.loc[row[side]]) for side in ("from", "to"))
+        patches = {"patchA": drawn[row["from"]].get_bbox_patch(), "patchB": drawn[row["to"]].get_bbox_patch()}
+        look = {"arrowstyle": "-|>", "color": "black", "shrinkA": 4, "shrinkB": 4, **patches}
+        axis.annotate("", xy=end, xytext=start, arrowprops=look, zorder=2)
+        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.text(
+            *middle, row["text"], ha="center", va="center", fontsize=8, bbox=label if row["text"] else None, zorder=2.5
+        )
+    return figure

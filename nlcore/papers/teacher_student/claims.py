@@ -1,0 +1,114 @@
+"""The paper's claims, decided: differences are paired within a seed (the same images, division and noisy network)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from nlcore.papers.teacher_student.methods import METHODS
+from nlcore.papers.teacher_student.study import SCORES, Study
+from nlcore.report.contract import claims, published
+from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+
+BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_truth"))
+CLOSE = 0.01  # one point
+TABLE_2 = (0.05, 0.3, 0.5)
+ABLATIONS = (0.05, 0.1)
+
+
+def decide_claims(study: Study, *, open_images: Study | None = None) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order; ts7 from a study of Open Images, if there is one."""
+    deciders = {
+        "ts1": beats_baselines,
+        "ts2": overtaken,
+        "ts3": lambda study: _ablation(study, "table_4", "proposed", ("linear",)),
+        "ts4": lambda study: _ablation(study, "table_5", "both", ("none", "teacher_only", "student_only")),
+        "ts5": lambda study: _ablation(study, "table_6", "hard", ("soft",)),
+        "ts6": veit_stays_below,
+        "ts7": lambda study: best_on_open_images(open_images),
+        "ts8": activations,
+    }
+    known = claims("teacher_student")
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+
+
+def beats_baselines(study: Study) -> Iterable[Part]:
+    """ts1: at 5 % the proposed network above each baseline. The ground truth is an upper bound, no baseline."""
+    for metric in SCORES:
+        for other in BASELINES:
+            yield _difference(study, "table_2", metric, 0.05, TABLE_2, "proposed", other)
+
+
+def overtaken(study: Study) -> Iterable[Part]:
+    """ts2: the sign of whole network minus proposed, by share: in AP_all from 30 %, in mAP at 50 % and not before."""
+    for metric, fraction, ahead in (
+        ("AP_all", 0.05, "proposed"),
+        ("AP_all", 0.3, "finetune_whole"),
+        ("AP_all", 0.5, "finetune_whole"),
+        ("mAP", 0.05, "proposed"),
+        ("mAP", 0.3, "proposed"),
+        ("mAP", 0.5, "finetune_whole"),
+    ):
+        behind = "finetune_whole" if ahead == "proposed" else "proposed"
+        yield _difference(study, "table_2", metric, fraction, TABLE_2, ahead, behind)
+
+
+def veit_stays_below(study: Study) -> Iterable[Part]:
+    """ts6: both fine-tuned networks above both variants of Veit et al., at every share of Table 2."""
+    for metric in SCORES:
+        for fraction in TABLE_2:
+            for better in ("finetune_whole", "finetune_last"):
+                for worse in ("veit_pretrained", "veit_joint"):
+                    yield _difference(study, "table_2", metric, fraction, TABLE_2, better, worse)
+
+
+def best_on_open_images(study: Study | None) -> Iterable[Part]:
+    """ts7: as ts1, on Open Images, all of whose verified set is used."""
+    said = published("teacher_student")["table_3"]
+    for place, metric in enumerate(SCORES):
+        for other in BASELINES:
+            gap = said["proposed"][place] - said[other][place]
+            name = f"{metric}: proposed minus {other}"
+            if study is None:
+                yield not_tested(name, "needs the images and labels of Open Images V1", published=gap)
+            else:
+                yield _decided(name, _paired(study, metric, 1.0, "proposed", other), gap)
+
+
+def activations(study: Study) -> Iterable[Part]:
+    """ts8: tanh and ReLU within one point of sigmoid, in mAP."""
+    for fraction in ABLATIONS:
+        for other in ("tanh", "relu"):
+            name = f"mAP at {fraction:.0%}: sigmoid minus {other}, within one point"
+            differences = _paired(study, "mAP", fraction, "proposed", other)
+            yield decide_within(name, differences, CLOSE) if len(differences) else not_tested(name, "not run")
+
+
+def _ablation(study: Study, table: str, better: str, others: Iterable[str]) -> Iterable[Part]:
+    for metric in SCORES:
+        for fraction in ABLATIONS:
+            for worse in others:
+                yield _difference(study, table, metric, fraction, ABLATIONS, better, worse)
+
+
+def _difference(
+    study: Study, table: str, metric: str, fraction: float, fractions: tuple[float, ...], better: str, worse: str
+) -> Part:
+    """One part, held against the difference of the published values: mAP at each share, then AP_all."""
+    said = published("teacher_student")[table]
+    place = SCORES.index(metric) * len(fractions) + fractions.index(fraction)
+    name = f"{metric} at {fraction:.0%}: {better} minus {worse}"
+    return _decided(name, _paired(study, metric, fraction, better, worse), said[better][place] - said[worse][place])
+
+
+def _decided(name: str, differences: pd.Series, published: float) -> Part:
+    if not len(differences):
+        return not_tested(name, "not run at this profile", published=published)
+    return decide(name, differences, published=published)
+
+
+def _paired(study: Study, metric: str, fraction: float, better: str, worse: str) -> pd.Series:
+    ours = {"both": "proposed", "hard": "proposed"}
+    one, other = (study.values(ours.get(name, name), fraction, metric) for name in (better, worse))
+    return (one - other).dropna()

@@ -1,0 +1,39 @@
+"""What a profile fixes for all of its runs: the data, the network, the budgets and the learning rates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Setting(BaseModel):
+    """Paper 5, Sections 4.2 and 4.3, where a comment does not say otherwise. A pass is as many
+    batches as the training part fills once, whatever a stage trains on: 1,066 in the paper."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: Literal["embedded", "coco_folder", "openimages"]
+    model: str  # "mlp": a multi-layer head on frozen features; otherwise a timm model, trained whole
+    labeller: str | None = None  # the ImageNet classifier that makes the noisy labels of a folder of images
+    image_size: int = 224
+    hidden: int = Field(512, ge=1)  # of both heads (not given), and of the mlp
+    embedding: int = Field(64, ge=1)  # Veit et al.'s low-dimensional projections (not given)
+    batch_size: int = 64
+    verified_per_batch: int = Field(6, ge=1)  # 1 : 9
+    threshold: float = Field(0.4, gt=0, lt=1)  # of the teacher's output
+    cleaning_weight: float = 0.1
+    classification_weight: float = 1.0
+    rate: float = 1e-4  # networks, fine-tuning, pre-training of heads, the method of Veit et al.
+    teacher_rate: float = 3e-4
+    student_rate: float = 3e-5
+    step_epochs: int = 2  # the rate falls by `step_factor` every so many passes
+    step_factor: float = 0.9
+    passes: int = Field(19, ge=1)  # of the networks and the heads' pre-training: 20,000 batches; of joint training too
+    finetune_passes: int = Field(94, ge=1)  # of the fine-tuned variants: 100,000 batches
+    patience: int = 5  # evaluations without a better AP_all, one a pass, then a run stops (not given)
+    data_root: str | None = None
+    weights: str | None = None
+    device: str = "auto"
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    deterministic: bool = False

@@ -1,0 +1,99 @@
+"""Teacher, student, their losses and their batches."""
+
+import pytest
+import torch
+
+from nlcore.errors import InputError
+from nlcore.papers.teacher_student.heads import (
+    CleaningNetwork,
+    TeacherStudent,
+    VeitModel,
+    joint_loss,
+    pretraining_loss,
+    teacher_labels,
+    veit_loss,
+)
+from nlcore.papers.teacher_student.stages import cycled
+from nlcore.training import mixed
+
+
+@pytest.fixture
+def heads():
+    return TeacherStudent(6, 4, hidden=5, activation="sigmoid", generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(1)
+    return torch.randn(10, 6, generator=draw), (torch.rand(10, 4, generator=draw) < 0.3).float()
+
+
+@pytest.mark.parametrize("threshold", [0.4, None])
+def test_the_teachers_labels_carry_no_gradient(heads, batch, threshold):
+    assert not teacher_labels(heads.teacher(batch[0]), threshold=threshold).requires_grad
+    joint_loss(1, threshold=threshold, cleaning_weight=0.0)(heads, batch).backward()
+    assert all(p.grad.abs().sum() == 0 for p in heads.teacher.parameters())
+    assert all(p.grad.abs().sum() > 0 for p in heads.student.parameters())
+
+
+def test_the_student_takes_clean_labels_on_v_and_the_teachers_on_t(heads, batch):
+    features, clean = batch
+    c, p = (torch.sigmoid(head(features)).detach() for head in (heads.teacher, heads.student))
+    targets = torch.cat([clean[:3], (c[3:] >= 0.4).float()])
+    cross = lambda q, o: -(q * o.log() + (1 - q) * (1 - o).log()).mean()
+    expected = 0.1 * cross(clean[:3], c[:3]) + cross(targets, p)
+    assert joint_loss(3)(heads, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_pretraining_trains_each_head_as_if_alone(heads, batch):
+    pretraining_loss(heads, batch).backward()
+    together = [p.grad.clone() for p in heads.teacher.parameters()]
+    heads.zero_grad()
+    torch.nn.functional.binary_cross_entropy_with_logits(heads.teacher(batch[0]), batch[1]).backward()
+    assert all(torch.allclose(a, p.grad) for a, p in zip(together, heads.teacher.parameters(), strict=True))
+
+
+def test_the_linear_variant_is_a_linear_map():
+    head = TeacherStudent(3, 2, hidden=4, activation="linear", generator=torch.Generator().manual_seed(0)).student
+    a, b, zero = torch.randn(1, 3), torch.randn(1, 3), torch.zeros(1, 3)
+    assert torch.allclose(head(a + b) + head(zero), head(a) + head(b), atol=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5])
+def test_a_threshold_outside_of_0_and_1_is_refused(threshold):
+    with pytest.raises(InputError, match="expected a number between 0 and 1"):
+        teacher_labels(torch.zeros(1, 1), threshold=threshold)
+
+
+@pytest.mark.parametrize("verified", [1, 3, 6, 50])
+def test_batches_hold_the_ratio_however_few_are_verified(verified):
+    sampler = mixed(torch.arange(verified), torch.arange(100, 400), (6, 58), generator=torch.Generator().manual_seed(0))
+    for epoch in range(2):
+        batches = sampler(epoch)
+        assert len(batches) == 5
+        assert all((b[:6] < 100).all() and (b[6:] >= 100).all() and len(b) == 64 for b in batches)
+
+
+def test_a_small_set_is_gone_through_again_and_every_batch_is_full():
+    batches = cycled(torch.arange(5), 4, 10, generator=torch.Generator().manual_seed(0))(0)
+    assert [len(b) for b in batches] == [4] * 10
+    assert torch.cat(list(batches)).bincount().tolist() == [8] * 5
+
+
+def test_veits_cleaner_starts_with_the_noisy_labels_and_takes_no_gradient_from_the_classifier(batch):
+    draw = torch.Generator().manual_seed(0)
+    noisy = (torch.rand(10, 4, generator=draw) < 0.5).float()
+    cleaner = CleaningNetwork(6, 4, embedding=3, generator=draw)
+    assert torch.equal(cleaner(batch[0], noisy), noisy)
+    model = VeitModel(cleaner, torch.nn.Linear(6, 4), 6)
+    veit_loss(2, cleaning_weight=0.0)(model, (torch.cat([batch[0], noisy], dim=1), batch[1])).backward()
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in cleaner.parameters())
+
+
+def test_a_cell_that_veits_cleaner_clips_can_come_back():
+    cleaner = CleaningNetwork(2, 1, embedding=2, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(cleaner.residual[0].bias, 3.0)
+    cleaned = cleaner(torch.zeros(1, 2), torch.zeros(1, 1))
+    assert cleaned.item() == 1
+    cleaned.sum().backward()
+    assert cleaner.residual[0].bias.grad.item() == 1
