@@ -8,7 +8,11 @@ from types import ModuleType
 from nlcore.errors import InputError
 
 # Papers whose notebook exists, in the order in which the batch takes them.
-NOTEBOOKS = {"multi_al": "01_multi_al.ipynb", "cleanlab_ema": "03_cleanlab_ema.ipynb"}
+NOTEBOOKS = {
+    "multi_al": "01_multi_al.ipynb",
+    "missing_label_al": "02_missing_label_al.ipynb",
+    "cleanlab_ema": "03_cleanlab_ema.ipynb",
+}
 
 
 def study_of(paper: str) -> ModuleType:
