@@ -43,8 +43,8 @@ def study(final, *, ratio_falls=True, gained=0.2, safe_at_60=True):
             active.append({**cell, "strategy": name, "safe_kept": False, "iteration": 10, "labelled": 600})
     initial = [{"seed": s, "epoch": e, "train": 90.0, "validation": 20 + noise_of() + gained * (e == 40)}
                for s in SEEDS for e in (20, 40)]  # fmt: skip
-    bins = [_bin(noise, measure, seed, place, ratio_falls)
-            for noise, measure, seed, place in itertools.product(NOISES[1:], ("d1", "d2"), SEEDS, range(10))]  # fmt: skip
+    cells = itertools.product(NOISES[1:], ("d1", "d2"), SEEDS, range(10))
+    bins = [_bin(noise, measure, seed, place, ratio_falls) for noise, measure, seed, place in cells]
     return Study(*map(pd.DataFrame, (active, whole, initial, bins)), specs=(FakeSpec(),))
 
 

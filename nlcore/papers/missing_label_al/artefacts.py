@@ -204,8 +204,8 @@ def permutation_table(study: Study, out: ArtefactWriter, *, permutations: int = 
     """Can the measures that do not look at the image differ in mAP? Their names are shuffled within every seed.
 
     Uniform noise makes the number of unknown cells independent of the image, so Random, Medium, Hard and Hard+Medium
-    all draw images at random, and training sees relabelled images only. Then their names are exchangeable within a seed.
-    The statistic is the spread (largest minus smallest) of their mean final mAP.
+    all draw images at random, and training sees relabelled images only. Their names are exchangeable within a seed. The
+    statistic is the spread (largest minus smallest) of their mean final mAP.
     """
     rows, runs = [], study.defaults()
     for noise in study.noises:
