@@ -32,8 +32,8 @@ class Study:
 
     `active`: strategy, noise, start, safe_kept, seed, iteration, labelled, map, map_without_person, and from
     iteration 1 chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`:
-    seed, epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong.
-    `examples`: noise -> arrays of one image.
+    seed, epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one
+    image.
     """
 
     active: pd.DataFrame

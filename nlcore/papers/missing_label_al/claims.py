@@ -1,0 +1,107 @@
+"""The paper's claims, decided: differences are paired within a seed (division, noise, first weights, order, ties)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from nlcore.papers.missing_label_al.artefacts import gain_over_asl
+from nlcore.papers.missing_label_al.study import HEURISTICS, READINGS, Study
+from nlcore.report.contract import claims, published
+from nlcore.report.verdicts import ClaimVerdict, Part, decide
+
+FINAL, EQUAL_COST, PER_LABEL = HEURISTICS
+EARLY, LATE = 3, 10  # iterations between which ml6 says the measures converge
+
+
+def decide_claims(study: Study) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order."""
+    deciders = {
+        "ml1": over_asl,
+        "ml2": over_random,
+        "ml3": random_per_label,
+        "ml4": best_at_60,
+        "ml5": best_at_20,
+        "ml6": convergence,
+        "ml7": split,
+    }
+    known = claims("missing_label_al")
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+
+
+def over_asl(study: Study) -> Iterable[Part]:
+    """ml1: Hard+entropy above ASL, against each of its three readings."""
+    said = published("missing_label_al")["text"]["gain_over_asl"]
+    for reading in READINGS:
+        for noise in study.noises:
+            size = float(said[f"{100 * noise:.0f}"])
+            yield decide(
+                f"{_at(noise)}: Hard+entropy minus ASL ({reading})",
+                gain_over_asl(study, noise, reading),
+                published=size,
+            )
+
+
+def over_random(study: Study) -> Iterable[Part]:
+    """ml2: Hard+entropy above Random at 60 %."""
+    table = _table(study, 0.6, FINAL)
+    size = published("missing_label_al")["text"]["gain_over_random_at_60"]
+    yield decide("60 %: Hard+entropy minus Random", table["hard_entropy"] - table["random"], published=float(size))
+
+
+def random_per_label(study: Study) -> Iterable[Part]:
+    """ml3: Random has the highest increase per label at 20 and 40 %."""
+    for noise in (0.2, 0.4):
+        yield _best(study, noise, PER_LABEL, "random")
+
+
+def best_at_60(study: Study) -> Iterable[Part]:
+    """ml4: each heuristic has its own winner at 60 %."""
+    for heuristic, measure in ((FINAL, "hard"), (PER_LABEL, "medium"), (EQUAL_COST, "hard_medium")):
+        yield _best(study, 0.6, heuristic, measure)
+
+
+def best_at_20(study: Study) -> Iterable[Part]:
+    """ml5: at 20 % Hard+Medium wins two heuristics; per label it is below the median of the others."""
+    for heuristic in (FINAL, EQUAL_COST):
+        yield _best(study, 0.2, heuristic, "hard_medium")
+    table = _table(study, 0.2, PER_LABEL)
+    others = table.drop(columns="hard_medium").median(axis=1)
+    yield decide(f"20 %, {PER_LABEL}: median of the others minus hard_medium", others - table["hard_medium"])
+
+
+def convergence(study: Study) -> Iterable[Part]:
+    """ml6: the spread of the measures is smaller at the last iteration than at the third."""
+    runs = study.defaults()
+    for noise in study.noises:
+        table = runs[runs.noise == noise].pivot_table(index=["seed", "iteration"], columns="measure", values="map")
+        spread = (table.max(axis=1) - table.min(axis=1)).unstack("iteration")
+        late = min(LATE, spread.columns.max())
+        early = min(EARLY, late - 1)
+        yield decide(f"{_at(noise)}: spread at iteration {early} minus at {late}", spread[early] - spread[late])
+
+
+def split(study: Study) -> Iterable[Part]:
+    """ml7: the 10/90 split has the highest increase per label at 40 %."""
+    table = study.splits().pivot_table(index="seed", columns="series", values=PER_LABEL)
+    yield _against_best(table, "10/90", f"40 %, {PER_LABEL}")
+
+
+def _best(study: Study, noise: float, heuristic: str, measure: str) -> Part:
+    return _against_best(_table(study, noise, heuristic), measure, f"{_at(noise)}, {heuristic}")
+
+
+def _against_best(table: pd.DataFrame, name: str, what: str) -> Part:
+    """One column against the best of the others on average."""
+    runner_up = table.drop(columns=name).mean().idxmax()
+    return decide(f"{what}: {name} minus {runner_up}", table[name] - table[runner_up])
+
+
+def _table(study: Study, noise: float, heuristic: str) -> pd.DataFrame:
+    """Rows: seeds; columns: the eight measures."""
+    return study.heuristics(study.defaults(), noise).pivot_table(index="seed", columns="measure", values=heuristic)
+
+
+def _at(noise: float) -> str:
+    return f"{100 * noise:.0f} %"
