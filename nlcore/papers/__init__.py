@@ -10,13 +10,10 @@ from nlcore.errors import InputError
 # Papers whose notebook exists, in the order in which the batch takes them.
 NOTEBOOKS = {
     "multi_al": "01_multi_al.ipynb",
-NOTEBOOKS = {
-    "multi_al": "01_multi_al.ipynb",
     "missing_label_al": "02_missing_label_al.ipynb",
     "cleanlab_ema": "03_cleanlab_ema.ipynb",
     "galc_slr": "04_galc_slr.ipynb",
     "teacher_student": "05_teacher_student.ipynb",
-}
 }
 
 
