@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
@@ -13,25 +13,28 @@ FOLDS = 5
 CLASSIFIERS = ("logistic_regression", "random_forest", "joint_random_forest")
 
 
-def make_classifier(name: str) -> ClassifierMixin:
-    """A classifier by name, with scikit-learn's default settings and random state 0.
+def make_classifier(name: str) -> BaseEstimator:
+    """A classifier by name, with scikit-learn's default settings for classification and random state 0.
 
-    `logistic_regression` and `random_forest` are one-vs-rest, as published; `joint_random_forest` is one forest
-    whose trees predict all classes together: about twelve times faster, and not the published protocol.
+    `logistic_regression` and `random_forest` are one-vs-rest, as published. `joint_random_forest` is one forest whose
+    trees predict all classes together, twenty times faster, and not the published protocol: it is fitted as a regression
+    on the 0/1 labels, since their variance p (1 - p) is half of Gini's impurity and chooses the same splits.
     """
     if name == "logistic_regression":
         return OneVsRestClassifier(LogisticRegression(random_state=0))
     if name == "random_forest":
         return OneVsRestClassifier(RandomForestClassifier(random_state=0))
-    return RandomForestClassifier(random_state=0)
+    return RandomForestRegressor(max_features="sqrt", random_state=0)
 
 
-def predict_probabilities(classifier: ClassifierMixin, features: np.ndarray) -> np.ndarray:
-    """(N, K) probabilities of a fitted classifier; a joint forest returns one (N, 2) array per class."""
-    probabilities = classifier.predict_proba(features)
-    if isinstance(probabilities, list):
-        return np.column_stack([p[:, 1] if p.shape[1] == 2 else np.zeros(len(p)) for p in probabilities])
-    return probabilities
+def predict_probabilities(classifier: BaseEstimator, features: np.ndarray) -> np.ndarray:
+    """(N, K) probabilities of a fitted classifier; those of the joint forest are its regression."""
+    return classifier.predict_proba(features) if hasattr(classifier, "predict_proba") else classifier.predict(features)
+
+
+def predict_labels(classifier: BaseEstimator, features: np.ndarray) -> np.ndarray:
+    """(N, K) int8 labels: 1 where the probability is above one half."""
+    return (predict_probabilities(classifier, features) > 0.5).astype(np.int8)
 
 
 def fold_rows(labels: np.ndarray) -> list[np.ndarray]:

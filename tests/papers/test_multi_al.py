@@ -18,6 +18,7 @@ from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
 from tests.coco_drawing import draw_coco
+from tests.shared_data import shared_data
 
 SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)
 GOOD = {"asl": 20, "random": 48, "random_safe": 50, "multi_al": 52, "multi_al_safe": 54, "cbim": 40}
@@ -130,6 +131,31 @@ def test_images_train_end_to_end_through_the_same_run(tmp_path, monkeypatch):
         assert np.isfinite(result.arrays["map"]).all()
     with pytest.raises(InputError, match="one seed at a time"):
         run.model_copy(update={"seeds": (0, 1)}).compute([])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shared_data("coco_real") is None, reason="the real COCO folder is not beside this checkout")
+def test_real_images_and_imagenet_weights_run_end_to_end(tmp_path, monkeypatch):
+    """`finetune` on real COCO photographs with an ImageNet network, cut down to what a CPU does in half a minute."""
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path))
+    (weights,) = shared_data("weights").glob("*.safetensors")
+    resources = Resources(data_root=str(shared_data("coco_real")), weights=str(weights), device="cpu")
+    planned = next(spec for spec in grid("finetune", resources=resources) if isinstance(spec, ActiveLearningRun))
+    short = {
+        "pool_share": 0.05,
+        "test_share": 0.1,
+        "initial": 32,
+        "budget": 16,
+        "batch": 16,
+        "safe_step": 8,
+        "epochs": 2,
+    }
+    run = planned.model_copy(update={
+        "protocol": planned.protocol.model_copy(update=short), "task": planned.task.model_copy(update={"size": 96}),
+    })  # fmt: skip
+    scores = run.compute([]).arrays["map"]
+    assert scores.shape == (1, 2, 1)
+    assert (scores > 4.4).all()  # percent: better than chance on these images
 
 
 def test_bad_input_is_told_in_one_line(tmp_path):
