@@ -17,8 +17,8 @@ def make_classifier(name: str) -> BaseEstimator:
     """A classifier by name, with scikit-learn's default settings for classification and random state 0.
 
     `logistic_regression` and `random_forest` are one-vs-rest, as published. `joint_random_forest` is one forest whose
-    trees predict all classes together, twenty times faster, and not the published protocol: it is fitted as a regression
-    on the 0/1 labels, since their variance p (1 - p) is half of Gini's impurity and chooses the same splits.
+    trees predict all classes together, twenty times faster, and not the published protocol: it is fitted as a
+    regression on the 0/1 labels, since their variance p (1 - p) is half of Gini's impurity and chooses the same splits.
     """
     if name == "logistic_regression":
         return OneVsRestClassifier(LogisticRegression(random_state=0))
