@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,19 @@ class Store:
     def forget(self, spec: Spec) -> None:
         """Remove the record of `spec`, if there is one."""
         self.path(spec).unlink(missing_ok=True)
+
+    def results(self, specs: Iterable[Spec], *, partial: bool = False) -> tuple[dict[Spec, Result], tuple[Spec, ...]]:
+        """The results of a grid's runs, and the runs that are not finished; these must be none unless `partial`.
+
+        Raises:
+            InputError: a run is not finished, and `partial` was not asked for.
+        """
+        records = {spec: self.read(spec) for spec in specs}
+        left_out = tuple(spec for spec, record in records.items() if record is None)
+        if left_out and not partial:
+            first = left_out[0].name
+            raise InputError(f"{first}: not finished ({len(left_out)} runs are not); expected a finished grid")
+        return {spec: record.result for spec, record in records.items() if record is not None}, left_out
 
     def result(self, spec: Spec) -> Result:
         """The result of a finished run.

@@ -102,11 +102,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    records = {spec: store.read(spec) for spec in specs}
-    left_out = tuple(spec for spec, record in records.items() if record is None)
-    if left_out and not partial:
-        raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
-    finished = {spec: record.result.values for spec, record in records.items() if record is not None}
+    results, left_out = store.results(specs, partial=partial)
+    finished = {spec: result.values for spec, result in results.items()}
     scores = [
         {**spec.model_dump(), "pooling": pooling, "metric": metric, "value": value}
         for spec, values in finished.items()

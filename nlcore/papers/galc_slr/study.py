@@ -117,11 +117,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    records = {spec: store.read(spec) for spec in specs}
-    left_out = tuple(spec for spec, record in records.items() if record is None)
-    if left_out and not partial:
-        raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
-    found = {spec: record.result for spec, record in records.items() if record is not None}
+    found, left_out = store.results(specs, partial=partial)
     if not any(isinstance(spec, GoldClassifier) for spec in found):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
     return _collect(specs, found, left_out)

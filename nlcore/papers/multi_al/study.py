@@ -117,11 +117,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    records = {spec: store.read(spec) for spec in specs}
-    left_out = tuple(spec for spec, record in records.items() if record is None)
-    if left_out and not partial:
-        raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
-    finished = {spec: record.result for spec, record in records.items() if record is not None}
+    finished, left_out = store.results(specs, partial=partial)
     rows = {kind: [row for spec, result in finished.items() if isinstance(spec, kind) for row in read(spec, result)]
             for kind, read in READERS.items()}  # fmt: skip
     if not rows[ActiveLearningRun]:

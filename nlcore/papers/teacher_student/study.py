@@ -115,11 +115,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    records = {spec: store.read(spec) for spec in specs}
-    left_out = tuple(spec for spec, record in records.items() if record is None)
-    if left_out and not partial:
-        raise InputError(f"{left_out[0].name}: not finished ({len(left_out)} runs are not); expected a finished grid")
-    finished = {spec: record.result for spec, record in records.items() if record is not None}
+    finished, left_out = store.results(specs, partial=partial)
     rows = [
         {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
          "equal_budget": spec.budget is not None, "metric": metric, "value": value}
