@@ -102,11 +102,14 @@ def _reason(error: Exception) -> str:
 
 
 def store_outputs(executed: Path, notebook: Path) -> None:
-    """Copy the outputs of an executed notebook into its source, leaving out what Papermill added."""
+    """Copy the outputs of an executed notebook into its source.
+
+    What Papermill added is left out, and so are warnings: they are about the machine, and name its folders.
+    """
     source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)
     outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}
     for cell in source.cells:
         if cell.cell_type == "code":
-            cell.outputs = outputs[cell.id].outputs
+            cell.outputs = [output for output in outputs[cell.id].outputs if output.get("name") != "stderr"]
             cell.execution_count = outputs[cell.id].execution_count
     nbformat.write(source, notebook)
