@@ -8,6 +8,8 @@ is above zero. A part is decided by the 95 % interval of its mean (Student's t o
 * *does not hold*: anything else that the runs could have shown;
 * *not tested*: data absent, fewer than two seeds, or a published size smaller than the runs could have detected.
 
+Where the published numbers themselves lie on the other side of zero, the reason says so.
+
 A claim is as good as its weakest part.
 """
 
@@ -83,11 +85,12 @@ def decide(name: str, differences: Sequence[float], *, published: float | None =
         if published is None or published <= result.high:
             return Part(name, result, Verdict.HOLDS, "the interval lies on the claimed side", published)
         return Part(name, result, Verdict.DIRECTION, "the published size lies above the interval", published)
-    if result.high >= 0 and published is not None and result.detectable > published:
+    if result.high >= 0 and published is not None and 0 < published < result.detectable:
         reason = f"the runs could show {result.detectable:.3g}, more than the published {published:.3g}"
         return Part(name, result, Verdict.NOT_TESTED, reason, published)
     where = "on the other side" if result.high < 0 else "around zero"
-    return Part(name, result, Verdict.FAILS, f"the interval lies {where}", published)
+    too = "" if published is None or published > 0 else "; the published numbers contradict the claim too"
+    return Part(name, result, Verdict.FAILS, f"the interval lies {where}{too}", published)
 
 
 def decide_within(name: str, differences: Sequence[float], margin: float) -> Part:

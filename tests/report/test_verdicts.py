@@ -48,6 +48,7 @@ def test_the_interval_is_that_of_a_paired_t_test():
         ([-1, 1, -1, 1, 0.1], None, Verdict.FAILS),  # nothing to see, and no size to have looked for
         ([-1, 1, -1, 1, 0.1], 0.5, Verdict.NOT_TESTED),  # too noisy to have seen 0.5
         ([-0.1, 0.1, -0.1, 0.1, 0], 0.5, Verdict.FAILS),  # 0.5 would have been seen
+        ([-1, 1, -1, 1, 0.1], -0.5, Verdict.FAILS),  # the published numbers contradict the claim as well
         ([1.0], 1.0, Verdict.NOT_TESTED),
     ],
 )
