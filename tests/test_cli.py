@@ -25,7 +25,7 @@ def call(folders, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--papers", "resnet"], "paper 'resnet': unknown; expected one of cleanlab_ema"),
+        (["--papers", "resnet"], "paper 'resnet': unknown; expected one of multi_al, missing_label_al, cleanlab_ema"),
         (["--papers", ""], "papers: none named; expected one or more of"),
         (["--profile", "huge"], "profile 'huge': cleanlab_ema has none of that name; expected one of smoke, embedded"),
         (["--seeds", "a-b"], "seeds 'a-b': cannot read 'a-b'; expected numbers and ranges"),
