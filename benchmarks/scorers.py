@@ -88,16 +88,13 @@ def compare_scores(shape: tuple[int, int], repeats: int) -> None:
 
     labels, probs = make_data(shape)
     label_lists = onehot2int(labels)
-    print(f"EMA scores, {shape[0]:,} x {shape[1]:,}, float64")
-    compare(
-        lambda: label_quality_scores(labels, probs),
-        {
-            "cleanlab get_label_quality_scores": lambda: get_label_quality_scores(label_lists, probs),
-            "cleanlab inner scorer": lambda: inner_scorer(labels, probs),
-            "ours, two threads": lambda: label_quality_scores(labels, probs, threads=2),
-        },
-        repeats,
-    )
+    peers = {
+        "cleanlab get_label_quality_scores": lambda: get_label_quality_scores(label_lists, probs),
+        "cleanlab inner scorer": lambda: inner_scorer(labels, probs),
+    }
+    for threads in (1, 2):
+        print(f"EMA scores, {shape[0]:,} x {shape[1]:,}, float64; ours in {threads} threads")
+        compare(lambda threads=threads: label_quality_scores(labels, probs, threads=threads), peers, repeats)
     difference = np.abs(label_quality_scores(labels, probs) - inner_scorer(labels, probs)).max()
     print(f"  largest difference {difference:.1e}")
     print_extra_memory(lambda: label_quality_scores(labels, probs), labels, probs)
