@@ -43,7 +43,7 @@ class Plan:
         return sum(spec.seconds() for spec in self.missing)
 
 
-def plan_grid(specs: Iterable[Spec], store: Store, *, say=None) -> Plan:
+def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
     """Which runs a grid consists of and which of them the store lacks. Damaged records are set aside and missing.
 
     A run that is only there to be required by others is not computed when all of those are finished.
@@ -59,7 +59,7 @@ def plan_grid(specs: Iterable[Spec], store: Store, *, say=None) -> Plan:
     def visit(spec: Spec) -> None:
         if spec in order:
             return
-        missing = not is_finished(spec, store, say=say)
+        missing = not is_finished(spec, store)
         if missing:
             for required in spec.requires():
                 visit(required)
@@ -70,13 +70,13 @@ def plan_grid(specs: Iterable[Spec], store: Store, *, say=None) -> Plan:
     return Plan(tuple(order), frozenset(spec for spec, missing in order.items() if missing))
 
 
-def is_finished(spec: Spec, store: Store, *, say=None) -> bool:
-    """Whether the store holds an intact record; a damaged one is reported through `say` and set aside."""
+def is_finished(spec: Spec, store: Store) -> bool:
+    """Whether the store holds an intact record; a damaged one is reported and set aside."""
     try:
         return store.read(spec) is not None
     except DamagedRecordError as error:
         store.set_aside(spec)
-        (say or Silent().say)(f"{error}: computing it anew")
+        Silent().say(f"{error}: computing it anew")
         return False
 
 
