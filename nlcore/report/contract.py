@@ -33,7 +33,7 @@ def artefacts(paper: str) -> dict[str, dict[str, Any]]:
 
 def published(paper: str) -> dict[str, Any]:
     """The published values of `paper`, by table or figure id; `text` holds what is said in its text."""
-    return _load("published")[_known(paper)]
+    return _as_written(_load("published")[_known(paper)])
 
 
 def claims(paper: str) -> dict[str, Claim]:
@@ -69,6 +69,13 @@ def _rejoined(row: dict[str, Any]) -> dict[str, Any]:
         else:
             joined[key] = value
     return joined
+
+
+def _as_written(value: Any) -> Any:
+    """The keys `true` and `false` as texts again: YAML reads them as booleans."""
+    if not isinstance(value, dict):
+        return value
+    return {str(key).lower() if isinstance(key, bool) else key: _as_written(inner) for key, inner in value.items()}
 
 
 def _typed(value: Any) -> Any:

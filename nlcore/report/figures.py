@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,8 +17,10 @@ from matplotlib.figure import Figure
 from nlcore.report.verdicts import estimate
 
 MARKERS = "osD^vPX*<>"
+DATASET = {"s": 12, "color": "0.45", "alpha": 0.8, "linewidths": 0}
 OUR_MEAN = {"s": 34, "marker": "D", "facecolor": "none", "edgecolor": "black", "zorder": 4}
-PUBLISHED = {"color": "black", "s": 200, "linewidths": 2, "zorder": 5}
+PUBLISHED = {"color": "black", "s": 110, "linewidths": 2, "zorder": 5}
+BAR = {False: "|", True: "_"}  # a published mean lies across its values: do these go upwards?
 SETTINGS = {
     "figure.dpi": 100,
     "savefig.dpi": 150,
@@ -44,7 +47,8 @@ def panels(rows: int, columns: int, *, width: float = 4.2, height: float = 3.0, 
 
 def series_style(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """A colour and a marker for each series, the same in every figure that has the same series."""
-    colours = sns.color_palette("colorblind", max(len(names), 10)).as_hex()
+    palette = sns.color_palette("colorblind").as_hex()
+    colours = cycle(palette[k] for k in (0, 1, 2, 3, 4, 5, 9, 7, 6, 8))  # the palest last: they fade in greyscale
     return {name: {"color": c, "marker": m} for name, c, m in zip(names, colours, cycle(MARKERS), strict=False)}
 
 
@@ -56,14 +60,13 @@ def dots_with_published(
     Long names go down the left side; `upright` puts short ones along the bottom.
     """
     labels = list(dict.fromkeys(frame[names]))
-    colours = sns.color_palette("colorblind", 10)
     for position, name in enumerate(labels):
         found = frame.loc[frame[names] == name, values].to_numpy()
         spread = np.linspace(-0.2, 0.2, len(found)) if len(found) > 1 else np.zeros(len(found))
         marks = [
-            (position + spread, found, {"s": 12, "color": colours[position % 10], "alpha": 0.8, "linewidths": 0}),
+            (position + spread, found, DATASET),
             (position, found.mean(), OUR_MEAN),
-            (position, published.get(name, np.nan), PUBLISHED | {"marker": "_" if upright else "|"}),
+            (position, published.get(name, np.nan), PUBLISHED | {"marker": BAR[upright]}),
         ]
         for place, value, look in marks:
             axis.scatter(*((place, value) if upright else (value, place)), **look)
@@ -74,12 +77,12 @@ def dots_with_published(
         axis.invert_yaxis()
 
 
-def dots_legend(figure: Figure, axis: Axes) -> None:
+def dots_legend(figure: Figure, axis: Axes, *, upright: bool = False) -> None:
     """What the dots, diamonds and bars of `dots_with_published` are, below the panels."""
     handles = [
-        axis.scatter([], [], s=12, color="grey", label="one dataset"),
+        axis.scatter([], [], **DATASET, label="one dataset"),
         axis.scatter([], [], **OUR_MEAN, label="our mean"),
-        axis.scatter([], [], **PUBLISHED, marker="|", label="published mean"),
+        axis.scatter([], [], **PUBLISHED, marker=BAR[upright], label="published mean"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
@@ -100,26 +103,24 @@ def lines_by_series(
     x: str,
     labels: Mapping[str, str],
     value: str = "value",
-    looks: Mapping[str, dict[str, str]] | None = None,
+    looks: Mapping[str, dict[str, Any]] | None = None,
 ) -> None:
     """A line with its 95 % band for each of `labels` (series -> what the legend calls it) in a long frame.
 
     `frame` has the columns `series`, `seed`, `x` and `value`; only the series of `labels` are drawn, in that order.
-    `looks` keeps the colours and markers of a figure that shows more of them.
+    `looks` keeps the colours and markers of a figure that shows more of them; it may set any property of a line.
     """
     looks = looks or series_style(list(labels))
     for name, label in labels.items():
         values = frame[frame.series == name].pivot_table(index="seed", columns=x, values=value)
         if len(values):
-            every = max(1, values.shape[1] // 12)
-            line_with_band(
-                axis, values.columns, values.to_numpy(), label=label, markevery=every, linewidth=1.2, **looks[name]
-            )
+            line = {"markevery": max(1, values.shape[1] // 12), "linewidth": 1.2} | looks[name]
+            line_with_band(axis, values.columns, values.to_numpy(), label=label, **line)
     axis.set(xlabel=x.replace("_", " "), ylabel=value)
 
 
 def bars_by_series(axis: Axes, frame: pd.DataFrame, *, value: str, labels: Mapping[str, str]) -> None:
-    """A mean with its 95 % interval and one dot per seed for each of `labels`, from left to right; not from zero."""
+    """For each of `labels`, from left to right, a mean with its 95 % interval and a dot per seed; not from zero."""
     shown = [name for name in labels if (frame.series == name).any()]
     looks = series_style(list(labels))
     for place, name in enumerate(shown):
@@ -127,7 +128,7 @@ def bars_by_series(axis: Axes, frame: pd.DataFrame, *, value: str, labels: Mappi
         middle = estimate(found)
         reach = [[middle.mean - middle.low], [middle.high - middle.mean]] if len(found) > 1 else None
         spread = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(1)
-        axis.scatter(place + spread, found, s=10, color="grey", linewidths=0, zorder=2)
+        axis.scatter(place + 0.28 + 0.5 * spread, found, s=10, color="black", alpha=0.6, linewidths=0, zorder=2)
         look = looks[name] | {"markersize": 7, "linestyle": "none", "zorder": 3}
         axis.errorbar(place, middle.mean, yerr=reach, capsize=4, **look)
     axis.set_xticks(range(len(shown)), [labels[name] for name in shown], rotation=30, ha="right")
@@ -135,51 +136,25 @@ def bars_by_series(axis: Axes, frame: pd.DataFrame, *, value: str, labels: Mappi
     axis.margins(x=0.08)
 
 
-def diagram(
-    axis: Axes, boxes: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str, str, str]]
-) -> pd.DataFrame:
-    """Boxes of text at (x, y) in [0, 1], and arrows between them with a word each; returns both as a table."""
-    axis.set(xlim=(0, 1), ylim=(0, 1))
+def diagram(nodes: Mapping[str, tuple[str, float, float]], arrows: Iterable[tuple[str, str, str]]) -> Figure:
+    """Boxes, name -> (text, x, y) on a grid of whole numbers, joined by arrows: from, to, word (or "")."""
+    places = {name: (x, y) for name, (_, x, y) in nodes.items()}
+    right, top = np.max(list(places.values()), axis=0)
+    figure, axes = panels(1, 1, width=2.6 * (right + 0.9), height=1.2 * (top + 0.7))
+    axis, middle = axes[0, 0], {"ha": "center", "va": "center"}
     axis.axis("off")
-    for text, place in boxes.items():
-        outline = {"boxstyle": "round,pad=0.5", "fc": "white", "ec": "black"}
-        axis.text(*place, text, ha="center", va="center", bbox=outline)
-    for start, end, word in arrows:
-        (x0, y0), (x1, y1) = boxes[start], boxes[end]
-        bend = "arc3,rad=0.0" if x0 == x1 or y0 == y1 else "arc3,rad=0.12"
-        arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 34, "shrinkB": 34, "connectionstyle": bend}
-        axis.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
-        beside = {"ha": "left", "va": "center"} if x0 == x1 else {"ha": "center", "va": "bottom"}
-        axis.text((x0 + x1) / 2, (y0 + y1) / 2, f" {word}", fontsize=8, style="italic", **beside)
-    nodes = [{"kind": "node", "name": text.replace("\n", " "), "to": "", "label": ""} for text in boxes]
-    lines = [
-        {"kind": "arrow", "name": a.replace("\n", " "), "to": b.replace("\n", " "), "label": w.replace("\n", " ")}
-        for a, b, w in arrows
-    ]
-    return pd.DataFrame(nodes + lines)
-
-
-def diagram_on_grid(nodes: pd.DataFrame, arrows: pd.DataFrame) -> Figure:
-    """Boxes joined by arrows. `nodes`: node, text, x, y on a grid of whole numbers; `arrows`: from, to, text."""
-    width, height = 2.6 * (nodes.x.max() + 1), 1.1 * (nodes.y.max() + 1)
-    figure, axes = panels(1, 1, width=width, height=height)
-    axis = axes[0, 0]
-    axis.axis("off")
-    axis.set(xlim=(nodes.x.min() - 0.45, nodes.x.max() + 0.45), ylim=(nodes.y.min() - 0.5, nodes.y.max() + 0.5))
-    box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": "black"}
-    drawn = {
-        row.node: axis.text(row.x, row.y, row.text, ha="center", va="center", fontsize=9, bbox=box, zorder=3)
-        for row in nodes.itertuples()
+    axis.set(xlim=(-0.45, right + 0.45), ylim=(-0.35, top + 0.35))
+    outline = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": "black"}
+    boxes = {
+        name: axis.text(*places[name], text, bbox=outline, **middle).get_bbox_patch()
+        for name, (text, *_) in nodes.items()
     }
-    places = nodes.set_index("node")[["x", "y"]]
-    for _, row in arrows.iterrows():
-        start, end = (tuple(places.loc[row[side]]) for side in ("from", "to"))
-        patches = {"patchA": drawn[row["from"]].get_bbox_patch(), "patchB": drawn[row["to"]].get_bbox_patch()}
-        look = {"arrowstyle": "-|>", "color": "black", "shrinkA": 4, "shrinkB": 4, **patches}
-        axis.annotate("", xy=end, xytext=start, arrowprops=look, zorder=2)
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axis.text(
-            *middle, row["text"], ha="center", va="center", fontsize=8, bbox=label if row["text"] else None, zorder=2.5
-        )
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    for start, end, word in arrows:
+        ends = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 2, "shrinkB": 2}
+        arrow = {"arrowstyle": "-|>", "color": "black", **ends}
+        # Above the boxes: an arrow ends at the outline of a box, which is known once the box is drawn.
+        axis.annotate("", places[end], places[start], arrowprops=arrow, zorder=4)
+        halfway = np.mean([places[start], places[end]], axis=0)
+        axis.text(*halfway, word, fontsize=8, bbox=behind, zorder=5, **middle)
     return figure

@@ -58,6 +58,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, ou
         assert set(read(f"fig_5{panel}").series) == set(METHODS)
     assert {"asl", "galc_slr"} <= set(read("fig_6a").series)
     assert set(read("fig_6b").gold) == {5, 10}
+    assert read("fig_6b").published.notna().all()
     assert set(read("fig_6c").series.astype(str)) == {"all", "50", "10"}
     assert read("fig_1").label.tolist().count("wrong") == 1
     assert set(read("fig_3").kind) == {"node", "arrow"}

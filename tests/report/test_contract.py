@@ -49,3 +49,14 @@ def test_the_published_scores_are_all_there():
 def test_an_unknown_paper_is_named_with_what_there_is():
     with pytest.raises(InputError, match="paper 'resnet': unknown; expected one of multi_al"):
         contract.claims("resnet")
+
+
+def test_keys_that_yaml_reads_as_booleans_are_texts():
+    assert contract.published("galc_slr")["fig_6b"]["10"] == {"estimated": 69.94, "true": 70.30}
+    assert all(isinstance(key, str) for key in _keys({paper: contract.published(paper) for paper in contract.PAPERS}))
+
+
+def _keys(values):
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield key
+        yield from _keys(value)

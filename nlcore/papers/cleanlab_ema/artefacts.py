@@ -229,7 +229,7 @@ def _panel_figure(
             axis.set_title(f"{group}, {CLASSIFIER_NAMES[classifier]}\n{_datasets(part)}", fontsize=9)
             (axis.set_ylabel if upright else axis.set_xlabel)(label)
             (axis.set_xlabel if upright else axis.set_ylabel)(axis_name)
-        dots_legend(figure, axes.flat[0])
+        dots_legend(figure, axes.flat[0], upright=upright)
     best = names[data.groupby("pooling").value.mean().idxmax()]
     return out.figure(
         id,
@@ -271,13 +271,13 @@ def figure_s1(out: ArtefactWriter, *, classes: int = 10) -> Figure:
     weights = rank_weights(classes)
     data = pd.DataFrame({"k": np.arange(1, classes + 1), "one_minus_x": drawn, "weight": weights, "y": drawn * weights})
     looks = series_style(["one_minus_x", "weight", "y"])
+    looks["one_minus_x"] |= {"linestyle": "none"}
+    looks["y"] |= {"linestyle": "none", "markerfacecolor": "none", "markersize": 9}  # 1 - X_k may lie under it
     labels = {"one_minus_x": "$1 - X_k$ (sorted)", "weight": "weight of Eq. 12", "y": "$Y_k$ (product)"}
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         for name, look in looks.items():
-            axes[0, 0].plot(
-                data.k, data[name], label=labels[name], linestyle="-" if name == "weight" else "none", **look
-            )
+            axes[0, 0].plot(data.k, data[name], label=labels[name], **look)
         axes[0, 0].set(xlabel="class, from the noisiest to the cleanest", ylabel="share of right annotations")
         axes[0, 0].legend()
     return out.figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,7 @@ def figure_1(tagging: Tagging, out: ArtefactWriter, *, images: int = 15) -> Figu
     """Figure 1: flagged images with the lowest EMA scores, with their given tags and the suspected error."""
     shown = _with_picture(tagging, suspects(tagging)).head(images)
     with style():
-        figure, axes = panels(-(-len(shown) // 5), 5, width=2.3, height=2.7)
-        _pictures(tagging, axes.flat, shown)
+        figure = _pictures(tagging, [shown[first : first + 5] for first in range(0, len(shown), 5)])
     names = "; ".join(f"rank {row.rank}: {row.doubted_tag} {row.suspected_error}" for row in shown.itertuples())
     return out.figure(
         "fig_1", figure, _credited(tagging, shown), deviations=tagging.deviations,
@@ -143,9 +143,7 @@ def figure_4(tagging: Tagging, out: ArtefactWriter, *, images: int = 5) -> Figur
     tags = list(found.doubted_tag.value_counts().index[:3])
     parts = [found[found.doubted_tag == tag].head(images) for tag in tags]
     with style():
-        figure, axes = panels(3, images, width=2.3, height=2.7)
-        for row, part in zip(axes, parts, strict=False):
-            _pictures(tagging, row, part)
+        figure = _pictures(tagging, parts)
     return out.figure(
         "fig_4", figure, _credited(tagging, pd.concat(parts)), deviations=tagging.deviations,
         caption=f"Figure 4. Three tags doubted most often, a row each: {', '.join(tags)}{_licence_note(tagging)}.",
@@ -219,15 +217,20 @@ def _with_picture(tagging: Tagging, found: pd.DataFrame) -> pd.DataFrame:
     return found[[tagging.picture(position) is not None for position in found.position]]
 
 
-def _pictures(tagging: Tagging, axes, shown: pd.DataFrame) -> None:
-    axes = list(axes)
-    for axis in axes:
+def _pictures(tagging: Tagging, parts: Sequence[pd.DataFrame]) -> Figure:
+    """A row of images for each part, every image with its suspected error above and all its tags below."""
+    figure, axes = panels(len(parts), max(map(len, parts)), width=2.3, height=2.7)
+    figure.get_layout_engine().set(h_pad=0.12)  # the last tags are no title of the next row
+    for axis in axes.flat:
         axis.axis("off")
-    for axis, row in zip(axes, shown.itertuples(), strict=False):
-        axis.imshow(matplotlib.image.imread(tagging.picture(row.position)))
-        tags = row.given_tags if len(row.given_tags) < 40 else row.given_tags[:38] + "…"
-        axis.set_title(f"{row.doubted_tag}: {row.suspected_error}?\nrank {row.rank}, score {row.score:.3f}", fontsize=8)
-        axis.text(0.5, -0.03, tags, transform=axis.transAxes, ha="center", va="top", fontsize=6.5, wrap=True)
+    for line, part in zip(axes, parts, strict=True):
+        for axis, row in zip(line, part.itertuples(), strict=False):
+            axis.imshow(matplotlib.image.imread(tagging.picture(row.position)))
+            title = f"{row.doubted_tag}: {row.suspected_error}?\nrank {row.rank}, score {row.score:.3f}"
+            axis.set_title(title, fontsize=8)
+            tags = textwrap.fill(row.given_tags, 38)
+            axis.text(0.5, -0.03, tags, transform=axis.transAxes, ha="center", va="top", fontsize=6.5)
+    return figure
 
 
 def _credited(tagging: Tagging, shown: pd.DataFrame) -> pd.DataFrame:

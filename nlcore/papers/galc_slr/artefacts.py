@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 from nlcore.data.embedded_set import EmbeddedSet, embedded
@@ -16,7 +15,7 @@ from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, pai
 from nlcore.papers.galc_slr.data import divide, embedded_source
 from nlcore.papers.galc_slr.study import DEFAULTS, METHODS, Study
 from nlcore.report.contract import published
-from nlcore.report.figures import lines_by_series, panels, series_style, style
+from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
 from nlcore.report.verdicts import estimate
 from nlcore.report.writer import ArtefactWriter, Headline
 
@@ -168,7 +167,7 @@ def figure_2(study: Study, out: ArtefactWriter) -> Figure:
         figure, axes = panels(1, 1, width=4.6, height=3.2)
         lines_by_series(axes[0, 0], data, x="noise", labels={"asl": "asl"}, looks=looks())
         _published_line(axes[0, 0], data, "asl")
-        axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP", ylim=(0, None))
+        axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP (%)", ylim=(0, None))
         axes[0, 0].legend()
     lost = loss_per_level(study, "asl")
     return out.figure(
@@ -189,13 +188,13 @@ def _published_line(axis, data: pd.DataFrame, series: str) -> None:
 
 
 NODES = {
-    "silver": ("Silver images S\nnoisy labels", 0.1, 0.84),
-    "single": ("Single-label images\n(trusted)", 0.1, 0.5),
-    "gold": ("Gold images G\ntrusted labels", 0.38, 0.14),
-    "f": ("1  silver classifier f\nASL on S", 0.38, 0.84),
-    "regulators": ("regulators Reg\nmean softmax of f", 0.38, 0.5),
-    "C": ("2  corruption matrix C\nmean of f on G,\nminus and plus Reg", 0.65, 0.5),
-    "g": ("3  gold classifier g\nASL(C'g, y) on S,\nASL(g, y) on G", 0.92, 0.5),
+    "silver": ("Silver images S\nnoisy labels", 0, 2),
+    "single": ("Single-label images\n(trusted)", 0, 1),
+    "gold": ("Gold images G\ntrusted labels", 1, 0),
+    "f": ("1  silver classifier f\nASL on S", 1, 2),
+    "regulators": ("regulators Reg\nmean softmax of f", 1, 1),
+    "C": ("2  corruption matrix C\nmean of f on G,\nminus and plus Reg", 2, 1),
+    "g": ("3  gold classifier g\nASL(C'g, y) on S,\nASL(g, y) on G", 3, 1),
 }
 ARROWS = [
     ("silver", "f"),
@@ -211,17 +210,7 @@ ARROWS = [
 def figure_3(out: ArtefactWriter) -> Figure:
     """Figure 3: the three steps. Its CSV lists the nodes and the arrows."""
     with style():
-        figure, axes = panels(1, 1, width=8.6, height=3.6)
-        axis = axes[0, 0]
-        for text, x, y in NODES.values():
-            axis.add_patch(
-                FancyBboxPatch((x - 0.085, y - 0.11), 0.17, 0.22, boxstyle="round,pad=0.01", fc="white", ec="k")
-            )
-            axis.text(x, y, text, ha="center", va="center", fontsize=8)
-        for start, end in ARROWS:
-            axis.annotate("", _border(end, start), _border(start, end), arrowprops={"arrowstyle": "-|>", "color": "k"})
-        axis.set(xlim=(0, 1.02), ylim=(0, 1))
-        axis.axis("off")
+        figure = diagram(NODES, [(*arrow, "") for arrow in ARROWS])
     rows = [{"kind": "node", "name": name, "text": text.replace("\n", "; ")} for name, (text, *_) in NODES.items()]
     rows += [{"kind": "arrow", "name": start, "text": end} for start, end in ARROWS]
     return out.figure(
@@ -231,13 +220,6 @@ def figure_3(out: ArtefactWriter) -> Figure:
         caption="Figure 3. GALC-SLR in three steps; g also trains on S and G themselves.",
         alt="Silver classifier, then corruption matrix with regulators from single-label images, then gold classifier",
     )
-
-
-def _border(node: str, other: str) -> tuple[float, float]:
-    """Where the line between the centres of two nodes leaves the box of `node`."""
-    (_, x, y), (_, x2, y2) = NODES[node], NODES[other]
-    reach = min(0.098 / max(abs(x2 - x), 1e-9), 0.125 / max(abs(y2 - y), 1e-9))
-    return x + reach * (x2 - x), y + reach * (y2 - y)
 
 
 def figure_4(study: Study, out: ArtefactWriter) -> Figure:
@@ -252,14 +234,16 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
             axis.grid(False)
             axis.set_xlabel("becomes class")
         axes[0, 0].set_ylabel("class")
-        figure.colorbar(image, ax=list(axes.flat), shrink=0.7, ticks=[0, 0.02, 0.1, 0.3, 0.6, 1])
+        scale = {"label": "entry of C (scale: power 0.4)", "ticks": [0, 0.02, 0.1, 0.3, 0.6, 1]}
+        figure.colorbar(image, ax=list(axes.flat), shrink=0.7, **scale)
     frames = [_long_matrix(study.matrices[name], name) for name in names]
     error = study.runs(study.distances, noise=study.ablation_noise).groupby("matrix").off_diagonal.mean()
     return out.figure(
         "fig_4",
         figure,
         pd.concat(frames),
-        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); from white, 0, to black, 1.",
+        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); from white, 0, to black, 1. "
+        "White rows with one black cell, on the diagonal: classes without a usable gold image keep the identity's row.",
         alt="; ".join(f"{name}: mean absolute error off the diagonal {error[name]:.3f}" for name in names),
         deviations=DEVIATIONS[study.layout],
     )
@@ -305,7 +289,7 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
             lines_by_series(axis, frame, x="noise", labels={name: name for name in looks()}, looks=looks())
             for series in ("asl", "galc_slr"):
                 _published_line(axis, frame, series)
-            axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylim=(0, None))
+            axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylabel=f"{metric} (%)", ylim=(0, None))
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     gains = pd.concat([gain(study, "map", noise, "galc_slr", "asl") for noise in study.levels], axis=1).mean(axis=1)
@@ -343,13 +327,12 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         lines_by_series(axes[0, 0], data["a"], x="epoch", labels={m: m for m in shown}, looks=looks())
         _bars(axes[0, 1], data["b"])
         lines_by_series(axes[0, 2], data["c"], x="epoch", labels={name: name for name in styles}, looks=styles)
-        axes[0, 0].set(
-            title="(a) by epoch", xlabel="epoch", ylabel=f"mAP at {study.ablation_noise} % noise", ylim=(0, None)
-        )
+        axes[0, 0].set_title("(a) by epoch")
         axes[0, 1].set(title="(b) gold images, matrix", xlabel="gold (% of the training images)")
-        axes[0, 2].set(title="(c) single-label images per class", xlabel="epoch")
-        for axis in axes.flat:
-            axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+        axes[0, 2].set_title("(c) single-label images")
+        for axis, what in zip(axes.flat, (None, None, "at most per class"), strict=True):
+            axis.set(ylabel=f"mAP (%) at {study.ablation_noise} % noise", ylim=(0, None))
+            axis.legend(title=what, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     at = {"noise": study.ablation_noise}
     short = paired(study.values("map", method="true matrix", **at), study.values("map", method="galc_slr", **at))
     return out.figure(
@@ -364,11 +347,14 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
 
 
 def _caps(study: Study) -> tuple[dict[str, dict], dict[str, dict]]:
-    """The series of Figure 6c: their fields, and their looks (the lines lie on top of each other)."""
+    """The series of Figure 6c: their fields, and their looks; the lines coincide, so that later ones are thinner."""
     caps = sorted({cap for cap in study.scores.cap if cap}, reverse=True)
     fields = {"all": {"method": "galc_slr"}} | {str(cap): {"method": "galc_slr", "cap": cap} for cap in caps}
-    styles = series_style(list(fields)).items()
-    return fields, {n: s | {"linestyle": dash} for (n, s), dash in zip(styles, ("-", "--", ":"), strict=False)}
+    styles = zip(series_style(list(fields)).items(), ("-", "--", ":"), (3.5, 2.2, 1.2), (0, 2, 4), strict=False)
+    return fields, {
+        name: look | {"linestyle": dash, "linewidth": width, "markevery": (first, 6)}
+        for (name, look), dash, width, first in styles
+    }
 
 
 def gold_sizes(study: Study) -> pd.DataFrame:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nlcore.generators import generator
@@ -29,6 +32,9 @@ READING_NAMES = {
     "negative": "ASL, unknown = absent (negative)",
     "masked": "ASL, unknown left out (masked)",
 }
+# Plain ASL is dashed.
+LOOKS = series_style(list(SERIES))
+LOOKS |= {name: look | {"linestyle": "--"} for name, look in series_style(list(READING_NAMES)).items()}
 BLIND = ("random", "medium", "hard", "hard_medium")  # measures that see nothing of the image
 LEVEL_FIGURES = {0.2: "fig_3", 0.4: "fig_4", 0.6: "fig_5"}
 MAP = "mAP"
@@ -69,14 +75,18 @@ def figure_2(study: Study, out: ArtefactWriter) -> Figure:
     frame = frame.assign(**{"noise %": (100 * frame.noise).round().astype(int)})[["series", "seed", "noise %", MAP]]
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.4)
-        lines_by_series(axes[0, 0], frame, x="noise %", value=MAP, labels=READING_NAMES)
-        axes[0, 0].set_xticks(sorted(frame["noise %"].unique()))
-        axes[0, 0].legend()
+        _draw_by_noise(axes[0, 0], frame, READING_NAMES)
     worst = frame[frame["noise %"] == frame["noise %"].max()].groupby("series")[MAP].mean()
     return out.figure(
         "fig_2", figure, frame, deviations=SCALE, caption="Figure 2. ASL on partly labelled images; 95 % intervals.",
         alt="mAP at the highest noise: " + ", ".join(f"{name} {worst[name]:.1f}" for name in READINGS),
     )  # fmt: skip
+
+
+def _draw_by_noise(axis: Axes, frame: pd.DataFrame, labels: dict[str, str]) -> None:
+    lines_by_series(axis, frame, x="noise %", value=MAP, labels=labels, looks=LOOKS)
+    axis.set(xlabel="missing labels (%)", xticks=sorted(frame["noise %"].unique()), ylabel="mAP (%)", ylim=(0, None))
+    axis.legend(fontsize=7, loc="lower left")
 
 
 def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
@@ -87,21 +97,40 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     found = study.heuristics(runs, noise).rename(columns={"measure": "series"})
     frames = {"a": along, "b": found[["series", "seed", HEURISTICS[1]]], "c": found[["series", "seed", HEURISTICS[2]]]}
     with style():
-        figure, axes = panels(1, 3, width=4.2, height=3.8)
-        lines_by_series(axes[0, 0], along, x="iteration", value=MAP, labels=SERIES)
-        axes[0, 0].legend(fontsize=7)
-        bars_by_series(axes[0, 1], frames["b"], value=HEURISTICS[1], labels=SERIES)
-        bars_by_series(axes[0, 2], frames["c"], value=HEURISTICS[2], labels=SERIES)
+        figure, axes = panels(1, 4, width=3.4, height=3.8)
+        _draw_measures(axes[0, :2], along, x="iteration")
+        _draw_heuristic(axes[0, 2], frames["b"], "b", HEURISTICS[1], SERIES)
+        _draw_heuristic(axes[0, 3], frames["c"], "c", HEURISTICS[2], SERIES)
     id, means = LEVEL_FIGURES[noise], found.groupby("series")[list(HEURISTICS)].mean()
     fixed = np.mean(list(study.fixed_cost(noise).values()))
     said = {0.2: "8,000", 0.4: "about 16,000", 0.6: "21,000"}[noise]
     return out.figure(
         id, figure, frames, deviations=SCALE,
-        caption=f"Figure {id[-1]}. {100 * noise:.0f} % of the labels missing: mAP by iteration (mean over its epochs), "
-        f"mAP at {fixed:,.0f} relabelled cells, increase per label (points); 95 % intervals.",
+        caption=f"Figure {id[-1]}. {100 * noise:.0f} % of the labels missing: (a) mean mAP over an iteration's epochs; "
+        f"(b) mAP at {fixed:,.0f} relabelled cells; (c) increase per label. 95 % intervals.",
         alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[HEURISTICS[0]][name]:.1f}" for name in means.index),
         headline=Headline(f"cost at which measures are compared, {100 * noise:.0f} %", said, f"{fixed:,.0f}", ""),
     )  # fmt: skip
+
+
+def _draw_measures(axes: Sequence[Axes], frame: pd.DataFrame, *, x: str) -> None:
+    """Panel (a) in two halves, since eight bands hide each other; Random and the scale are in both."""
+    axes[1].sharey(axes[0])
+    looks = {name: LOOKS[name] | {"markevery": (k % 3, 3)} for k, name in enumerate(SERIES)}
+    seeing = ("random", *(name for name in SERIES if name not in BLIND))
+    halves = {"(a) blind to the image": BLIND, "(a) with entropy, beside Random": seeing}
+    for axis, (title, group) in zip(axes, halves.items(), strict=True):
+        lines_by_series(axis, frame, x=x, value=MAP, labels={name: SERIES[name] for name in group}, looks=looks)
+        axis.set(ylabel="mAP (%)", title=title)
+        axis.legend(fontsize=7, loc="lower right")
+
+
+def _draw_heuristic(axis: Axes, frame: pd.DataFrame, panel: str, heuristic: str, labels: dict[str, str]) -> None:
+    bars_by_series(axis, frame, value=heuristic, labels=labels)
+    axis.set(title=f"({panel})", ylabel=f"{heuristic} (%)")
+    if heuristic == HEURISTICS[2]:
+        axis.set_ylabel(f"{heuristic} (points of mAP)")
+        axis.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
 
 
 def figure_6(study: Study, out: ArtefactWriter) -> Figure:
@@ -115,24 +144,18 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     both = both[both.noise > 0].rename(columns={"map": MAP})
     both = both.assign(**{"noise %": (100 * both.noise).round().astype(int)})[["series", "seed", "noise %", MAP]]
     frames = {"a": cleaned[["series", "seed", "iteration", "labels cleaned", MAP]], "b": both}
-    means = frames["a"].groupby(["series", "iteration"])[["labels cleaned", MAP]].mean().reset_index()
+    # Seeds differ in what an iteration costs: every series is drawn at its mean costs.
+    costs = frames["a"].groupby(["series", "iteration"])["labels cleaned"].transform("mean")
     with style():
-        figure, axes = panels(1, 2, width=4.8, height=3.4)
-        for (name, label), look in zip(SERIES.items(), series_style(list(SERIES)).values(), strict=True):
-            own = means[means.series == name]
-            axes[0, 0].plot(own["labels cleaned"], own[MAP], label=label, markersize=4, linewidth=1, **look)
-        axes[0, 0].set(xlabel="labels cleaned", ylabel=MAP)
-        axes[0, 0].legend(fontsize=7)
-        lines_by_series(
-            axes[0, 1], both, x="noise %", value=MAP, labels={"hard_entropy": "Hard+entropy"} | READING_NAMES
-        )
-        axes[0, 1].set_xticks(sorted(both["noise %"].unique()))
-        axes[0, 1].legend(fontsize=7)
+        figure, axes = panels(1, 3, width=3.8, height=3.6)
+        _draw_measures(axes[0, :2], frames["a"].assign(**{"labels cleaned": costs}), x="labels cleaned")
+        _draw_by_noise(axes[0, 2], both, {"hard_entropy": SERIES["hard_entropy"]} | READING_NAMES)
+        axes[0, 2].set_title("(b)")
     gains = [gain_over_asl(study, noise, "raw") for noise in study.noises]
     ours = " / ".join(f"{estimate(gain).mean:.1f}" for gain in gains)
     return out.figure(
         "fig_6", figure, frames, deviations=SCALE,
-        caption="Figure 6. mAP by labels cleaned at 40 % (seeds' means), and Hard+entropy against ASL; 95 % intervals.",
+        caption="Figure 6. (a) mAP by labels cleaned at 40 %; (b) Hard+entropy against ASL. 95 % intervals.",
         alt=f"Hard+entropy minus raw ASL, by noise: {ours} points",
         headline=Headline("Hard+entropy minus raw ASL at 20/40/60 %, points", "10 / 20 / 30", ours, ""),
     )  # fmt: skip
@@ -145,10 +168,9 @@ def figure_7(study: Study, out: ArtefactWriter) -> Figure:
     frames = {"a": found[["series", "seed", HEURISTICS[0]]], "b": found[["series", "seed", HEURISTICS[2]]]}
     with style():
         figure, axes = panels(1, 2, width=4.2, height=3.2)
-        bars_by_series(axes[0, 0], frames["a"], value=HEURISTICS[0], labels=order)
-        bars_by_series(axes[0, 1], frames["b"], value=HEURISTICS[2], labels=order)
-        axes[0, 0].set_xlabel("Hard / Medium, %")
-        axes[0, 1].set_xlabel("Hard / Medium, %")
+        for axis, panel, heuristic in zip(axes.flat, frames, (HEURISTICS[0], HEURISTICS[2]), strict=True):
+            _draw_heuristic(axis, frames[panel], panel, heuristic, order)
+            axis.set_xlabel("Hard / Medium (%)")
     best = found.groupby("series")[HEURISTICS[2]].mean().idxmax()
     return out.figure(
         "fig_7", figure, frames, deviations=SCALE, caption="Figure 7. Splits of Hard+Medium at 40 %; 95 % intervals.",

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from nlcore.papers.multi_al.experiments import BINS
 from nlcore.papers.multi_al.study import Study
@@ -128,6 +129,7 @@ def figure_2(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         lines_by_series(axes[0, 0], frame, x="epoch", value=MAP, labels=labels)
+        axes[0, 0].set_ylabel("mAP (%)")
         axes[0, 0].legend()
     last = frame[frame.epoch == frame.epoch.max()].groupby("series")[MAP].mean()
     return out.figure(
@@ -138,26 +140,27 @@ def figure_2(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
 
 def figure_3(out: ArtefactWriter) -> Figure:
     """Figure 3: one round of Multi-AL."""
-    boxes = {
-        "classifier\n(ASL)": (0.12, 0.72),
-        "mislabelling\nanalysis: D1": (0.5, 0.72),
-        "probably clean\nimages": (0.88, 0.72),
-        "noisy pool": (0.12, 0.22),
-        "selection:\nentropy": (0.5, 0.22),
-        "relabelled\nimages": (0.88, 0.22),
+    nodes = {
+        "classifier (ASL)": ("classifier\n(ASL)", 0, 1),
+        "mislabelling analysis: D1": ("mislabelling\nanalysis: D1", 1, 1),
+        "probably clean images": ("probably clean\nimages", 2, 1),
+        "noisy pool": ("noisy pool", 0, 0),
+        "selection: entropy": ("selection:\nentropy", 1, 0),
+        "relabelled images": ("relabelled\nimages", 2, 0),
     }
     arrows = [
-        ("classifier\n(ASL)", "mislabelling\nanalysis: D1", "predictions"),
-        ("noisy pool", "mislabelling\nanalysis: D1", "given labels"),
-        ("mislabelling\nanalysis: D1", "probably clean\nimages", "25 i lowest D1"),
-        ("noisy pool", "selection:\nentropy", "all images"),
-        ("mislabelling\nanalysis: D1", "selection:\nentropy", "pairs\n(CBIM only)"),
-        ("selection:\nentropy", "relabelled\nimages", "50 to the expert"),
+        ("classifier (ASL)", "mislabelling analysis: D1", "predictions"),
+        ("noisy pool", "mislabelling analysis: D1", "given labels"),
+        ("mislabelling analysis: D1", "probably clean images", "25 i lowest D1"),
+        ("noisy pool", "selection: entropy", "all images"),
+        ("mislabelling analysis: D1", "selection: entropy", "pairs (CBIM only)"),
+        ("selection: entropy", "relabelled images", "50 to the expert"),
     ]
     with style():
-        figure, axes = panels(1, 1, width=8, height=3.2)
-        frame = diagram(axes[0, 0], boxes, arrows)
-        axes[0, 0].text(0.88, 0.97, "both train the classifier for 20 epochs: next round", ha="right", fontsize=8)
+        figure = diagram(nodes, arrows)
+        figure.axes[0].set_title("both train the classifier for 20 epochs: next round", loc="right", fontsize=8, pad=0)
+    rows = [("node", name, "", "") for name in nodes] + [("arrow", *arrow) for arrow in arrows]
+    frame = pd.DataFrame(rows, columns=["kind", "name", "to", "label"])
     return out.figure("fig_3", figure, frame, caption="Figure 3. Pipeline of a training round, redrawn.",
                       alt="Boxes and arrows: analysis, selection and training, as listed in the CSV")  # fmt: skip
 
@@ -191,11 +194,11 @@ def _draw_pairs(axis: Axes, frame: pd.DataFrame) -> None:
             align = "right" if x == 0 else "left"
             axis.text(x, height[side][name], f" {name} ({chance:.2f}) ", ha=align, va="center", fontsize=9)
         axis.text(x, 0.6, side, ha="right" if x == 0 else "left", fontsize=9, weight="bold")
-    for number, row in enumerate(frame.itertuples()):
+    for row in frame.itertuples():
         y0, y1 = height["predicted"][row.predicted], height["given"][row.given]
         axis.plot([0, 1], [y0, y1], color="black", linewidth=0.6 + 1.6 * row.D1)
-        place = 0.2 + 0.6 * ((number % 3) / 2 if len(frame) > 1 else 0.5)
-        axis.text(place, y0 + place * (y1 - y0), f"{row.D1:.2f}", fontsize=8, ha="center", va="center",
+        # Lines cross in the middle: numbers stand before it.
+        axis.text(0.25, y0 + 0.25 * (y1 - y0), f"{row.D1:.2f}", fontsize=8, ha="center", va="center",
                   bbox={"fc": "white", "ec": "none", "pad": 0.8})  # fmt: skip
     axis.set(xlim=(-0.9, 1.9), ylim=(-max(map(len, sides.values())) + 0.4, 0.9))
 
@@ -214,23 +217,28 @@ def figure_5(study: Study, out: ArtefactWriter, *, noise: float = 0.4, shown: in
     with style():
         figure, axes = panels(2, 1, width=8, height=2.4)
         _draw_layers(axes[0, 0])
-        reach = np.abs(matrix[np.ix_(labels, strongest)]).max()
-        image = axes[1, 0].imshow(
-            matrix[np.ix_(labels, strongest)], cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto"
-        )
         words = [f"{data.class_names[k]} ({'predicted' if k in pairs.predicted else 'given'})" for k in labels]
-        axes[1, 0].set_yticks(range(len(labels)), words)
-        axes[1, 0].set_xticks(range(len(strongest)), strongest, fontsize=7)
-        axes[1, 0].set_xlabel("feature")
-        axes[1, 0].grid(False)
-        for y, x in np.ndindex(len(labels), len(strongest)):
-            value = matrix[labels[y], strongest[x]]
-            axes[1, 0].text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6,
-                            color="white" if abs(value) > 0.7 * reach else "black")  # fmt: skip
+        image = _draw_contributions(axes[1, 0], matrix[np.ix_(labels, strongest)], words, strongest)
         figure.colorbar(image, ax=axes[1, 0], label="contribution")
     caption = "Figure 5. The last two layers, and the contributions of the strongest features in the image of Figure 4."
-    alt = f"Contributions of {shown} features to {len(labels)} labels; the largest is {reach:.2f}"
+    alt = f"Contributions of {shown} features to {len(labels)} labels; the largest is {image.norm.vmax:.2f}"
     return out.figure("fig_5", figure, frame, caption=caption, alt=alt)
+
+
+def _draw_contributions(axis: Axes, values: np.ndarray, labels: list[str], features: np.ndarray) -> AxesImage:
+    """A heat map of labels by features with its numbers, white on dark cells."""
+    reach = np.abs(values).max()
+    image = axis.imshow(values, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_xticks(range(len(features)), features, fontsize=7)
+    axis.set_xlabel("feature")
+    axis.grid(False)
+    for (y, x), value in np.ndenumerate(values):
+        luminance = np.dot(image.cmap(image.norm(value))[:3], (0.299, 0.587, 0.114))
+        number = f"{round(value, 2) + 0:.2f}"  # + 0: no negative zero
+        look = {"fontsize": 6, "color": "white" if luminance < 0.5 else "black"}
+        axis.text(x, y, number, ha="center", va="center", **look)
+    return image
 
 
 def _draw_layers(axis: Axes) -> None:
@@ -254,13 +262,14 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         lines_by_series(axes[0, 0], frame, x="epoch", value=MAP, labels={"train": "train", "validation": "validation"})
-        axes[0, 0].axvline(study.protocol.epochs, color="grey", linestyle=":", linewidth=1)
-        axes[0, 0].legend()
+        axes[0, 0].axvline(study.protocol.epochs, color="black", linestyle="--", linewidth=1, label="stop")
+        axes[0, 0].set_ylabel("mAP (%)")
+        axes[0, 0].legend(loc="center right")
     table = study.initial.groupby("epoch").validation.mean()
     early, late = table[study.protocol.epochs], table.iloc[-1]
     return out.figure(
         "fig_6", figure, frame[["series", "seed", "epoch", MAP]],
-        caption="Figure 6. Training and validation accuracy of the initial classifier. The dotted line: the stop.",
+        caption="Figure 6. Training and validation accuracy of the initial classifier. The dashed line: the stop.",
         alt=f"validation mAP {early:.1f} at the stop and {late:.1f} at the end",
         headline=Headline("validation mAP gained by training on past 20 epochs", "little", f"{late - early:+.2f}", ""),
     )  # fmt: skip
@@ -275,7 +284,9 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     with style():
         figure, axes = panels(1, 2, width=4.6, height=3.6)
         lines_by_series(axes[0, 0], frame, x="labelled images", value=MAP, labels=SERIES)
-        bars_by_series(axes[0, 1], final, value=f"{MAP}", labels=SERIES)
+        bars_by_series(axes[0, 1], final, value=MAP, labels=SERIES)
+        axes[0, 0].set(title="(a) along the way", ylabel="mAP (%)")
+        axes[0, 1].set(title="(b) at the end", ylabel="final mAP (%)")
         axes[0, 0].legend(fontsize=8)
     id, means = LEVEL_FIGURES[noise], final.groupby("series")[MAP].mean()
     gain = means["multi_al_safe"] - means["random"]
@@ -297,7 +308,7 @@ def figure_10(study: Study, out: ArtefactWriter) -> Figure:
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         lines_by_series(axes[0, 0], frame, x="noise %", value=MAP, labels=labels)
-        axes[0, 0].set_xticks(sorted(frame["noise %"].unique()))
+        axes[0, 0].set(xlabel="swapped labels (%)", xticks=sorted(frame["noise %"].unique()), ylabel="mAP (%)")
         axes[0, 0].legend()
     gain = estimate((final.multi_al_safe - final.asl).groupby(final.seed).mean())
     return out.figure(

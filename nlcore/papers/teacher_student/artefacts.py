@@ -16,7 +16,7 @@ from nlcore.papers.teacher_student.data import TEST, TRAIN, VALIDATION, embedded
 from nlcore.papers.teacher_student.methods import METHODS
 from nlcore.papers.teacher_student.study import SCORES, WITHOUT_FRACTION, Study
 from nlcore.report.contract import artefacts, published
-from nlcore.report.figures import diagram_on_grid, line_with_band, panels, series_style, style
+from nlcore.report.figures import diagram, line_with_band, panels, series_style, style
 from nlcore.report.verdicts import estimate
 from nlcore.report.writer import ArtefactWriter, Headline
 
@@ -30,6 +30,7 @@ NAMES = {
     "proposed": "proposed",
     "ground_truth": "ground truth",
 }
+OPEN = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6}  # a published value
 FROZEN = (
     "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 "
     "ReLU units, the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
@@ -169,18 +170,15 @@ def figure_1(study: Study, out: ArtefactWriter, *, count: int = 6) -> Figure:
 
 def figure_2(out: ArtefactWriter) -> Figure:
     """Figure 2: shared features, two heads, and what supervises each."""
-    nodes = pd.DataFrame(
-        [
-            ("images", "images of V and T\n(1 : 9)", 0, 1),
-            ("f", "base network f\n(frozen)", 1, 1),
-            ("teacher", "teacher g\nlinear, sigmoid, linear", 2, 2),
-            ("student", "student h\nlinear, sigmoid, linear", 2, 0),
-            ("clean", "clean labels v\nof V", 3, 2),
-            ("hard", "hard labels:\nc ≥ 0.4 (constant)", 3, 1),
-            ("mixed", "mixed labels\nclean on V, hard on T", 3, 0),
-        ],
-        columns=["node", "text", "x", "y"],
-    )
+    nodes = {
+        "images": ("images of V and T\n(1 : 9)", 0, 1),
+        "f": ("base network f\n(frozen)", 1, 1),
+        "teacher": ("teacher g\nlinear, sigmoid, linear", 2, 2),
+        "student": ("student h\nlinear, sigmoid, linear", 2, 0),
+        "clean": ("clean labels v\nof V", 3, 2),
+        "hard": ("hard labels:\nc ≥ 0.4 (constant)", 3, 1),
+        "mixed": ("mixed labels\nclean on V, hard on T", 3, 0),
+    }
     arrows = [
         ("images", "f", ""),
         ("f", "teacher", ""),
@@ -195,17 +193,14 @@ def figure_2(out: ArtefactWriter) -> Figure:
 
 def figure_3(out: ArtefactWriter) -> Figure:
     """Figure 3: the training stages."""
-    nodes = pd.DataFrame(
-        [
-            ("backbone", "stage 0: base network\nnoisy labels of V and T", 0, 1),
-            ("pretrain_g", "stage 1: teacher g\nnoisy labels (Eq. 2)", 1, 2),
-            ("pretrain_h", "stage 1: student h\nnoisy labels (Eq. 2)", 1, 0),
-            ("joint_g", "stage 2: teacher g\nclean labels of V (Eq. 3)", 2, 2),
-            ("joint_h", "stage 2: student h\nmixed labels (Eq. 4)", 2, 0),
-            ("test", "prediction\nby the student", 3, 0),
-        ],
-        columns=["node", "text", "x", "y"],
-    )
+    nodes = {
+        "backbone": ("stage 0: base network\nnoisy labels of V and T", 0, 1),
+        "pretrain_g": ("stage 1: teacher g\nnoisy labels (Eq. 2)", 1, 2),
+        "pretrain_h": ("stage 1: student h\nnoisy labels (Eq. 2)", 1, 0),
+        "joint_g": ("stage 2: teacher g\nclean labels of V (Eq. 3)", 2, 2),
+        "joint_h": ("stage 2: student h\nmixed labels (Eq. 4)", 2, 0),
+        "test": ("prediction\nby the student", 3, 0),
+    }
     arrows = [
         ("backbone", "pretrain_g", "features"),
         ("backbone", "pretrain_h", "features"),
@@ -217,12 +212,14 @@ def figure_3(out: ArtefactWriter) -> Figure:
     return _diagram(out, "fig_3", nodes, arrows, "Figure 3. The training stages.")
 
 
-def _diagram(out: ArtefactWriter, id: str, nodes: pd.DataFrame, arrows: list[tuple], caption: str) -> Figure:
-    edges = pd.DataFrame(arrows, columns=["from", "to", "text"])
+def _diagram(out: ArtefactWriter, id: str, nodes: dict[str, tuple], arrows: list[tuple], caption: str) -> Figure:
     with style():
-        figure = diagram_on_grid(nodes, edges)
-    listed = [nodes.assign(kind="node"), edges.assign(kind="arrow")]
-    data = pd.concat(listed)[["kind", "node", "from", "to", "text", "x", "y"]]
+        figure = diagram(nodes, arrows)
+    boxes = pd.DataFrame(
+        [("node", name, *box) for name, box in nodes.items()], columns=["kind", "node", "text", "x", "y"]
+    )
+    joins = pd.DataFrame([("arrow", *join) for join in arrows], columns=["kind", "from", "to", "text"])
+    data = pd.concat([boxes, joins])[["kind", "node", "from", "to", "text", "x", "y"]]
     said = ", ".join(f"{a} to {b}" for a, b, _ in arrows)
     return out.figure(id, figure, data, caption=caption, alt=f"Boxes joined by arrows: {said}")
 
@@ -237,13 +234,15 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         figure, axes = panels(2, 1, width=9, height=2.9, sharex=True)
         for name, look in looks.items():
             axes[0, 0].plot(place, frame[name], label=f"{name} labels", linestyle="none", markersize=4, **look)
-        axes[0, 0].set(yscale="symlog", ylabel="annotations", title="a")
+        axes[0, 0].set(yscale="symlog", ylabel="annotations (log scale)", title="(a)")
         axes[0, 0].legend(loc="upper right")
         total = label_quality(arrays["clean"], arrays["noisy"])["noisy_labels_right"]
         axes[1, 0].bar(place, frame.right, color=looks["noisy"]["color"], width=0.7)
         axes[1, 0].axhline(total, color="black", linestyle="--", label=f"over all classes: {total:.1%} (paper: 91.5%)")
-        axes[1, 0].set(ylabel="share of noisy labels\nthat are right", ylim=(0, 1.2), title="b")
+        axes[1, 0].set(ylabel="share of noisy labels\nthat are right", title="(b)")
+        axes[1, 0].set(ylim=(0, 1.2), yticks=np.linspace(0, 1, 6))  # a share ends at 1; above is the legend
         axes[1, 0].set_xticks(place, frame["class"], rotation=90, fontsize=7)
+        axes[1, 0].set_xlim(-1, len(frame))
         axes[1, 0].legend(loc="upper right")
     frequency = frame.melt(id_vars="class", value_vars=["clean", "noisy"], var_name="series", value_name="annotations")
     parts = {"a": frequency, "b": frame[["class", "right", "missing"]].assign(series="noisy")}
@@ -261,7 +260,7 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
 
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
-    """Figure 5: mAP and AP_all by share of clean labels, with 95 % bands; crosses are published (Table 2)."""
+    """Figure 5: mAP and AP_all by share of clean labels, with 95 % bands; open markers are published (Table 2)."""
     names = artefacts("teacher_student")["fig_5"]["series"]
     looks, said = series_style(METHODS), published("teacher_student")["table_2"]
     fractions, parts = study.fractions(), {}
@@ -269,17 +268,17 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
         figure, axes = panels(1, 2, width=4.8, height=4.0)
         for axis, panel, metric, first in zip(axes[0], "ab", SCORES, (0, 3), strict=True):
             rows = []
-            for name in names:
+            for name, aside in zip(names, np.linspace(-1, 1, len(names)), strict=True):
                 values = np.stack([study.values(name, fraction, metric) for fraction in fractions], axis=1)
                 line = {"linestyle": "--" if name in WITHOUT_FRACTION else "-", **looks[name]}
                 line_with_band(axis, [100 * f for f in fractions], values, label=NAMES[name], **line)
                 rows += _long(name, study, fractions, metric)
-                axis.plot([5, 30, 50], said[name][first : first + 3], "x", color=looks[name]["color"], markersize=5)
-            axis.set(
-                xlabel="images with clean labels, %", ylabel=metric.replace("AP_all", "AP over all cells"), title=panel
-            )
+                places = np.array([5, 30, 50]) + aside  # side by side: many values nearly coincide
+                axis.plot(places, said[name][first : first + 3], **looks[name], **OPEN)
+            what = metric.replace("AP_all", "AP over all cells")
+            axis.set(xlabel="images with clean labels, %", ylabel=what, title=f"({panel})")
             parts[panel] = pd.DataFrame(rows)
-        axes[0, 0].plot([], [], "kx", label="published (same colour)", markersize=5)
+        axes[0, 0].plot([], [], "ko", label="published (same marker, open; moved sideways)", **OPEN)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     ours = {name: study.values(name, fractions[0], "mAP").mean() for name in names}
