@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import NOTEBOOKS, study_of
 from nlcore.profiles import Resources
-from nlcore.runs import Plan, Spec, Store, plan_grid, run_grid
+from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
+from nlcore.runs.execute import SINGLE_THREAD, environment
+from nlcore.runs.processes import process_pool
+from nlcore.runs.progress import Part, Reporter, duration, reporter
 
 ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Batch:
     profile: str = "embedded"
     seeds: Sequence[int] | None = None
     workers: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    runs_per_gpu: int | None = None
     resources: Resources = field(default_factory=Resources)
     output: Path = ROOT / "figures"
     store: Path = ROOT / ".nlcore" / "store"
@@ -50,6 +58,14 @@ class Batch:
             paper: study_of(paper).grid(self.profile, seeds=self.seeds, resources=self.resources)
             for paper in self.papers
         }
+
+    def folder(self, paper: str) -> Path:
+        """Where a paper's artefacts go."""
+        return self.output / paper / self.profile
+
+    def executed(self, paper: str) -> Path:
+        """Where its executed notebook goes."""
+        return self.folder(paper) / "notebook.ipynb"
 
     def notebook_parameters(self, paper: str) -> dict[str, Any]:
         """What a paper's notebook is given: of the resources, those that it states."""
@@ -98,13 +114,6 @@ def wall_seconds(plan: Plan, workers: int) -> float:
     return max(longest, plan.seconds / workers)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_notebooks: bool = False) -> bool:
     """Compute, execute, and print the table of verdicts; whether every notebook ran to its end.
 
@@ -114,33 +123,72 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
     """
     check(batch)
     require_writable_folder(batch.output, what="output folder")
-    store, grids = Store(batch.store), batch.grids()
-    if not batch.partial:
-        specs = [spec for grid in grids.values() for spec in grid]
-        plan = run_grid(specs, store, workers=batch.workers, fresh=fresh, label=", ".join(grids))
-        computed = f"{len(plan.missing)} runs computed" if plan.missing else "nothing to compute"
-        console.print(f"{computed}, {len(plan.specs) - len(plan.missing)} taken from the store {_short(batch.store)}")
-    failures = []
-    for paper in grids:
-        console.print(f"executing notebooks/{NOTEBOOKS[paper]}")
-        executed = batch.output / paper / batch.profile / "notebook.ipynb"
-        source = notebooks.FOLDER / NOTEBOOKS[paper]
-        try:
-            notebooks.execute(source, executed, batch.notebook_parameters(paper))
-        except notebooks.NotebookFailedError as error:
-            failures.append(str(error))
-            continue
+    done, failures = compute(batch, console, fresh=fresh)
+    for paper in done:
         if update_notebooks:
-            notebooks.store_outputs(executed, source)
+            notebooks.store_outputs(batch.executed(paper), notebooks.FOLDER / NOTEBOOKS[paper])
         console.print(summary(batch, paper))
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
     return not failures
 
 
+def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[str], list[str]]:
+    """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed."""
+    store = Store(batch.store)
+    grids = batch.grids()
+    if fresh:
+        forget([spec for grid in grids.values() for spec in grid], store)
+    plans = {} if batch.partial else {paper: plan_grid(specs, store) for paper, specs in grids.items()}
+    with reporter(_parts(grids, plans)) as report:
+        engine = make_engine(
+            batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
+        )
+        run_grids(plans, store, engine, report=report)
+        done, failures = execute_notebooks(batch, report)
+    runs = sum(len(plan.specs) for plan in plans.values())
+    computed = sum(len(plan.missing) for plan in plans.values())
+    found = f"{computed} runs computed" if computed else "nothing to compute"
+    console.print(f"{found}, {runs - computed} taken from the store {_short(batch.store)}")
+    return done, failures
+
+
+def _parts(grids: Iterable[str], plans: Mapping[str, Plan]) -> dict[str, Part]:
+    """A paper's steps: its missing runs, and its notebook."""
+    runs = {paper: plans[paper].part() if paper in plans else Part(0, 0.0) for paper in grids}
+    return {paper: Part(part.steps + 1, part.seconds + NOTEBOOK_SECONDS) for paper, part in runs.items()}
+
+
+def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[str], list[str]]:
+    """Execute the papers' notebooks side by side, each in processes of its own; those that ran, and why others failed.
+
+    Their computing is done: what they find in the store they read and draw.
+    """
+    done, failures = [], []
+    at_once = min(batch.workers or os.cpu_count() or 1, len(batch.papers)) or 1
+    with environment(SINGLE_THREAD), process_pool(at_once) as pool:
+        begun = {pool.submit(_execute_notebook, batch, paper): paper for paper in batch.papers}
+        for paper in batch.papers:
+            report.note(paper, f"notebooks/{NOTEBOOKS[paper]}")
+        for future in as_completed(begun):
+            paper = begun[future]
+            try:
+                future.result()
+                done.append(paper)
+            except notebooks.NotebookFailedError as error:
+                failures.append(str(error))
+            report.note(paper, "done" if paper in done else "failed")
+            report.advance(paper, NOTEBOOK_SECONDS)
+    return [paper for paper in batch.papers if paper in done], failures
+
+
+def _execute_notebook(batch: Batch, paper: str) -> None:
+    notebooks.execute(notebooks.FOLDER / NOTEBOOKS[paper], batch.executed(paper), batch.notebook_parameters(paper))
+
+
 def summary(batch: Batch, paper: str) -> Table:
     """Artefact, paper, ours, verdict: read from what the notebook has just written."""
-    folder = batch.output / paper / batch.profile
+    folder = batch.folder(paper)
     manifest = json.loads((folder / "manifest.json").read_text())
     table = Table(
         "artefact or claim", "what", "paper", "ours", "verdict", title=f"{paper}, {batch.profile}: {_short(folder)}"

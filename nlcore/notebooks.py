@@ -20,8 +20,6 @@ from traitlets.config import Config
 from nlcore.errors import InputError
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-# Sockets in the file system: kernels that run at once cannot collide on ports, and no other user can listen.
-KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None}
 
 # It warns of parameters whose type it cannot read; check_parameters reads them all.
@@ -82,7 +80,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
                 progress_bar=False,
                 log_output=False,
                 start_timeout=120,
-                config=KERNEL,
+                config=_kernel(Path(folder)),
             )
         except (PapermillExecutionError, DeadKernelError) as error:
             failed = output.with_name(f"{output.name}.failed")
@@ -93,6 +91,11 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(executed, output.with_name(f".{output.name}.part"))
     output.with_name(f".{output.name}.part").replace(output)
+
+
+def _kernel(folder: Path) -> Config:
+    """Sockets in a folder of the kernel's own: kernels that run at once cannot meet, and no other user can listen."""
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,12 @@
-"""Runs: typed specs, a content-addressed store, and one way to compute a grid."""
+"""Runs: typed specs, a content-addressed store, and one way to compute grids, on this machine or on a cluster."""
 
-from nlcore.runs.grid import Plan, RunFailedError, plan_grid, run_grid
+from nlcore.runs.engines import make_engine
+from nlcore.runs.grid import Plan, forget, plan_grid, run_grid, run_grids, with_requirements
+from nlcore.runs.schedule import RunFailedError
 from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
 
-__all__ = ["Plan", "Result", "RunFailedError", "Spec", "Store", "plan_grid", "run_grid"]
+__all__ = [
+    "Plan", "Result", "RunFailedError", "Spec", "Store", "forget", "make_engine", "plan_grid", "run_grid", "run_grids",
+    "with_requirements",
+]  # fmt: skip

@@ -1,33 +1,18 @@
-"""Running a grid of specs: what is in the store is not computed again, the rest is shared among local processes."""
+"""Running grids of specs: what is in the store is not computed again, the rest goes to an engine."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for_sentinel
-from pathlib import Path
-
-from threadpoolctl import threadpool_limits
 
 from nlcore.errors import InputError
-from nlcore.runs.progress import Reporter, Silent, reporter
+from nlcore.runs.engines import Engine, make_engine
+from nlcore.runs.execute import is_finished
+from nlcore.runs.progress import Part, Reporter, reporter
+from nlcore.runs.schedule import RunFailedError, Schedule
 from nlcore.runs.spec import Spec
-from nlcore.runs.store import DamagedRecordError, Store
-
-MAX_DEATHS = 3  # how often a worker may die on the same run before the grid gives up on it
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class RunFailedError(RuntimeError):
-    """One or more runs of a grid did not finish; the others are in the store."""
+from nlcore.runs.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,6 +26,10 @@ class Plan:
     def seconds(self) -> float:
         """Estimated cost of what is missing, in seconds of one core."""
         return sum(spec.seconds() for spec in self.missing)
+
+    def part(self) -> Part:
+        """What there is to do, for a display of progress."""
+        return Part(len(self.missing), self.seconds)
 
 
 def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
@@ -70,184 +59,68 @@ def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
     return Plan(tuple(order), frozenset(spec for spec, missing in order.items() if missing))
 
 
-def is_finished(spec: Spec, store: Store) -> bool:
-    """Whether the store holds an intact record; a damaged one is reported and set aside."""
-    try:
-        return store.read(spec) is not None
-    except DamagedRecordError as error:
-        store.set_aside(spec)
-        Silent().say(f"{error}: computing it anew")
-        return False
-
-
 def run_grid(
     specs: Iterable[Spec], store: Store, *, workers: int | None = None, fresh: bool = False, label: str = "runs"
 ) -> Plan:
-    """Compute every run of a grid that the store lacks; returns the plan as it was found.
+    """Compute every run of one grid that the store lacks, on this machine; returns the plan as it was found.
 
     `workers` processes (default: one per core) compute runs side by side, each single-threaded, so that the bytes
     do not depend on their number; 0 computes in this process. `fresh` forgets the grid's own records first.
 
-    Raises:
-        InputError: the grid is empty, or a run was given unusable input, or the store cannot be written.
-        RunFailedError: runs failed; everything that finished is in the store.
+    Raises: as `run_grids`.
     """
     specs = list(specs)
     if fresh:
-        for spec in _with_requirements(specs):
-            store.forget(spec)
+        forget(specs, store)
     plan = plan_grid(specs, store)
-    missing = [spec for spec in plan.specs if spec in plan.missing]
-    if missing:
-        with reporter(len(missing), plan.seconds, label) as report:
-            failures = (
-                _run_here(missing, store, report) if workers == 0 else _run_in_pool(missing, store, report, workers)
-            )
-        if failures:
-            raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in failures.items()))
+    run_grids({label: plan}, store, make_engine(workers=workers))
     return plan
 
 
-def _with_requirements(specs: Iterable[Spec]) -> set[Spec]:
-    found: set[Spec] = set()
+def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report: Reporter | None = None) -> None:
+    """Compute what several grids lack, as one: the longest runs first, whichever grid they belong to.
+
+    plans: by the name under which their progress is shown. report: one that has been begun already.
+
+    Raises:
+        InputError: a run was given unusable input, or the store cannot be written, or the engine cannot be had.
+        RunFailedError: runs failed; everything that finished is in the store.
+    """
+    owner: dict[Spec, str] = {}
+    for label, plan in plans.items():
+        for spec in plan.specs:
+            if spec in plan.missing:
+                owner.setdefault(spec, label)
+    if not owner:
+        return
+    shown = nullcontext(report) if report else reporter({label: plan.part() for label, plan in plans.items()})
+    with shown as report, engine:
+        schedule = Schedule(owner, engine.group_of)
+        while not schedule.done:
+            while (spec := schedule.take(engine.has_room)) is not None:
+                engine.submit(spec, store.root)
+            for spec, error in engine.ended():
+                if isinstance(error, InputError):
+                    raise error
+                for over in schedule.finish(spec, error):
+                    report.advance(owner[over], over.seconds())
+    if schedule.failures:
+        raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in schedule.failures.items()))
+
+
+def with_requirements(specs: Iterable[Spec]) -> list[Spec]:
+    """The runs and all that they require, directly or not, each once."""
+    found: dict[Spec, None] = {}
     waiting = list(specs)
     while waiting:
         spec = waiting.pop()
         if spec not in found:
-            found.add(spec)
+            found[spec] = None
             waiting.extend(spec.requires())
-    return found
+    return list(found)
 
 
-def execute(spec: Spec, store_root: Path) -> float:
-    """Compute one run and store it, unless another driver has done so meanwhile; returns its seconds."""
-    store = Store(store_root)
-    with store.lock(spec):
-        if is_finished(spec, store):
-            return 0.0
-        inputs = [store.result(required) for required in spec.requires()]
-        start = time.perf_counter()
-        result = spec.compute(inputs)
-        seconds = time.perf_counter() - start
-        store.write(spec, result, seconds=seconds)
-    return seconds
-
-
-def _run_here(missing: list[Spec], store: Store, report: Reporter) -> dict[Spec, Exception]:
-    failures: dict[Spec, Exception] = {}
-    with threadpool_limits(1):
-        for spec in missing:
-            if any(required in failures for required in spec.requires()):
-                failures[spec] = RunFailedError("a run that it requires failed")
-                continue
-            try:
-                execute(spec, store.root)
-            except InputError:
-                raise
-            except Exception as error:
-                failures[spec] = error
-            report.advance(spec.seconds())
-    return failures
-
-
-def _run_in_pool(missing: list[Spec], store: Store, report: Reporter, workers: int | None) -> dict[Spec, Exception]:
-    """Keep a pool busy until all is done; a pool that lost a worker is replaced, its runs in flight begun again."""
-    state = _Schedule(sorted(missing, key=lambda spec: -spec.seconds()))  # the longest first: nobody waits at the end
-    workers = min(workers or os.cpu_count() or 1, len(missing))
-    while not state.done:
-        with _pool(workers) as pool:
-            try:
-                _drain(pool, state, store, report, workers)
-            except BrokenProcessPool:
-                state.return_in_flight()
-                report.say("a worker died; its runs are begun again")
-    return state.failures
-
-
-def _drain(pool: ProcessPoolExecutor, state: _Schedule, store: Store, report: Reporter, workers: int) -> None:
-    while not state.done:
-        # A short queue ahead of the workers hides the hand-over without holding a large grid in memory.
-        while len(state.in_flight) < 2 * workers and (spec := state.next_ready()) is not None:
-            state.in_flight[pool.submit(execute, spec, store.root)] = spec
-        finished, _ = wait(state.in_flight, return_when=FIRST_COMPLETED)
-        for future in finished:
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool | InputError):
-                raise error
-            spec = state.in_flight.pop(future)
-            state.finish(spec, error)
-            report.advance(spec.seconds())
-
-
-class _Schedule:
-    """Which runs wait, which are in flight, and which failed."""
-
-    def __init__(self, missing: list[Spec]):
-        self.waiting = dict.fromkeys(missing)
-        self.unfinished = set(missing)
-        self.in_flight: dict[Future, Spec] = {}
-        self.failures: dict[Spec, Exception] = {}
-        self.deaths: dict[Spec, int] = {}
-
-    @property
-    def done(self) -> bool:
-        return not self.unfinished
-
-    def next_ready(self) -> Spec | None:
-        """The first waiting run whose requirements are finished."""
-        for spec in self.waiting:
-            if not any(required in self.unfinished for required in spec.requires()):
-                del self.waiting[spec]
-                return spec
-        return None
-
-    def finish(self, spec: Spec, error: BaseException | None) -> None:
-        self.unfinished.discard(spec)
-        if error is not None:
-            self.failures[spec] = error
-            self._fail_dependents(spec)
-
-    def _fail_dependents(self, failed: Spec) -> None:
-        for spec in [s for s in self.waiting if failed in s.requires()]:
-            del self.waiting[spec]
-            self.finish(spec, RunFailedError(f"required {failed.name}, which failed"))
-
-    def return_in_flight(self) -> None:
-        """After a worker's death: any run in flight may be the cause, so each is charged with it."""
-        for spec in self.in_flight.values():
-            self.deaths[spec] = self.deaths.get(spec, 0) + 1
-            if self.deaths[spec] >= MAX_DEATHS:
-                self.finish(spec, RunFailedError(f"its worker died {MAX_DEATHS} times (out of memory?)"))
-            else:
-                self.waiting = {spec: None, **self.waiting}
-        self.in_flight = {}
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh single-threaded worker processes; on the way out what has not begun is dropped."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # read by the workers' libraries when they are loaded
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
-    try:
-        yield pool
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-
-
-def _begin_worker() -> None:
-    """A worker leaves Ctrl-C to its driver, and must not outlive it: a killed driver cannot tell it to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def leave_with_parent() -> None:
-        wait_for_sentinel([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+def forget(specs: Iterable[Spec], store: Store) -> None:
+    """Remove the records of a grid's runs and of all that they require."""
+    for spec in with_requirements(specs):
+        store.forget(spec)

@@ -45,6 +45,11 @@ class Spec(BaseModel):
         """About how long the run takes on one core, for plans and the progress bar."""
         return 1.0
 
+    def device_name(self) -> str:
+        """What computes it, by its own field `device` or that of a description in it; "cpu" without such a field."""
+        descriptions = [self, *(value for _, value in self if isinstance(value, BaseModel))]
+        return next((found.device for found in descriptions if hasattr(found, "device")), "cpu")
+
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The result, from the fields and the results of `requires()`."""
         raise NotImplementedError

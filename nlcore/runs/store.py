@@ -27,6 +27,7 @@ class Record:
 
     result: Result
     seconds: float
+    checksum: str  # over the result
 
 
 class DamagedRecordError(Exception):
@@ -85,7 +86,7 @@ class Store:
             raise DamagedRecordError(f"{self.path(spec)}: damaged ({error})") from error
         if not intact:
             raise DamagedRecordError(f"{self.path(spec)}: damaged (its checksum does not agree)")
-        return Record(Result(json.loads(text)["values"], arrays), seconds)
+        return Record(Result(json.loads(text)["values"], arrays), seconds, metadata["checksum"])
 
     def set_aside(self, spec: Spec) -> None:
         """Rename a damaged record, for whoever wants to look at it."""

@@ -67,3 +67,22 @@ class Deadly(Spec):
             (Path(self.folder) / str(marks)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return Result({"survived": marks})
+
+
+class Placed(Spec):
+    """Which process computed it, and which GPUs that process could see."""
+
+    number: int
+    device: str
+    pause: float = 0.0
+
+    def seconds(self) -> float:
+        return 100.0 - self.number
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        time.sleep(self.pause)
+        return Result({"process": os.getpid(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")})
+
+
+class PlacedElsewhere(Placed):
+    """Another kind of run."""

@@ -1,0 +1,72 @@
+"""Computing one run, in whichever process an engine has chosen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nlcore.runs.spec import Spec
+from nlcore.runs.store import DamagedRecordError, Store
+
+# Every run is single-threaded, so that its bytes depend neither on the machine's cores nor on the number of workers.
+SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took: seconds of computing, and bytes of GPU memory at its peak (0 on the CPU)."""
+
+    seconds: float = 0.0
+    gpu_bytes: int = 0
+
+
+def execute(spec: Spec, store_root: Path) -> Cost:
+    """Compute one run and store it, unless another driver has done so meanwhile."""
+    store = Store(store_root)
+    with store.lock(spec):
+        if is_finished(spec, store):
+            return Cost()
+        inputs = [store.result(required) for required in spec.requires()]
+        start = time.perf_counter()
+        result = spec.compute(inputs)
+        seconds = time.perf_counter() - start
+        store.write(spec, result, seconds=seconds)
+    return Cost(seconds, _free_gpu_memory())
+
+
+def is_finished(spec: Spec, store: Store) -> bool:
+    """Whether the store holds an intact record; a damaged one is reported and set aside."""
+    try:
+        return store.read(spec) is not None
+    except DamagedRecordError as error:
+        store.set_aside(spec)
+        print(f"{error}: computing it anew", file=sys.stderr, flush=True)
+        return False
+
+
+def _free_gpu_memory() -> int:
+    """The peak since it was last asked; what torch keeps in reserve is given back, for others on the same GPU."""
+    torch = sys.modules.get("torch")  # loading it here would cost more than a small run does
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    peak = torch.cuda.max_memory_reserved()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return peak
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that processes begun meanwhile inherit: their libraries read them when they are loaded."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

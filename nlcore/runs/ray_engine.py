@@ -1,0 +1,145 @@
+"""Runs as tasks of a Ray cluster, on any number of machines that share the folder of the store."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlcore.errors import InputError
+from nlcore.runs.engines import GPU_CONTEXT, GPU_SHARE, MAX_DEATHS, Ended, died_too_often
+from nlcore.runs.execute import SINGLE_THREAD, Cost, execute
+from nlcore.runs.spec import Spec
+from nlcore.runs.store import Store
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+# Ray's preparation for a release to come: leave CUDA_VISIBLE_DEVICES alone for tasks without a GPU, and say nothing.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+try:
+    import ray
+    from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
+except ImportError as error:
+    raise InputError("engine ray: Ray is not installed; expected it from: pip install --editable '.[ray]'") from error
+
+SHARED_FOLDER_PATIENCE = 15.0  # seconds until a record that another machine has written must be seen by this one
+AHEAD = 2  # tasks per core or GPU that are handed over: Ray places them, and a long queue would only fill its memory
+
+
+class RayEngine:
+    """One task per run, with one core, or one core and a share of a GPU; Ray begins it again when its worker or its
+    whole machine dies.
+
+    address: of a running cluster (`auto`: the one on this machine); without, a cluster of this machine's `workers`
+    cores is started for the occasion. runs_per_gpu: how many tasks share a GPU; by default one until the peak of
+    memory of its kind has been measured, then as many as fit.
+    """
+
+    def __init__(self, address: str | None = None, *, workers: int | None = None, runs_per_gpu: int | None = None):
+        self.address, self.workers, self.runs_per_gpu = address or os.environ.get("RAY_ADDRESS"), workers, runs_per_gpu
+
+    def __enter__(self) -> RayEngine:
+        quiet = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": SINGLE_THREAD}}
+        try:
+            if self.address:
+                _knock(self.address)
+                ray.init(self.address, **quiet)
+            else:
+                ray.init("local", num_cpus=self.workers, include_dashboard=False, **quiet)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"address {self.address!r}: no Ray cluster answers there ({_first_line(error)})"
+            ) from error
+        self._task = ray.remote(max_retries=MAX_DEATHS - 1)(_execute)
+        self._in_flight: dict[ray.ObjectRef, tuple[Spec, str]] = {}
+        self._measured: dict[type, int] = {}
+        self._resources: dict[str, float] = {}
+        self._read_at = 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()  # a cluster of our own ends; of another one, this driver's tasks do
+
+    def _resource(self, name: str) -> float:
+        """How much of a resource the cluster has now: machines come and go."""
+        if time.monotonic() - self._read_at > 1.0:
+            self._resources, self._read_at = ray.cluster_resources(), time.monotonic()
+        return self._resources.get(name, 0.0)
+
+    def group_of(self, spec: Spec) -> str:
+        return "gpus" if self._resource("GPU") and spec.device_name() != "cpu" else "cores"
+
+    def has_room(self, spec: Spec) -> bool:
+        group = self.group_of(spec)
+        tasks = self._resource("GPU") / self._gpu_share(spec) if group == "gpus" else self._resource("CPU")
+        handed_over = sum(other == group for _, other in self._in_flight.values())
+        return handed_over < AHEAD * max(tasks, 1)
+
+    def _gpu_share(self, spec: Spec) -> float:
+        """Of one GPU, for one run of this kind."""
+        if self.runs_per_gpu:
+            return 1 / self.runs_per_gpu
+        return self._measured.get(type(spec), 1.0)
+
+    def submit(self, spec: Spec, store_root: Path) -> None:
+        group = self.group_of(spec)
+        gpus = self._gpu_share(spec) if group == "gpus" else 0
+        task = self._task.options(num_cpus=1, num_gpus=gpus, name=spec.name[:100])
+        self.store_root = Path(store_root).resolve()
+        self._in_flight[task.remote(spec, self.store_root)] = spec, group
+
+    def ended(self) -> Sequence[Ended]:
+        finished, _ = ray.wait(list(self._in_flight), num_returns=1)
+        return [self._end(reference) for reference in finished]
+
+    def _end(self, reference: ray.ObjectRef) -> Ended:
+        spec, _ = self._in_flight.pop(reference)
+        try:
+            cost, machine, gpu_bytes = ray.get(reference)
+        except (WorkerCrashedError, NodeDiedError):
+            return spec, died_too_often()
+        except RayTaskError as error:
+            return spec, error.cause
+        self._wait_for_record(spec, machine)
+        if cost.gpu_bytes and gpu_bytes:
+            # Ray counts GPUs in ten-thousandths; a hundredth more than needed never overfills one.
+            share = (cost.gpu_bytes + GPU_CONTEXT) / (GPU_SHARE * gpu_bytes)
+            self._measured[type(spec)] = min(1.0, round(max(share, self._measured.get(type(spec), 0)) + 0.005, 2))
+        return spec, None
+
+    def _wait_for_record(self, spec: Spec, machine: str) -> None:
+        """Network file systems show a new file to other machines with a delay."""
+        path, deadline = Store(self.store_root).path(spec), time.monotonic() + SHARED_FOLDER_PATIENCE
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"store {self.store_root}: a run finished on {machine} and is not there; "
+                    "expected a folder that all machines of the cluster share (--store)"
+                )
+            time.sleep(0.1)
+
+
+def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
+    """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
+    import platform
+    import sys
+
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        cost = execute(spec, store_root)
+    torch = sys.modules.get("torch")
+    has_gpu = torch is not None and torch.cuda.is_initialized()
+    return cost, platform.node(), torch.cuda.get_device_properties(0).total_memory if has_gpu else 0
+
+
+def _knock(address: str) -> None:
+    """Whether anything listens at HOST:PORT: Ray itself asks for five minutes. Raises OSError."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,75 @@
+"""Where runs are computed: on cores, on GPUs by the memory they were measured to need, and in which order."""
+
+from nlcore.runs import RunFailedError, Store, plan_grid, run_grids
+from nlcore.runs.engines import GPU_CONTEXT, LocalEngine, Place
+from nlcore.runs.schedule import Schedule
+from tests.runs.trivial import Failing, NeedsFailing, Placed, PlacedElsewhere, Square, Total
+
+GIB = 2**30
+
+
+def placed(store, specs, **options):
+    with_engine = LocalEngine(2, **options)
+    run_grids({"runs": plan_grid(specs, store)}, store, with_engine)
+    return [store.result(spec).values for spec in specs]
+
+
+def test_runs_share_out_the_gpus_and_each_sees_one(tmp_path):
+    specs = [Placed(number=n, device="auto", pause=0.3) for n in range(6)]
+    found = placed(Store(tmp_path), specs, gpus=[80 * GIB, 80 * GIB], runs_per_gpu=1)
+    assert {run["gpus"] for run in found} == {"0", "1"}
+    assert len({run["process"] for run in found}) == 2
+
+
+def test_gpus_that_a_batch_system_assigned_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    specs = [Placed(number=n, device="cuda", pause=0.3) for n in range(4)]
+    assert {run["gpus"] for run in placed(Store(tmp_path), specs, gpus=[GIB, GIB])} == {"5", "7"}
+
+
+def test_a_run_for_the_cpu_sees_no_gpu(tmp_path):
+    (run,) = placed(Store(tmp_path), [Placed(number=0, device="cpu")], gpus=[80 * GIB])
+    assert run["gpus"] == ""
+
+
+def test_without_gpus_everything_runs_on_the_cores(tmp_path):
+    (run,) = placed(Store(tmp_path), [Placed(number=0, device="auto")], gpus=[])
+    assert run["gpus"] == ""
+
+
+def test_a_gpu_is_shared_only_as_far_as_measured_memory_allows():
+    place = Place({}, slots=8, memory=10 * GIB)
+    one, other = Placed(number=1, device="cuda"), PlacedElsewhere(number=2, device="cuda")
+    assert place.has_room(one, {}), "an empty GPU takes anything"
+    place.running[object()] = (one, None)
+    assert not place.has_room(one, {}), "nothing beside a run that was never measured"
+    peak = 3 * GIB - GPU_CONTEXT
+    assert place.has_room(one, {Placed: peak})
+    assert not place.has_room(other, {Placed: peak}), "an unmeasured kind waits for an empty GPU"
+    place.running[object()] = (one, None)
+    place.running[object()] = (one, None)
+    assert not place.has_room(one, {Placed: peak}), "nine tenths of the memory are full"
+
+
+def test_the_longest_run_goes_first_and_requirements_before_all():
+    short, long = Placed(number=9, device="cpu"), Placed(number=1, device="cpu")
+    schedule = Schedule([short, Total(number=1), long, Square(number=1)], lambda spec: "all")
+    taken = [schedule.take(lambda spec: True) for _ in range(4)]
+    assert taken == [long, short, Square(number=1), None]
+    assert schedule.finish(Square(number=1), None) == [Square(number=1)]
+    assert schedule.take(lambda spec: True) == Total(number=1)
+
+
+def test_a_full_group_does_not_hold_up_another():
+    gpu, cpu = Placed(number=1, device="cuda"), Placed(number=2, device="cpu")
+    schedule = Schedule([gpu, cpu], lambda spec: spec.device)
+    assert schedule.take(lambda spec: spec.device == "cpu") == cpu
+
+
+def test_a_failure_ends_everything_that_needs_it():
+    failing = Failing(kind="other")
+    schedule = Schedule([NeedsFailing(), failing], lambda spec: "all")
+    assert schedule.take(lambda spec: True) == failing
+    assert set(schedule.finish(failing, RuntimeError())) == {failing, NeedsFailing()}
+    assert schedule.done
+    assert isinstance(schedule.failures[NeedsFailing()], RunFailedError)
