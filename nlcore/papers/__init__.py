@@ -16,6 +16,14 @@ NOTEBOOKS = {
     "teacher_student": "05_teacher_student.ipynb",
 }
 
+TITLES = {
+    "multi_al": "Multi-AL: Robust Active learning for Multi-label Classifier",
+    "missing_label_al": "Robust Multi-label Active Learning for Missing Labels",
+    "cleanlab_ema": "Identifying Incorrect Annotations in Multi-Label Classification Data",
+    "galc_slr": "Multi-Label Gold Asymmetric Loss Correction with Single-Label Regulators",
+    "teacher_student": "Multi-label Learning from Noisy Labels with Non-linear Feature Transformation",
+}
+
 
 def study_of(paper: str) -> ModuleType:
     """The module that holds a paper's `grid`.

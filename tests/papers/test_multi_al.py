@@ -9,7 +9,7 @@ import pytest
 from nlcore.errors import InputError
 from nlcore.papers.image_task import Task
 from nlcore.papers.multi_al import artefacts
-from nlcore.papers.multi_al.claims import decide_claims, reading_atlas
+from nlcore.papers.multi_al.claims import decide_claims, readings_atlas
 from nlcore.papers.multi_al.experiments import STRATEGIES, ActiveLearningRun, Protocol
 from nlcore.papers.multi_al.study import Study, grid, load_study
 from nlcore.profiles import Resources
@@ -104,7 +104,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
         assert set(data.seed) == {0, 1}
     assert set(contract("multi_al")) <= set(out.entries)
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"test mAP", "clean reference"}
-    assert set(reading_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4"}
+    assert set(readings_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4"}
 
 
 @pytest.mark.slow

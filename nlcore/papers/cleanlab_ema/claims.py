@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from nlcore.papers.cleanlab_ema.artefacts import METRICS, published_table
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
 from nlcore.papers.cleanlab_ema.tagging_artefacts import REVIEWED, Tagging, injected_lifts
+from nlcore.report.atlas import reading_atlas
 from nlcore.report.contract import claims
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
@@ -23,10 +25,29 @@ ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "a
 
 def decide_claims(study: Study, tagging: Tagging | None = None) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order; `tagging` is section 5.2."""
-    deciders = {"ce1": ranks, "ce2": minimum_like, "ce3": weighted_cumulative, "ce4": log_pooling, "ce5": alphas}
-    parts = {id: tuple(decider(study)) for id, decider in deciders.items()} | {"ce6": tuple(lift(tagging))}
+    parts = {id: tuple(decider(study)) for id, decider in DECIDERS.items()} | {"ce6": tuple(lift(tagging))}
     known = claims("cleanlab_ema")
     return [ClaimVerdict(known[id], found) for id, found in parts.items()]
+
+
+def readings_atlas(study: Study) -> pd.DataFrame:
+    """What the other readings that were run do to the claims: the captions' T, and leaving out the joint forest."""
+    names = {
+        "ap_at_t_2": "own count",
+        "ap_at_t_2_all_t": "ap_at_t_2",
+        "ap_at_t_3": "own",
+        "ap_at_t_3_all_t": "ap_at_t_3",
+    }
+    studies = {
+        "T of the captions: the number of mislabelled examples": replace(
+            study, scores=study.scores.assign(metric=study.scores.metric.replace(names))
+        )
+    }
+    joint = study.scores.classifier.str.startswith("joint_")
+    if joint.any():
+        studies["without the joint forest"] = replace(study, scores=study.scores[~joint])
+    readings = {name: {id: decider(own) for id, decider in DECIDERS.items()} for name, own in studies.items()}
+    return reading_atlas("cleanlab_ema", decide_claims(study), readings)
 
 
 def by_dataset(scores: pd.DataFrame) -> pd.DataFrame:
@@ -85,6 +106,9 @@ def alphas(study: Study) -> Iterable[Part]:
         ours = [sign * _correlation(row) for row in table.xs(metric, level="metric").to_numpy()]
         paper = [sign * _correlation(row) for row in said.xs(metric, level="metric").to_numpy()]
         yield decide(f"{ERRORS[metric]}: {word} with alpha", ours, published=float(np.mean(paper)))
+
+
+DECIDERS = {"ce1": ranks, "ce2": minimum_like, "ce3": weighted_cumulative, "ce4": log_pooling, "ce5": alphas}
 
 
 def lift(tagging: Tagging | None) -> Iterable[Part]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from nlcore.papers.missing_label_al.artefacts import gain_over_asl
 from nlcore.papers.missing_label_al.study import HEURISTICS, READINGS, Study
+from nlcore.report.atlas import reading_atlas
 from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide
 
@@ -17,23 +19,31 @@ EARLY, LATE = 3, 10  # iterations between which ml6 says the measures converge
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order."""
-    deciders = {
-        "ml1": over_asl,
-        "ml2": over_random,
-        "ml3": random_per_label,
-        "ml4": best_at_60,
-        "ml5": best_at_20,
-        "ml6": convergence,
-        "ml7": split,
-    }
     known = claims("missing_label_al")
-    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items()]
 
 
-def over_asl(study: Study) -> Iterable[Part]:
+def readings_atlas(study: Study) -> pd.DataFrame:
+    """What the other readings that were run do to the claims they touch."""
+    readings = {f"ASL: -1 {reading}": {"ml1": over_asl(study, [reading])} for reading in READINGS}
+    last = replace(study, active=study.active.assign(map=study.active.map_last))
+    readings["mAP of the last epoch"] = {id: decider(last) for id, decider in DECIDERS.items()}
+    others = replace(study, active=study.active.assign(map=study.active.map_without_person))
+    readings["mAP without person"] = {id: decider(others) for id, decider in DECIDERS.items() if id != "ml1"}
+    product = (study.active.combination == "product") & (study.active.noise == 0.6)
+    if product.any():
+        ties = (study.active.measure == "hard_entropy") & (study.active.noise == 0.6) & ~product
+        multiplied = replace(study, active=study.active.assign(
+            combination=study.active.combination.mask(product, "ties").mask(ties, "product")
+        ))  # fmt: skip
+        readings["entropy by the product of ranks"] = {id: DECIDERS[id](multiplied) for id in ("ml2", "ml4")}
+    return reading_atlas("missing_label_al", decide_claims(study), readings)
+
+
+def over_asl(study: Study, readings: Sequence[str] = READINGS) -> Iterable[Part]:
     """ml1: Hard+entropy above ASL, against each of its three readings."""
     said = published("missing_label_al")["text"]["gain_over_asl"]
-    for reading in READINGS:
+    for reading in readings:
         for noise in study.noises:
             size = float(said[f"{100 * noise:.0f}"])
             yield decide(
@@ -86,6 +96,17 @@ def split(study: Study) -> Iterable[Part]:
     """ml7: the 10/90 split has the highest increase per label at 40 %."""
     table = study.splits().pivot_table(index="seed", columns="series", values=PER_LABEL)
     yield _against_best(table, "10/90", f"40 %, {PER_LABEL}")
+
+
+DECIDERS = {
+    "ml1": over_asl,
+    "ml2": over_random,
+    "ml3": random_per_label,
+    "ml4": best_at_60,
+    "ml5": best_at_20,
+    "ml6": convergence,
+    "ml7": split,
+}
 
 
 def _best(study: Study, noise: float, heuristic: str, measure: str) -> Part:

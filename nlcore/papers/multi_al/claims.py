@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from nlcore.papers.multi_al.study import Study
+from nlcore.report.atlas import reading_atlas
 from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
@@ -102,28 +103,22 @@ def longer_training(study: Study) -> Iterable[Part]:
     yield decide_within(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
 
 
-def reading_atlas(study: Study) -> pd.DataFrame:
-    """Reading x claim: the verdict, and the part that speaks, where another reading was run."""
-    finals = {"default": study.final(), "mAP without person": study.final(metric="map_without_person")}
+def readings_atlas(study: Study) -> pd.DataFrame:
+    """What the other readings that were run do to the claims they touch."""
+    default = study.final()
+    finals = {"mAP without person": study.final(metric="map_without_person")}
     if study.active.safe_kept.any():
-        kept = study.final().copy()
-        kept["multi_al_safe"] = study.final(safe_kept=True).multi_al_safe
-        finals["Safe images are kept"] = kept
+        finals["Safe images are kept"] = default.assign(multi_al_safe=study.final(safe_kept=True).multi_al_safe)
     if (study.active.start == "clean_coco").any():
         leaked = study.final(start="clean_coco")
         finals["both start from clean COCO labels"] = leaked
-        finals["Multi-AL alone starts from clean COCO labels"] = leaked.assign(asl=study.final().asl)
+        finals["Multi-AL alone starts from clean COCO labels"] = leaked.assign(asl=default.asl)
     deciders = {"ma1": gain_over_asl, "ma2": safe_mode, "ma3": entropy_over_random, "ma4": conflict_below_random}
-    rows = []
-    for reading, final in finals.items():
-        for id, decider in deciders.items():
-            if id != "ma1" and "random" not in final:
-                continue
-            decided = ClaimVerdict(claims("multi_al")[id], tuple(decider(final)))
-            part = decided.speaking
-            row = {"reading": reading, "claim": id, "verdict": decided.verdict.value}
-            rows.append(row | {"decided by": part.name, "ours": str(part.estimate or "")})
-    return pd.DataFrame(rows)
+    readings = {
+        name: {id: decider(final) for id, decider in deciders.items() if id == "ma1" or "random" in final}
+        for name, final in finals.items()
+    }
+    return reading_atlas("multi_al", decide_claims(study), readings)
 
 
 def _at(noise: float) -> str:

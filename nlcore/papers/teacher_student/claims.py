@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pandas as pd
 
 from nlcore.papers.teacher_student.methods import METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
+from nlcore.report.atlas import reading_atlas
 from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
@@ -31,6 +33,22 @@ def decide_claims(study: Study, *, open_images: Study | None = None) -> list[Cla
     }
     known = claims("teacher_student")
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+
+
+def readings_atlas(study: Study) -> pd.DataFrame:
+    """What the other readings that were run do to the claims they touch."""
+    deciders = {"ts1": beats_baselines, "ts2": overtaken}
+    equal = study.scores[study.scores.equal_budget]
+    studies = {"equal numbers of updates": equal.assign(equal_budget=False)}
+    for name, variant in (("soft labels", "soft"), ("tanh in the heads", "tanh"), ("ReLU in the heads", "relu")):
+        others = study.scores[(study.scores.series != "proposed") & ~study.scores.equal_budget]
+        taken = study.scores[study.scores.series == variant].assign(series="proposed")
+        studies[name] = pd.concat([others, taken])
+    readings = {
+        name: {id: decider(replace(study, scores=scores)) for id, decider in deciders.items()}
+        for name, scores in studies.items()
+    }
+    return reading_atlas("teacher_student", decide_claims(study), readings)
 
 
 def beats_baselines(study: Study) -> Iterable[Part]:

@@ -1,0 +1,47 @@
+"""The atlas of readings: which choice that a paper leaves open changes which verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from nlcore.report.contract import claims
+from nlcore.report.verdicts import ClaimVerdict, Part, Verdict, weakest
+
+COLUMNS = ["reading", "claim", "verdict by default", "verdict", "changes", "decided by", "ours"]
+Parts = Mapping[str, Iterable[Part]]  # claim id -> its parts
+
+
+def reading_atlas(paper: str, default: Iterable[ClaimVerdict], readings: Mapping[str, Parts]) -> pd.DataFrame:
+    """Reading x claim: the verdict under a reading, and under the default one over the same parts of the claim.
+
+    readings: name -> the claims decided anew under it, those that it can touch. Parts for which a reading was not run
+    are left out, and a claim of which none was run.
+
+    Returns:
+        One row per reading and claim; `changes` is "yes" or "", `decided by` names the weakest part under the reading.
+    """
+    known, usual = claims(paper), {decided.claim.id: decided for decided in default}
+    rows = []
+    for reading, decided in readings.items():
+        for id, found in decided.items():
+            parts = tuple(part for part in found if part.estimate is not None)
+            if not parts:
+                continue
+            anew, before = ClaimVerdict(known[id], parts), _same_parts(usual[id], parts)
+            changes = "yes" if anew.verdict != before else ""
+            row = [reading, id, before.value, anew.verdict.value, changes]
+            rows.append([*row, anew.speaking.name, str(anew.speaking.estimate)])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _same_parts(decided: ClaimVerdict, parts: Iterable[Part]) -> Verdict:
+    """The default verdict over the parts of these names.
+
+    It is the claim's own where one of the names is another, and where the reading only picks some of its parts.
+    """
+    names = {part.name for part in parts}
+    same = [part for part in decided.parts if part.name in names]
+    picked = all(part in decided.parts for part in parts)
+    return weakest(same) if len(same) == len(names) and not picked else decided.verdict
