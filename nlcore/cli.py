@@ -14,33 +14,54 @@ import typer
 import yaml
 from rich.console import Console
 
-from nlcore import batch
+from nlcore import batch, verification
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers import NOTEBOOKS
 from nlcore.profiles import Resources, parse_seeds
+from nlcore.report import site
 from nlcore.runs import RunFailedError
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+ALL = ",".join(NOTEBOOKS)
+Papers = Annotated[str, typer.Option(help=f"comma-separated: {', '.join(NOTEBOOKS)}")]
+Profile = Annotated[str, typer.Option(help="how much to run: smoke, embedded, finetune, paper")]
+Seeds = Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")]
+Workers = Annotated[int | None, typer.Option(help="processes; one per core by default")]
+Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]
+Address = Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto; one is begun here without")]
+RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as many as fit by default")]
+DataRoot = Annotated[str | None, typer.Option(help="folder of the images that finetune and paper train on")]
+CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
+Weights = Annotated[str | None, typer.Option(help="file of pre-trained weights; timm: those timm publishes")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]
+Output = Annotated[Path, typer.Option(help="where tables and figures go")]
+StoreFolder = Annotated[Path, typer.Option("--store", help="where finished runs are kept")]
+
+
 @app.callback(invoke_without_command=True)
 def run(
-    papers: Annotated[str, typer.Option(help=f"comma-separated: {', '.join(NOTEBOOKS)}")] = ",".join(NOTEBOOKS),
-    profile: Annotated[str, typer.Option(help="how much to run: smoke, embedded, finetune, paper")] = "embedded",
-    seeds: Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")] = None,
-    workers: Annotated[int | None, typer.Option(help="processes; one per core by default")] = None,
-    data_root: Annotated[str | None, typer.Option(help="folder of the images that finetune and paper train on")] = None,
-    celeba_root: Annotated[
-        str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="file of pre-trained weights; timm: those timm publishes")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    on_bad_image: Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")] = "fail",
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")] = False,
-    output: Annotated[Path, typer.Option(help="where tables and figures go")] = batch.Batch.output,
-    store: Annotated[Path, typer.Option(help="where finished runs are kept")] = batch.Batch.store,
+    context: typer.Context,
+    papers: Papers = ALL,
+    profile: Profile = "embedded",
+    seeds: Seeds = None,
+    workers: Workers = None,
+    engine: Engine = "local",
+    address: Address = None,
+    runs_per_gpu: RunsPerGpu = None,
+    data_root: DataRoot = None,
+    celeba_root: CelebaRoot = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    on_bad_image: OnBadImage = "fail",
+    deterministic: Deterministic = False,
+    output: Output = batch.Batch.output,
+    store: StoreFolder = batch.Batch.store,
     plan: Annotated[
         bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
     ] = False,
@@ -51,17 +72,19 @@ def run(
     ] = False,
     parameter: Annotated[list[str] | None, typer.Option("-p", help="NAME=VALUE, a notebook's own parameter")] = None,
 ) -> int:
-    """Re-run the papers. Everything finished is kept: the same command again computes only what is missing."""
-    resolve_device(device)
-    if on_bad_image not in ("fail", "skip"):
-        raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers {workers}: expected one or more")
+    """Re-run the papers. Everything finished is kept: the same command again computes only what is missing.
+
+    The options belong before the command: run_all.py --papers galc_slr verify
+    """
+    _check(device, on_bad_image, engine, workers=workers, runs_per_gpu=runs_per_gpu)
     asked = batch.Batch(
         papers=[name for name in papers.replace(" ", "").split(",") if name],
         profile=profile,
         seeds=None if seeds is None else parse_seeds(seeds),
         workers=workers,
+        engine=engine,
+        address=address,
+        runs_per_gpu=runs_per_gpu,
         resources=Resources(data_root, weights, device, on_bad_image, deterministic, celeba_root),
         output=output,
         store=store,
@@ -70,10 +93,47 @@ def run(
     )
     console = Console(width=None if sys.stdout.isatty() else 160)
     batch.check(asked)
+    context.obj = asked, console
+    if context.invoked_subcommand:
+        return 0
     if plan:
         batch.print_plan(asked, console)
         return 0
     return 0 if batch.reproduce(asked, console, fresh=fresh, update_notebooks=update_notebooks) else 1
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    revision: Annotated[
+        str | None, typer.Option(help="compare with a Git revision, such as HEAD, instead of the files in --output")
+    ] = None,
+) -> int:
+    """Make every table and figure anew, beside the ones there are, and compare them cell by cell.
+
+    Runs that are in the store are read from it, others are computed. Exit code 1 where anything has drifted.
+    """
+    asked, console = context.obj
+    return 0 if verification.verify(asked, console, revision=revision) else 1
+
+
+@app.command()
+def report(context: typer.Context) -> int:
+    """Write figures/index.html from the artefacts that there are; computes nothing."""
+    asked, console = context.obj
+    console.print(f"report: {site.build(asked.output)}", soft_wrap=True)
+    return 0
+
+
+def _check(device: str, on_bad_image: str, engine: str, **counts: int | None) -> None:
+    resolve_device(device)
+    if on_bad_image not in ("fail", "skip"):
+        raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")
+    if engine not in ("local", "ray"):
+        raise InputError(f"engine {engine!r}: unknown; expected local or ray")
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name.replace('_', '-')} {count}: expected one or more")
 
 
 def _assignment(text: str) -> tuple[str, Any]:

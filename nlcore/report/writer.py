@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
 from nlcore.report.contract import artefacts
 from nlcore.report.figures import SETTINGS
-from nlcore.runs import Spec, Store
+from nlcore.runs import Spec, Store, with_requirements
 
 PACKAGES = (
     "numpy",
@@ -98,13 +99,14 @@ class ArtefactWriter:
     def finish(self, specs: Iterable[Spec], store: Store, *, verdicts: list[dict[str, Any]]) -> Path:
         """Write the verdicts and the manifest: runs, seeds, versions, hardware, commit, and what each file is."""
         write_atomically(self.folder / "verdicts.json", json.dumps(verdicts, indent=1) + "\n")
-        records = {spec: store.read(spec) for spec in specs}
+        records = {spec: store.read(spec) for spec in with_requirements(specs)}
         manifest = {
             "paper": self.paper,
             "profile": self.profile,
             "artefacts": self.entries,
             "not_made": sorted(set(self.contract) - set(self.entries)),
             "runs": {spec.name: spec.key for spec in records},
+            "results": _digest(record.checksum for record in records.values() if record),
             "seeds": sorted({seed for spec in records for seed in _seeds(spec)}),
             "core_seconds": round(sum(record.seconds for record in records.values() if record), 1),
             **environment(),
@@ -168,6 +170,11 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()
+
+
+def _digest(checksums: Iterable[str]) -> str:
+    """One name for all results together: equal only where every run gave the same bytes."""
+    return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
 
 def _drawn(figure: Figure, kind: str) -> bytes:

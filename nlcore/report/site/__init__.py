@@ -1,0 +1,8 @@
+"""The report: figures/index.html and the pages it links, made from what lies in figures/ and notebooks/.
+
+Pages open from disk: nothing in them needs a server or a network.
+"""
+
+from nlcore.report.site.build import build
+
+__all__ = ["build"]

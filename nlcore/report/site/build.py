@@ -1,0 +1,145 @@
+"""Writes the pages of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nlcore import notebooks
+from nlcore.errors import InputError
+from nlcore.files import write_atomically
+from nlcore.papers import NOTEBOOKS, TITLES
+from nlcore.report.contract import artefacts, claims
+from nlcore.report.readings import readings
+from nlcore.report.site.collect import ROWS_SHOWN, Folder, collect
+from nlcore.report.site.notebook_page import code_style, notebook_body
+from nlcore.report.verdicts import Verdict
+
+SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
+
+
+def build(figures: Path) -> Path:
+    """Write index.html, a page per paper and profile, and the executed notebooks as HTML; returns the index.
+
+    Raises:
+        InputError: there is nothing to report.
+    """
+    found = collect(figures)
+    if not any(found.values()):
+        raise InputError(f"{figures}: no manifest in it; expected the artefacts of at least one paper")
+    pages = _environment()
+    folders = [folder for profiles in found.values() for folder in profiles.values()]
+    for folder in folders:
+        notebook = _notebook(folder)
+        if notebook is not None:
+            title = f"{folder.paper}, {folder.profile}: the executed notebook"
+            page = pages.get_template("notebook.html.j2").render(
+                folder=folder, title=title, body=Markup(notebook_body(notebook)), code_style=Markup(code_style())
+            )
+            write_atomically(folder.path / "notebook.html", page)
+        _write_paper(pages, folder, found[folder.paper])
+    page = pages.get_template("index.html.j2").render(
+        found=found, states=_states(found), counts=_counts(found), shown=_shown_profiles(found), atlas=_atlas(found)
+    )
+    write_atomically(figures / "index.html", page)
+    return figures / "index.html"
+
+
+def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Folder]) -> None:
+    page = pages.get_template("paper.html.j2").render(
+        folder=folder,
+        profiles=list(profiles),
+        claims=claims(folder.paper),
+        readings=readings(folder.paper).to_dict("records"),
+        has_notebook=(folder.path / "notebook.html").is_file(),
+    )
+    write_atomically(folder.path / "index.html", page)
+
+
+def _notebook(folder: Folder) -> Path | None:
+    """The notebook that made the folder; of the default profile, else the one in notebooks/, which has its outputs."""
+    executed, committed = folder.path / "notebook.ipynb", notebooks.FOLDER / NOTEBOOKS[folder.paper]
+    if executed.is_file():
+        return executed
+    return committed if folder.profile == "embedded" else None
+
+
+def _shown_profiles(found: Mapping[str, Mapping[str, Folder]]) -> list[str]:
+    """The profiles of the matrix: those a reviewer asks about, and any other that was run."""
+    run = {profile for profiles in found.values() for profile in profiles}
+    return ["embedded", "finetune", "paper", *sorted(run - {"embedded", "finetune", "paper"})]
+
+
+def _states(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, dict[str, str]]]:
+    """Paper -> artefact of the contract -> profile -> state."""
+    by_folder = {
+        (paper, profile): {artefact.id: artefact.state for artefact in folder.artefacts}
+        for paper, profiles in found.items()
+        for profile, folder in profiles.items()
+    }
+    return {
+        paper: {
+            id: {p: by_folder.get((paper, p), {}).get(id, "not run") for p in _shown_profiles(found)}
+            for id in artefacts(paper)
+        }
+        for paper in found
+    }
+
+
+def _counts(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Profile -> tables and figures -> (made, in the contract)."""
+    rows = [(id, states) for paper in _states(found).values() for id, states in paper.items()]
+    kinds = {"tables": "table_", "figures": "fig_"}
+    return {
+        profile: {
+            kind: (
+                sum(id.startswith(start) and states[profile] in ("made", "stand-in") for id, states in rows),
+                sum(id.startswith(start) for id, _ in rows),
+            )
+            for kind, start in kinds.items()
+        }
+        for profile in _shown_profiles(found)
+    }
+
+
+def _atlas(found: Mapping[str, Mapping[str, Folder]]) -> list[dict[str, str]]:
+    """All rows of all papers, each with its paper and profile."""
+    parts = [
+        folder.atlas.assign(paper=paper, profile=profile)
+        for paper, profiles in found.items()
+        for profile, folder in profiles.items()
+        if folder.atlas is not None
+    ]
+    return pd.concat(parts).to_dict("records") if parts else []
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nlcore.report.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    folder = files(__package__) / "templates"
+    environment.globals |= {
+        "style": Markup((folder / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((folder / "script.js").read_text(encoding="utf-8")),
+        "titles": TITLES,
+        "rows_shown": ROWS_SHOWN,
+        "sign": lambda verdict: SIGNS[Verdict(verdict)],
+        "kind": lambda verdict: Verdict(verdict).name.lower(),
+        "number": _number,
+    }
+    return environment
+
+
+def _number(value: Any) -> str:
+    """A number of three digits for people; nothing for None."""
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,149 @@
+"""What lies in figures/: the artefacts of every paper and profile, against the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from nlcore.papers import NOTEBOOKS
+from nlcore.profiles import profiles_of
+from nlcore.report.atlas import COLUMNS
+from nlcore.report.contract import artefacts
+
+PROFILES = ("embedded", "finetune", "paper", "smoke")
+ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
+
+
+@dataclass(frozen=True)
+class Need:
+    """Artefacts that need data which are not in the repository."""
+
+    paper: str
+    artefacts: tuple[str, ...]
+    data: str
+    instead: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One table or figure: what the contract asks for, and what was made."""
+
+    id: str
+    contract: str  # what it must contain; empty for an addition of ours
+    entry: dict[str, Any] | None  # of the manifest; None where it was not made
+    state: str  # made, stand-in, not made
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """Such as "Table S1"; additions are named by their file."""
+        kind, _, number = self.id.partition("_")
+        kinds = {"fig": "Figure", "table": "Table"}
+        return f"{kinds[kind]} {number.upper()}" if self.contract and kind in kinds else self.id.replace("_", " ")
+
+    @property
+    def is_figure(self) -> bool:
+        return self.id.startswith("fig_") or bool(self.image)
+
+    @cached_property
+    def files(self) -> Sequence[str]:
+        return (self.entry or {}).get("files", [])
+
+    def _file(self, ending: str) -> str | None:
+        return next((name for name in self.files if name.endswith(ending)), None)
+
+    @property
+    def image(self) -> str | None:
+        return self._file(".png")
+
+    @property
+    def drawing(self) -> str | None:
+        return self._file(".svg")
+
+    @property
+    def csvs(self) -> list[str]:
+        return [name for name in self.files if name.endswith(".csv")]
+
+    @cached_property
+    def table(self) -> pd.DataFrame | None:
+        """The cells as they are in the CSV; None for figures."""
+        if self.image or not self.csvs:
+            return None
+        return pd.read_csv(self.folder / self.csvs[0], dtype=str, keep_default_na=False)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One paper at one profile."""
+
+    paper: str
+    profile: str
+    path: Path
+    manifest: dict[str, Any]
+    verdicts: list[dict[str, Any]]
+
+    @cached_property
+    def artefacts(self) -> list[Artefact]:
+        """Those of the contract, in its order, and then our additions in the order in which they were made."""
+        entries, contract = self.manifest["artefacts"], artefacts(self.paper)
+        wanted = [self._artefact(id, describe(row), entries.get(id)) for id, row in contract.items()]
+        ours = [self._artefact(id, "", entry) for id, entry in entries.items() if id not in contract]
+        return wanted + [artefact for artefact in ours if artefact.id not in ("verdicts", "reading_atlas")]
+
+    def _artefact(self, id: str, contract: str, entry: dict[str, Any] | None) -> Artefact:
+        lacks_data = entry and entry.get("deviations") and any(id in need.artefacts for need in needs(self.paper))
+        state = "not made" if entry is None else "stand-in" if lacks_data else "made"
+        return Artefact(id, contract, entry, state, self.path)
+
+    @cached_property
+    def atlas(self) -> pd.DataFrame | None:
+        """Reading x claim; None where it was not made, or by an older version."""
+        path = self.path / "reading_atlas.csv"
+        found = pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame()
+        return found if list(found.columns) == COLUMNS else None
+
+    def needs(self) -> list[Need]:
+        """What could not be made on its own data here."""
+        lacking = {artefact.id for artefact in self.artefacts if artefact.state != "made"}
+        return [need for need in needs(self.paper) if lacking & set(need.artefacts)]
+
+
+def describe(row: dict[str, Any]) -> str:
+    """An artefact's line in the contract as text: what it is, then what it must hold."""
+    more = {name: value for name, value in row.items() if name not in ("is", "file")}
+    return "; ".join([str(row["is"]), *(f"{name}: {_flat(value)}" for name, value in more.items())])
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"({name}) {inner}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def needs(paper: str) -> list[Need]:
+    """What of a paper needs data that are not in the repository."""
+    rows = yaml.safe_load((files(__package__) / "needs.yaml").read_text(encoding="utf-8"))
+    return [Need(**row | {"artefacts": tuple(row["artefacts"])}) for row in rows if row["paper"] == paper]
+
+
+def collect(figures: Path) -> dict[str, dict[str, Folder]]:
+    """Paper -> profile -> what was made; papers in their order, profiles from the default one on."""
+    return {paper: {folder.profile: folder for folder in _folders(figures, paper)} for paper in NOTEBOOKS}
+
+
+def _folders(figures: Path, paper: str) -> Iterator[Folder]:
+    known = profiles_of(paper)
+    for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
+        path = figures / paper / profile
+        if (path / "manifest.json").is_file() and (path / "verdicts.json").is_file():
+            manifest, verdicts = (json.loads((path / f"{name}.json").read_text()) for name in ("manifest", "verdicts"))
+            yield Folder(paper, profile, path, manifest, verdicts)

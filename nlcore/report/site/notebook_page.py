@@ -1,0 +1,61 @@
+"""A notebook as HTML that needs no network: nbconvert's body, formulas as MathML, alternative texts for images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert as to_mathml
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+
+class _Renderer(IPythonRenderer):
+    """Formulas become MathML, which browsers draw themselves."""
+
+    def block_math(self, body: str) -> str:
+        return to_mathml(_known(body), display="block")
+
+    def inline_math(self, body: str) -> str:
+        return to_mathml(_known(body))
+
+
+class OfflineExporter(HTMLExporter):
+    """nbconvert's exporter without what it would load from elsewhere."""
+
+    def markdown2html(self, source: str) -> str:
+        return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(source)
+
+
+def notebook_body(path: Path) -> str:
+    """The cells of an executed notebook as HTML, to be put into a page."""
+    notebook = nbformat.read(path, 4)
+    _describe_images(notebook)
+    body, _ = OfflineExporter(
+        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
+    ).from_notebook_node(notebook)
+    return body
+
+
+def code_style() -> str:
+    """The style sheet of highlighted code."""
+    return HtmlFormatter(style="default").get_style_defs(".highlight")
+
+
+def _describe_images(notebook: NotebookNode) -> None:
+    """Alternative texts: the heading an image stands under, and the cell that drew it."""
+    heading = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = next((line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), heading)
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                source = cell.source.strip().splitlines()[-1]
+                output.metadata["image/png"] = {"alt": f"{heading}: the figure drawn by {source}"}
+
+
+def _known(formula: str) -> str:
+    """What latex2mathml does not know, in terms of what it knows."""
+    return formula.replace(r"\arg", r"\operatorname{arg}")

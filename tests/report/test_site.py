@@ -1,0 +1,174 @@
+"""The report as a reviewer meets it: opened from disk in a real browser, every link followed, at three widths."""
+
+import os
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+
+from nlcore.errors import InputError
+from nlcore.papers import NOTEBOOKS
+from nlcore.report.contract import artefacts
+from nlcore.report.site import build
+from nlcore.report.site.collect import describe, needs
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The committed artefacts with the pages made anew."""
+    figures = tmp_path_factory.mktemp("report") / "figures"
+    shutil.copytree(FIGURES, figures, ignore=shutil.ignore_patterns("*.html"))
+    build(figures)
+    return figures
+
+
+class Page(HTMLParser):
+    """Links, anchors and images of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors, self.images, self.loaded = [], set(), [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.anchors.add(given.get("id"))
+        if tag == "a":
+            self.links.append(given["href"])
+        if tag == "img":
+            self.images.append(given)
+        if tag in ("script", "link", "iframe", "source", "video"):
+            self.loaded += [given[name] for name in ("src", "href") if name in given]
+
+
+def pages(figures):
+    return {path.resolve(): Page(path) for path in figures.rglob("*.html")}
+
+
+def test_all_five_papers_have_their_pages_and_no_link_is_dead(report):
+    found = pages(report)
+    for paper in NOTEBOOKS:
+        for name in ("index.html", "notebook.html"):
+            assert (report / paper / "embedded" / name).resolve() in found
+    for path, page in found.items():
+        for link in page.links:
+            target, fragment = urldefrag(urljoin(path.as_uri(), link))
+            if urlparse(target).scheme in ("http", "https"):  # sources that a text cites
+                continue
+            file = Path(unquote(urlparse(target).path))
+            assert file.exists(), f"{path}: {link}"
+            if fragment and file.suffix == ".html":
+                assert unquote(fragment) in found[file].anchors, f"{path}: {link}"
+
+
+def test_nothing_is_loaded_from_elsewhere_and_every_image_is_there_and_described(report):
+    for path, page in pages(report).items():
+        assert all(source.startswith("data:") for source in page.loaded), path
+        for image in page.images:
+            if "src" not in image:  # of the dialog, filled when a figure is enlarged
+                continue
+            assert image.get("alt"), f"{path}: {image['src'][:80]}"
+            assert image["src"].startswith("data:") or (path.parent / image["src"]).is_file(), path
+
+
+def test_every_artefact_of_the_contract_is_on_its_papers_page(report):
+    for paper in NOTEBOOKS:
+        page = Page(report / paper / "embedded" / "index.html")
+        assert set(artefacts(paper)) <= page.anchors
+
+
+def test_what_needs_other_data_is_listed_with_the_command_that_makes_it(report):
+    text = (report / "index.html").read_text()
+    for paper in NOTEBOOKS:
+        for need in needs(paper):
+            assert need.command in text
+            assert set(need.artefacts) <= set(artefacts(paper))
+
+
+def test_a_contract_line_reads_as_text():
+    row = {"is": "ASL by noise", "series": ["raw", "masked"], "panels": {"a": "mAP"}, "file": "x"}
+    assert describe(row) == "ASL by noise; series: raw, masked; panels: (a) mAP"
+
+
+def test_a_folder_without_artefacts_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match="no manifest in it; expected the artefacts of at least one paper"):
+        build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        message = "no browser on this machine (Debian: apt-get install chromium)"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=BROWSER, args=OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 800, 1400])
+def test_every_page_opens_without_an_error_and_fits_the_screen(report, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    problems = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfailed", lambda request: problems.append(request.url[:200]))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else problems.append(r.url[:200]))
+    seen, waiting = set(), [(report / "index.html").resolve().as_uri()]
+    while waiting:
+        address = waiting.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        page.goto(address)
+        broken = page.evaluate(
+            "Promise.all([...document.images].filter(i => i.getAttribute('src')).map(i => { i.loading = 'eager';"
+            " return i.decode().then(() => null, () => i.src.slice(0, 200)); })).then(all => all.filter(Boolean))"
+        )
+        assert broken == [], address
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{address} is wider than {width}"
+        links = page.evaluate("[...document.links].map(link => link.href.split('#')[0])")
+        waiting += [link for link in links if link.startswith("file:") and link.endswith(".html")]
+    assert problems == []
+    assert len(seen) == len(list(report.rglob("*.html")))
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_figure_is_enlarged_and_closed_with_the_keyboard_alone(report, browser):
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.goto((report / "multi_al" / "embedded" / "index.html").resolve().as_uri())
+    page.focus("#fig_7 a.enlarge")
+    page.keyboard.press("Enter")
+    assert page.is_visible("dialog img")
+    assert page.get_attribute("dialog img", "alt") == page.get_attribute("#fig_7 a.enlarge img", "alt")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("dialog")
+    assert page.evaluate("document.activeElement.closest('#fig_7') !== null"), "the focus is back where it was"
+    page.close()
+
+
+@pytest.mark.slow
+def test_on_paper_everything_folded_is_shown(report, browser, tmp_path):
+    page = browser.new_page()
+    page.goto((report / "galc_slr" / "embedded" / "index.html").resolve().as_uri())
+    page.pdf(path=str(tmp_path / "report.pdf"))
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
+    page.close()
