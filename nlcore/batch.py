@@ -18,6 +18,7 @@ from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import NOTEBOOKS, study_of
 from nlcore.profiles import Resources
+from nlcore.report import site
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
 from nlcore.runs.execute import SINGLE_THREAD, environment
 from nlcore.runs.processes import process_pool
@@ -130,6 +131,8 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         console.print(summary(batch, paper))
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
+    if done:
+        console.print(f"report: {_short(site.build(batch.output))}", soft_wrap=True)
     return not failures
 
 

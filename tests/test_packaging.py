@@ -23,8 +23,10 @@ def requirements():
 
 
 def conda():
-    entries = [e for e in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"] if isinstance(e, str)]
-    parsed = [Requirement(entry) for entry in entries]
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    from_pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    listed = [entry for entry in entries if isinstance(entry, str)] + from_pip
+    parsed = [Requirement(entry) for entry in listed if not entry.startswith("--")]
     return {CONDA_NAMES.get(r.name, r.name): r.specifier for r in parsed}
 
 

@@ -1,0 +1,73 @@
+"""By how much the columns of every paper's CSVs differ between machines: written to papers/<paper>/tolerances.yaml.
+
+    python scripts/measure_tolerances.py ONE_FIGURES ANOTHER_FIGURES
+
+The two folders hold the same profile, computed from nothing on two machines. A column may differ by three times the
+largest deviation seen under its name in the paper, rounded up to one digit. Texts that differ are printed and left to
+a person: a verdict that changes must be seen, a list of the best images need not, and is then entered as .inf.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from nlcore.papers import NOTEBOOKS
+from nlcore.verification import NUMBER
+
+FACTOR = 3.0
+HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify): column ->
+# absolute tolerance, three times the largest deviation seen between two machines (scripts/measure_tolerances.py). Columns
+# that are not listed must agree to the digit.
+"""
+
+
+def deviations(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
+    """Column -> the largest deviation of its numbers; infinite where a text differs."""
+    found = {}
+    for column in one.columns.intersection(other.columns):
+        for old, new in zip(one[column], other[column], strict=False):
+            if old != new:
+                found[column] = max(found.get(column, 0.0), _deviation(old, new))
+    return found
+
+
+def _deviation(old: str, new: str) -> float:
+    if NUMBER.sub("#", old) != NUMBER.sub("#", new):
+        return math.inf
+    pairs = zip(NUMBER.findall(old), NUMBER.findall(new), strict=True)
+    return max(abs(float(a) - float(b)) for a, b in pairs)
+
+
+def rounded_up(value: float) -> float:
+    """To one significant digit."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.ceil(value / power - 1e-9) * power:.1g}")
+
+
+def main(first: Path, second: Path, profile: str = "embedded") -> None:
+    for paper in NOTEBOOKS:
+        largest: dict[str, float] = {}
+        for path in sorted((first / paper / profile).glob("*.csv")):
+            twin = second / paper / profile / path.name
+            if twin.is_file():
+                one, other = (pd.read_csv(file, dtype=str, keep_default_na=False) for file in (path, twin))
+                if one.shape != other.shape or list(one.columns) != list(other.columns):
+                    print(f"{paper}/{path.name}: another shape; left out")
+                    continue
+                for column, value in deviations(one, other).items():
+                    if math.isinf(value):
+                        print(f"{paper}/{path.name}: text of column {column!r} differs")
+                        continue
+                    largest[column] = max(largest.get(column, 0.0), value)
+        listed = {column: rounded_up(FACTOR * value) for column, value in sorted(largest.items())}
+        target = Path(__file__).resolve().parents[1] / "nlcore" / "papers" / paper / "tolerances.yaml"
+        target.write_text(HEADER + yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

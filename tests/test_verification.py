@@ -1,0 +1,116 @@
+"""`run_all.py verify` on artefacts of the smallest profile: nothing drifts, and one edited digit is named."""
+
+import json
+import shutil
+
+import pytest
+
+from nlcore.cli import main
+from nlcore.verification import compare, tolerances
+
+CSV = "noise,strategy,mAP,shown\n0.2,random,54.31,54.3 ± 0.2\n0.4,cbim,48.20,48.2 ± 1.1\n"
+
+
+def folder(text, results="a"):
+    return {"fig_7.csv": text, "manifest.json": json.dumps({"results": results})}
+
+
+def test_equal_folders_do_not_drift():
+    found = compare(folder(CSV), folder(CSV), {})
+    assert (found.exact, found.drifts, found.cells) == (True, (), 8)
+
+
+def test_one_digit_is_named_by_file_row_and_column():
+    found = compare(folder(CSV.replace("48.20", "48.21")), folder(CSV), {})
+    assert found.drifts == (
+        "fig_7.csv: row 3 (noise 0.4, strategy cbim, shown 48.2 ± 1.1), column 'mAP': was 48.21, is 48.20",
+    )
+
+
+def test_results_read_from_the_store_must_agree_exactly_whatever_the_tolerance():
+    assert compare(folder(CSV), folder(CSV.replace("48.20", "48.21")), {"mAP": 1.0}).drifts
+
+
+@pytest.mark.parametrize(("value", "drifts"), [("48.4", 0), ("47.9", 0), ("48.6", 1), ("x", 1), ("", 1)])
+def test_recomputed_results_may_differ_within_their_columns_tolerance(value, drifts):
+    anew = folder(CSV.replace("48.20", value), results="b")
+    found = compare(folder(CSV), anew, {"mAP": 0.301})
+    assert (found.exact, len(found.drifts)) == (False, drifts)
+
+
+def test_numbers_inside_a_text_are_compared_one_by_one():
+    allowed = {"shown": 0.11}
+    assert not compare(folder(CSV), folder(CSV.replace("48.2 ± 1.1", "48.1 ± 1.2"), "b"), allowed).drifts
+    assert compare(folder(CSV), folder(CSV.replace("48.2 ± 1.1", "48.1 ± 1.4"), "b"), allowed).drifts
+    assert compare(folder(CSV), folder(CSV.replace("48.2 ± 1.1", "48.2 [1.1]"), "b"), allowed).drifts
+
+
+def test_columns_that_are_not_compared_are_left_out_only_when_recomputed():
+    allowed, other = {"strategy": float("inf")}, CSV.replace("cbim", "random")
+    assert not compare(folder(CSV), folder(other, "b"), allowed).drifts
+    assert compare(folder(CSV), folder(other), allowed).drifts
+
+
+def test_files_rows_and_columns_that_come_or_go_are_named():
+    more = folder(CSV) | {"fig_8.csv": CSV}
+    assert compare(more, folder(CSV), {}).drifts == ("fig_8.csv: is not made any more",)
+    assert compare(folder(CSV), more, {}).drifts == ("fig_8.csv: was not there before",)
+    assert compare(folder(CSV), folder(CSV + "0.6,x,1,1\n"), {}).drifts == ("fig_7.csv: had 2 rows, has 3",)
+    assert "columns were" in compare(folder(CSV), folder(CSV.replace("mAP", "AP")), {}).drifts[0]
+
+
+def test_tolerances_name_columns_and_positive_numbers():
+    for paper in ("multi_al", "missing_label_al", "cleanlab_ema", "galc_slr", "teacher_student"):
+        assert all(isinstance(column, str) and value > 0 for column, value in tolerances(paper).items())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Artefacts of the smallest profile, and the store they came from."""
+    root = tmp_path_factory.mktemp("verify")
+    assert main(options(root)) == 0
+    return root
+
+
+def options(root):
+    return [
+        "--papers",
+        "cleanlab_ema",
+        "--profile",
+        "smoke",
+        "--output",
+        str(root / "figures"),
+        "--store",
+        str(root / "store"),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_verify_passes_on_what_was_made_and_names_an_edited_digit(made, tmp_path, capsys):
+    assert main([*options(made), "verify"]) == 0
+    printed = capsys.readouterr().out
+    assert "nothing has drifted" in printed
+    assert "exactly" in printed
+    shutil.copytree(made / "figures", tmp_path / "figures")
+    table = tmp_path / "figures" / "cleanlab_ema" / "smoke" / "table_s2.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    cells = lines[2].split(",")
+    digit = cells[5][-1]
+    cells[5] = cells[5][:-1] + ("1" if digit != "1" else "2")
+    table.write_text("".join([*lines[:2], ",".join(cells), *lines[3:]]))
+    column = lines[0].split(",")[5]
+    arguments = options(made)
+    arguments[arguments.index("--output") + 1] = str(tmp_path / "figures")
+    assert main([*arguments, "verify"]) == 1
+    printed = capsys.readouterr().out
+    assert "cleanlab_ema/smoke/table_s2.csv: row 3 (" in printed
+    assert f"column '{column}': was {cells[5]}, is " in printed
+    assert "1 drifts" in printed
+
+
+def test_nothing_to_compare_with_is_one_clear_line(tmp_path, capsys):
+    assert main([*options(tmp_path), "verify"]) == 2
+    assert "no CSV to compare with; expected the artefacts of cleanlab_ema, smoke" in capsys.readouterr().err
+    assert main([*options(tmp_path), "verify", "--revision", "HEAD"]) == 2
+    assert "expected an output folder that Git keeps" in capsys.readouterr().err
