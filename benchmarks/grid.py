@@ -16,20 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
+from trivial_run import Trivial
 
 from nlcore.papers import study_of
-from nlcore.runs import Result, Spec, Store, make_engine, plan_grid, run_grids
-
-
-class Trivial(Spec):
-    """A run that computes nothing worth mentioning."""
-
-    number: int
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        return Result({"number": self.number}, {"array": np.arange(10)})
+from nlcore.runs import Spec, Store, make_engine, plan_grid, run_grids
 
 
 class Memory:

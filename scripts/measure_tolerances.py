@@ -20,9 +20,9 @@ from nlcore.papers import NOTEBOOKS
 from nlcore.verification import NUMBER
 
 FACTOR = 3.0
-HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify): column ->
-# absolute tolerance, three times the largest deviation seen between two machines (scripts/measure_tolerances.py). Columns
-# that are not listed must agree to the digit.
+HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:
+# absolute tolerance, three times the largest deviation seen between two machines (scripts/measure_tolerances.py).
+# Columns that are not listed must agree to the digit.
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nlcore.errors import InputError
 from nlcore.runs.engines import GPU_CONTEXT, GPU_SHARE, MAX_DEATHS, Ended, died_too_often
-from nlcore.runs.execute import SINGLE_THREAD, Cost, execute
+from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
 
@@ -40,13 +40,14 @@ class RayEngine:
         self.address, self.workers, self.runs_per_gpu = address or os.environ.get("RAY_ADDRESS"), workers, runs_per_gpu
 
     def __enter__(self) -> RayEngine:
-        quiet = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": SINGLE_THREAD}}
+        quiet = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address:
                 _knock(self.address)
-                ray.init(self.address, **quiet)
+                ray.init(self.address, runtime_env={"env_vars": SINGLE_THREAD}, **quiet)
             else:
-                ray.init("local", num_cpus=self.workers, include_dashboard=False, **quiet)
+                with environment(SINGLE_THREAD):  # inherited by the workers, which begin sooner than with a runtime_env
+                    ray.init("local", num_cpus=self.workers, include_dashboard=False, **quiet)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"address {self.address!r}: no Ray cluster answers there ({_first_line(error)})"
@@ -125,10 +126,7 @@ def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
     import platform
     import sys
 
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        cost = execute(spec, store_root)
+    cost = execute(spec, store_root)
     torch = sys.modules.get("torch")
     has_gpu = torch is not None and torch.cuda.is_initialized()
     return cost, platform.node(), torch.cuda.get_device_properties(0).total_memory if has_gpu else 0
