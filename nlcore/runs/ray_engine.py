@@ -50,7 +50,8 @@ class RayEngine:
                     ray.init("local", num_cpus=self.workers, include_dashboard=False, **quiet)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"address {self.address!r}: no Ray cluster answers there ({_first_line(error)})"
+                f"address {self.address!r}: no Ray cluster answers there, or it wants a token (RAY_AUTH_MODE=token); "
+                f"expected a running cluster: {_first_line(error)}"
             ) from error
         self._task = ray.remote(max_retries=MAX_DEATHS - 1)(_execute)
         self._in_flight: dict[ray.ObjectRef, tuple[Spec, str]] = {}
