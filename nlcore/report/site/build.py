@@ -92,20 +92,18 @@ def _states(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, di
     }
 
 
-def _counts(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, tuple[int, int]]]:
-    """Profile -> tables and figures -> (made, in the contract)."""
+def _counts(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, dict[str, int]]]:
+    """Profile -> tables and figures -> how many were made, how many stand on other data, and how many there are."""
     rows = [(id, states) for paper in _states(found).values() for id, states in paper.items()]
     kinds = {"tables": "table_", "figures": "fig_"}
-    return {
-        profile: {
-            kind: (
-                sum(id.startswith(start) and states[profile] in ("made", "stand-in") for id, states in rows),
-                sum(id.startswith(start) for id, _ in rows),
-            )
-            for kind, start in kinds.items()
-        }
-        for profile in _shown_profiles(found)
-    }
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for profile in _shown_profiles(found):
+        counts[profile] = {}
+        for kind, start in kinds.items():
+            states = [by_profile[profile] for id, by_profile in rows if id.startswith(start)]
+            number = {"made": states.count("made"), "stand_in": states.count("stand-in"), "all": len(states)}
+            counts[profile][kind] = number
+    return counts
 
 
 def _atlas(found: Mapping[str, Mapping[str, Folder]]) -> list[dict[str, str]]:
@@ -137,6 +135,7 @@ def _environment() -> Environment:
         "kind": lambda verdict: Verdict(verdict).name.lower(),
         "number": _number,
     }
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
 

@@ -32,6 +32,7 @@ class OfflineExporter(HTMLExporter):
 def notebook_body(path: Path) -> str:
     """The cells of an executed notebook as HTML, to be put into a page."""
     notebook = nbformat.read(path, 4)
+    _leave_out_the_machine(notebook)
     _describe_images(notebook)
     body, _ = OfflineExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
@@ -42,6 +43,14 @@ def notebook_body(path: Path) -> str:
 def code_style() -> str:
     """The style sheet of highlighted code."""
     return HtmlFormatter(style="default").get_style_defs(".highlight")
+
+
+def _leave_out_the_machine(notebook: NotebookNode) -> None:
+    """Warnings and the parameters that Papermill put in name the folders of the machine it ran on."""
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
 def _describe_images(notebook: NotebookNode) -> None:
