@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,8 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[str], list[s
                 done.append(paper)
             except notebooks.NotebookFailedError as error:
                 failures.append(str(error))
+            except BrokenProcessPool:
+                failures.append(f"{NOTEBOOKS[paper]}: the process that executed it was killed; run it again")
             report.note(paper, "done" if paper in done else "failed")
             report.advance(paper, NOTEBOOK_SECONDS)
     return [paper for paper in batch.papers if paper in done], failures

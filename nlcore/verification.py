@@ -59,7 +59,7 @@ def verify(batch: Batch, console: Console, *, revision: str | None = None) -> bo
         console.print(f"[red]drift[/red] {line}", soft_wrap=True, highlight=False)
     if len(drifts) > SHOWN:
         console.print(f"... and {len(drifts) - SHOWN} more")
-    console.print(f"{len(drifts)} drifts" if drifts else "nothing has drifted")
+    console.print(f"{len(drifts)} drift{'s' * (len(drifts) > 1)} found" if drifts else "nothing has drifted")
     return not drifts
 
 

@@ -7,10 +7,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from nlcore.errors import InputError
-from nlcore.runs import RunFailedError, Store, plan_grid, run_grid
+from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grid, run_grids
+from nlcore.runs.progress import Log
 from nlcore.runs.store import _metadata
 from tests.runs.trivial import Deadly, Failing, NeedsFailing, Square, Total
 
@@ -128,6 +130,25 @@ def _wait_until(condition, seconds=15.0):
     while not condition():
         assert time.monotonic() < deadline, "workers outlived their driver"
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_large_grid_does_not_grow_in_memory(tmp_path):
+    """Three thousand runs: what is finished is let go, in the driver and in its workers."""
+    sizes = []
+
+    class Watching(Log):
+        def advance(self, label, seconds):
+            super().advance(label, seconds)
+            if self.clock.steps_done in (1000, 3000):
+                me = psutil.Process()
+                sizes.append(sum(process.memory_info().rss for process in (me, *me.children(recursive=True))))
+
+    store = Store(tmp_path)
+    plan = plan_grid([Square(number=n) for n in range(3000)], store)
+    run_grids({"runs": plan}, store, make_engine(workers=2), report=Watching({"runs": plan.part()}))
+    assert len(records(tmp_path)) == 3000
+    assert sizes[1] - sizes[0] < 40 * 2**20
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from nlcore import notebooks
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import NOTEBOOKS, TITLES
-from nlcore.report.contract import artefacts, claims
+from nlcore.report.contract import artefacts
 from nlcore.report.readings import readings
 from nlcore.report.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.report.site.notebook_page import code_style, notebook_body
@@ -55,7 +55,6 @@ def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Fold
     page = pages.get_template("paper.html.j2").render(
         folder=folder,
         profiles=list(profiles),
-        claims=claims(folder.paper),
         readings=readings(folder.paper).to_dict("records"),
         has_notebook=(folder.path / "notebook.html").is_file(),
     )

@@ -50,10 +50,6 @@ class Artefact:
         kinds = {"fig": "Figure", "table": "Table"}
         return f"{kinds[kind]} {number.upper()}" if self.contract and kind in kinds else self.id.replace("_", " ")
 
-    @property
-    def is_figure(self) -> bool:
-        return self.id.startswith("fig_") or bool(self.image)
-
     @cached_property
     def files(self) -> Sequence[str]:
         return (self.entry or {}).get("files", [])
