@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from PIL import Image
 
 from nlcore.papers import NOTEBOOKS
 from nlcore.profiles import profiles_of
@@ -60,6 +61,12 @@ class Artefact:
     @property
     def image(self) -> str | None:
         return self._file(".png")
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image, so that the page keeps its place before it is loaded."""
+        with Image.open(self.folder / self.image) as image:
+            return image.size
 
     @property
     def drawing(self) -> str | None:
