@@ -12,7 +12,7 @@ reproduce: $(VENV)/installed
 	$(BIN)/python run_all.py
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test
 	$(BIN)/python -m ruff check .

@@ -9,3 +9,10 @@ os.environ.setdefault("NLCORE_PROFILE", "smoke")
 _folder = tempfile.TemporaryDirectory(prefix="nlcore-tests-")
 os.environ.setdefault("NLCORE_OUTPUT", os.path.join(_folder.name, "figures"))
 os.environ.setdefault("NLCORE_STORE", os.path.join(_folder.name, "store"))
+
+# Whole batches and clusters take minutes: begun first, they leave no worker alone with them at the end.
+LONG = ("tests/test_batch.py", "tests/test_verification.py", "tests/runs/test_ray_engine.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))

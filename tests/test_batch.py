@@ -95,7 +95,10 @@ def test_a_killed_worker_costs_nothing_but_its_run(undisturbed, tmp_path):
 
 
 def test_an_interrupt_is_answered_with_how_to_go_on(tmp_path):
-    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and so would their children.
+    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, **pipes, **heeded)
     _wait_for(lambda: finished(tmp_path) >= 3)
     driver.send_signal(signal.SIGINT)
     _, error = driver.communicate(timeout=60)
