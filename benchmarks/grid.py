@@ -27,7 +27,7 @@ class Memory:
     """Samples the memory of this process and its workers while a grid goes on."""
 
     def __init__(self) -> None:
-        self.samples: list[tuple[float, int]] = []
+        self.samples: list[int] = []  # bytes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
@@ -40,14 +40,13 @@ class Memory:
         self._thread.join()
 
     def _sample(self) -> None:
-        me, start = psutil.Process(), time.monotonic()
+        me = psutil.Process()
         while not self._stop.wait(0.5):
-            alive = [process for process in (me, *me.children(recursive=True)) if process.is_running()]
-            self.samples.append((time.monotonic() - start, sum(_resident(process) for process in alive)))
+            self.samples.append(sum(_resident(process) for process in (me, *me.children(recursive=True))))
 
     def at(self, share: float) -> float:
         """MiB once that share of the samples was taken."""
-        return self.samples[int(share * (len(self.samples) - 1))][1] / 2**20
+        return self.samples[int(share * (len(self.samples) - 1))] / 2**20
 
 
 def _resident(process: psutil.Process) -> int:

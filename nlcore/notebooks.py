@@ -104,15 +104,20 @@ def _reason(error: Exception) -> str:
     return f"its kernel died ({error}); out of memory is the usual cause"
 
 
+def without_warnings(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """The outputs of a cell but what went to stderr: it is about the machine, and names its folders."""
+    return [output for output in outputs if output.get("name") != "stderr"]
+
+
 def store_outputs(executed: Path, notebook: Path) -> None:
     """Copy the outputs of an executed notebook into its source.
 
-    What Papermill added is left out, and so are warnings: they are about the machine, and name its folders.
+    What Papermill added is left out, and so are warnings.
     """
     source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)
     outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}
     for cell in source.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in outputs[cell.id].outputs if output.get("name") != "stderr"]
+            cell.outputs = without_warnings(outputs[cell.id].outputs)
             cell.execution_count = outputs[cell.id].execution_count
     nbformat.write(source, notebook)

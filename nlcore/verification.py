@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import subprocess
 import tempfile
@@ -96,20 +97,18 @@ def _drifts(before: pd.DataFrame, after: pd.DataFrame, allowed: Mapping[str, flo
     for column in before.columns:
         for row in (before[column] != after[column]).to_numpy().nonzero()[0]:
             old, new = before[column].iloc[row], after[column].iloc[row]
-            if not _near(old, new, allowed.get(column, 0.0)):
+            if column not in allowed or deviation(old, new) > allowed[column]:
                 others = ", ".join(f"{name} {before[name].iloc[row]}" for name in before.columns[:4] if name != column)
                 limit = f" (may differ by {allowed[column]:g})" if column in allowed else ""
                 yield f"row {row + 2} ({others}), column {column!r}: was {old or 'empty'}, is {new or 'empty'}{limit}"
 
 
-def _near(old: str, new: str, tolerance: float) -> bool:
-    """Whether two cells differ only in their numbers, and these by no more than the tolerance."""
-    if tolerance == float("inf"):
-        return True
-    if not tolerance or NUMBER.sub("#", old) != NUMBER.sub("#", new):
-        return False
+def deviation(old: str, new: str) -> float:
+    """By how much the numbers of two cells differ at most; infinite where they differ in anything else."""
+    if NUMBER.sub("#", old) != NUMBER.sub("#", new):
+        return math.inf
     pairs = zip(NUMBER.findall(old), NUMBER.findall(new), strict=True)
-    return all(abs(float(one) - float(other)) <= tolerance for one, other in pairs)
+    return max((abs(float(one) - float(other)) for one, other in pairs), default=0.0)
 
 
 def _results(folder: Mapping[str, str]) -> str | None:

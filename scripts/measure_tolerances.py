@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from nlcore.papers import NOTEBOOKS
-from nlcore.verification import NUMBER
+from nlcore.verification import deviation
 
 FACTOR = 3.0
 HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:
@@ -32,15 +32,8 @@ def deviations(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
     for column in one.columns.intersection(other.columns):
         for old, new in zip(one[column], other[column], strict=False):
             if old != new:
-                found[column] = max(found.get(column, 0.0), _deviation(old, new))
+                found[column] = max(found.get(column, 0.0), deviation(old, new))
     return found
-
-
-def _deviation(old: str, new: str) -> float:
-    if NUMBER.sub("#", old) != NUMBER.sub("#", new):
-        return math.inf
-    pairs = zip(NUMBER.findall(old), NUMBER.findall(new), strict=True)
-    return max(abs(float(a) - float(b)) for a, b in pairs)
 
 
 def rounded_up(value: float) -> float:

@@ -35,7 +35,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     names = {
         "ap_at_t_2": "own count",
         "ap_at_t_2_all_t": "ap_at_t_2",
-        "ap_at_t_3": "own",
+        "ap_at_t_3": "own count",
         "ap_at_t_3_all_t": "ap_at_t_3",
     }
     studies = {

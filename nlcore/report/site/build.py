@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from nlcore.papers import NOTEBOOKS, TITLES
 from nlcore.report.contract import artefacts
 from nlcore.report.readings import readings
 from nlcore.report.site.collect import ROWS_SHOWN, Folder, collect
-from nlcore.report.site.notebook_page import code_style, notebook_body
 from nlcore.report.verdicts import Verdict
 
 SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
@@ -33,6 +32,8 @@ def build(figures: Path) -> Path:
     found = collect(figures)
     if not any(found.values()):
         raise InputError(f"{figures}: no manifest in it; expected the artefacts of at least one paper")
+    from nlcore.report.site.notebook_page import code_style, notebook_body  # late: nbconvert is slow to load
+
     pages = _environment()
     folders = [folder for profiles in found.values() for folder in profiles.values()]
     for folder in folders:
@@ -44,8 +45,10 @@ def build(figures: Path) -> Path:
             )
             write_atomically(folder.path / "notebook.html", page)
         _write_paper(pages, folder, found[folder.paper])
+    shown = _shown_profiles(found)
+    states = _states(found, shown)
     page = pages.get_template("index.html.j2").render(
-        found=found, states=_states(found), counts=_counts(found), shown=_shown_profiles(found), atlas=_atlas(found)
+        found=found, states=states, counts=_counts(states, shown), shown=shown, atlas=_atlas(found)
     )
     write_atomically(figures / "index.html", page)
     return figures / "index.html"
@@ -75,7 +78,7 @@ def _shown_profiles(found: Mapping[str, Mapping[str, Folder]]) -> list[str]:
     return ["embedded", "finetune", "paper", *sorted(run - {"embedded", "finetune", "paper"})]
 
 
-def _states(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, dict[str, str]]]:
+def _states(found: Mapping[str, Mapping[str, Folder]], shown: Sequence[str]) -> dict[str, dict[str, dict[str, str]]]:
     """Paper -> artefact of the contract -> profile -> state."""
     by_folder = {
         (paper, profile): {artefact.id: artefact.state for artefact in folder.artefacts}
@@ -83,25 +86,23 @@ def _states(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, di
         for profile, folder in profiles.items()
     }
     return {
-        paper: {
-            id: {p: by_folder.get((paper, p), {}).get(id, "not run") for p in _shown_profiles(found)}
-            for id in artefacts(paper)
-        }
+        paper: {id: {p: by_folder.get((paper, p), {}).get(id, "not run") for p in shown} for id in artefacts(paper)}
         for paper in found
     }
 
 
-def _counts(found: Mapping[str, Mapping[str, Folder]]) -> dict[str, dict[str, dict[str, int]]]:
+def _counts(
+    states: Mapping[str, Mapping[str, Mapping[str, str]]], shown: Sequence[str]
+) -> dict[str, dict[str, dict[str, int]]]:
     """Profile -> tables and figures -> how many were made, how many stand on other data, and how many there are."""
-    rows = [(id, states) for paper in _states(found).values() for id, states in paper.items()]
+    rows = [(id, by_profile) for paper in states.values() for id, by_profile in paper.items()]
     kinds = {"tables": "table_", "figures": "fig_"}
     counts: dict[str, dict[str, dict[str, int]]] = {}
-    for profile in _shown_profiles(found):
+    for profile in shown:
         counts[profile] = {}
         for kind, start in kinds.items():
-            states = [by_profile[profile] for id, by_profile in rows if id.startswith(start)]
-            number = {"made": states.count("made"), "stand_in": states.count("stand-in"), "all": len(states)}
-            counts[profile][kind] = number
+            own = [by_profile[profile] for id, by_profile in rows if id.startswith(start)]
+            counts[profile][kind] = {"made": own.count("made"), "stand_in": own.count("stand-in"), "all": len(own)}
     return counts
 
 

@@ -11,6 +11,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
+from nlcore.notebooks import without_warnings
+
 
 class _Renderer(IPythonRenderer):
     """Formulas become MathML, which browsers draw themselves."""
@@ -50,7 +52,7 @@ def _leave_out_the_machine(notebook: NotebookNode) -> None:
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = without_warnings(cell.outputs)
 
 
 def _describe_images(notebook: NotebookNode) -> None:
