@@ -11,7 +11,7 @@ os.environ.setdefault("NLCORE_OUTPUT", os.path.join(_folder.name, "figures"))
 os.environ.setdefault("NLCORE_STORE", os.path.join(_folder.name, "store"))
 
 # Whole batches and clusters take minutes: begun first, they leave no worker alone with them at the end.
-LONG = ("tests/test_batch.py", "tests/test_verification.py", "tests/runs/test_ray_engine.py")
+LONG = ("tests/app/test_batch.py", "tests/app/test_verification.py", "tests/runs/test_ray_engine.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -3,7 +3,7 @@
 
 import sys
 
-from nlcore.cli import main
+from nlcore.app.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

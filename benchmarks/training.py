@@ -34,9 +34,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from nlcore.devices import resolve_device
 from nlcore.losses import asymmetric_loss
-from nlcore.models import image_model
 from nlcore.torchvision_compat import ensure_torchvision
 from nlcore.training import ASL_RECIPE, ImageBatches, shuffled, train
+from nlcore.training.models import image_model
 
 ensure_torchvision()
 from torchvision.transforms import v2  # noqa: E402  (torchvision needs the call above)

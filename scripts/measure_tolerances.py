@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from nlcore.app.verification import deviation
 from nlcore.papers import NOTEBOOKS
-from nlcore.verification import deviation
 
 FACTOR = 3.0
 HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:

@@ -110,13 +110,13 @@ def build_noisy_labels(
 ) -> np.ndarray:
     """Noisy labels (N, K) of images (N, S, S, 3) uint8 by any timm ImageNet-1k classifier, named or built.
 
-    A named model takes `weights` as in `nlcore.models.image_model`.
+    A named model takes `weights` as in `nlcore.training.models.image_model`.
 
     Raises:
         InputError: the model does not predict the 1,000 ImageNet classes; its weights cannot be had.
     """
-    from nlcore.models import image_model, normalisation
     from nlcore.training import ImageBatches, predict
+    from nlcore.training.models import image_model, normalisation
 
     if isinstance(model, str):
         model = image_model(model, IMAGENET_CLASSES, generator=torch.Generator().manual_seed(0), weights=weights)

@@ -22,11 +22,11 @@ from nlcore.data.image_set import ImageSet
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.generators import torch_generator
-from nlcore.learners import HEADS, Learner, Loss, head_learner, image_learner
 from nlcore.losses import asymmetric_loss
-from nlcore.models import image_model, normalisation
-from nlcore.profiles import Resources
+from nlcore.papers.profiles import Resources
 from nlcore.training import Recipe
+from nlcore.training.learners import HEADS, Learner, Loss, head_learner, image_learner
+from nlcore.training.models import image_model, normalisation
 
 TEST_SHARE = 0.3  # of a folder that comes without a division; the embedded set has the same
 

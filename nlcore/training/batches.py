@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlcore.augmentation import augment
+from nlcore.training.augmentation import augment
 
 Sampler = Callable[[int], Sequence[Tensor]]
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]

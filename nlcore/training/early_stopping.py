@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlcore.models import member_count
+from nlcore.training.models import member_count
 
 
 class BestWeights:

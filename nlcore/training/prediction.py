@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nlcore.devices import bfloat16_autocast, explain_out_of_memory
-from nlcore.models import last_layer
 from nlcore.training.batches import fetch_all
+from nlcore.training.models import last_layer
 
 
 @dataclass(frozen=True)

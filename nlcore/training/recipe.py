@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from nlcore.models import decaying_parameters
+from nlcore.training.models import decaying_parameters
 
 
 @dataclass(frozen=True, kw_only=True)

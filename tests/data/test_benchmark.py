@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from nlcore.classifiers import FOLDS, fold_probabilities, fold_rows
 from nlcore.data.benchmark import GROUPS, add_class_noise, make_benchmark, rank_weights
 from nlcore.metrics import average_precision_at
 from nlcore.papers.cleanlab_ema.artefacts import published_table
+from nlcore.papers.cleanlab_ema.classifiers import FOLDS, fold_probabilities, fold_rows
 from nlcore.scorers import label_quality_scores
 
 

@@ -11,7 +11,7 @@ from nlcore.papers.cleanlab_ema import tagging_artefacts as artefacts
 from nlcore.papers.cleanlab_ema.claims import lift
 from nlcore.papers.cleanlab_ema.study import grid
 from nlcore.papers.cleanlab_ema.tagging import TAGS, HeldOutTags, inject_errors
-from nlcore.profiles import Resources
+from nlcore.papers.profiles import Resources
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid

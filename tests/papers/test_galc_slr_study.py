@@ -15,7 +15,7 @@ from nlcore.papers.galc_slr.gold import WAYS, GoldClassifier, SilverGoldLoss
 from nlcore.papers.galc_slr.matrices import MatrixEstimates, silver_gradient
 from nlcore.papers.galc_slr.silver import SilverClassifier
 from nlcore.papers.galc_slr.study import METHODS, grid, load_study
-from nlcore.profiles import Resources
+from nlcore.papers.profiles import Resources
 from nlcore.report.contract import artefacts as contract
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Result, Store, run_grid

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nlcore.active import PoolView
 from nlcore.data.embedded_set import embedded
 from nlcore.errors import InputError
 from nlcore.noise import hide_labels
@@ -15,12 +14,13 @@ from nlcore.papers.missing_label_al import artefacts
 from nlcore.papers.missing_label_al.claims import decide_claims
 from nlcore.papers.missing_label_al.experiments import MEASURES, MeasureRun, Protocol, WholeSetRun, strategy_of
 from nlcore.papers.missing_label_al.study import READINGS, Study, grid, load_study
-from nlcore.profiles import Resources
+from nlcore.papers.profiles import Resources
 from nlcore.report.contract import artefacts as contract
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
 from nlcore.scorers.missing_ratio import relabelling_cost
+from nlcore.training.active import PoolView
 from tests.coco_drawing import draw_coco
 
 SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)

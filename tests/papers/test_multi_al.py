@@ -12,7 +12,7 @@ from nlcore.papers.multi_al import artefacts
 from nlcore.papers.multi_al.claims import decide_claims, readings_atlas
 from nlcore.papers.multi_al.experiments import STRATEGIES, ActiveLearningRun, Protocol
 from nlcore.papers.multi_al.study import Study, grid, load_study
-from nlcore.profiles import Resources
+from nlcore.papers.profiles import Resources
 from nlcore.report.contract import artefacts as contract
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nlcore.errors import InputError
+from nlcore.papers.profiles import Resources
 from nlcore.papers.teacher_student import artefacts, data
 from nlcore.papers.teacher_student.claims import decide_claims
 from nlcore.papers.teacher_student.data import Labels, flip, make_problem
@@ -15,7 +16,6 @@ from nlcore.papers.teacher_student.methods import METHODS, Method
 from nlcore.papers.teacher_student.open_images import how_to_get, open_images_study
 from nlcore.papers.teacher_student.setting import Setting
 from nlcore.papers.teacher_student.study import grid, load_study
-from nlcore.profiles import Resources
 from nlcore.report.contract import artefacts as contract
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid

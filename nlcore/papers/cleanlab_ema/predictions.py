@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from nlcore.classifiers import fold_probabilities, make_classifier, predict_labels
 from nlcore.data.benchmark import make_benchmark
+from nlcore.papers.cleanlab_ema.classifiers import fold_probabilities, make_classifier, predict_labels
 from nlcore.runs import Result, Spec
 
 Group = Literal["small", "large"]

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from nlcore.classifiers import FOLDS, fold_rows
 from nlcore.data.benchmark import make_benchmark
 from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at, mean_accuracy, spearman
+from nlcore.papers.cleanlab_ema.classifiers import FOLDS, fold_rows
 from nlcore.papers.cleanlab_ema.predictions import Classifier, FoldPredictions, Group, TestPartPredictions
 from nlcore.runs import Result, Spec
 from nlcore.scorers.label_quality import label_quality_scores

@@ -12,7 +12,7 @@ from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, PoolingScores, TestPartAccuracy
 from nlcore.papers.cleanlab_ema.tagging import FOLDS as TAGGING_FOLDS
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags
-from nlcore.profiles import Resources, load_profile
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.runs import Spec, Store
 
 PAPER = "cleanlab_ema"

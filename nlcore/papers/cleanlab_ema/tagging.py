@@ -24,9 +24,9 @@ from nlcore.data.image_cache import fingerprint_files, image_cache
 from nlcore.data.image_set import ImageSet
 from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
-from nlcore.models import image_model, linear_head, normalisation
 from nlcore.runs import Result, Spec
 from nlcore.training import FeatureBatches, ImageBatches, Recipe, predict, shuffled, train
+from nlcore.training.models import image_model, linear_head, normalisation
 
 FOLDS = 4
 WRONG_SHARE = 0.15  # of the images, as the authors estimate for CelebA

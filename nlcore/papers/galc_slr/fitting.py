@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nlcore.devices import resolve_device
 from nlcore.generators import torch_generator
-from nlcore.models import image_model, linear_head, mlp_head, normalisation
 from nlcore.papers.galc_slr.data import Division, Layout, Source, divide, load_source, source_fingerprint
 from nlcore.runs import Spec
 from nlcore.training import ASL_RECIPE, FeatureBatches, ImageBatches, Recipe, predict, shuffled, train
+from nlcore.training.models import image_model, linear_head, mlp_head, normalisation
 
 HEADS = {"linear": linear_head, "mlp": mlp_head}
 TRAINING_IMAGES = {"embedded": 2078, "folder": 2078, "coco2014": 65268}  # for estimates of cost

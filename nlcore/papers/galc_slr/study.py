@@ -11,7 +11,7 @@ import pandas as pd
 from nlcore.errors import InputError
 from nlcore.papers.galc_slr.gold import GoldClassifier
 from nlcore.papers.galc_slr.matrices import MatrixEstimates, SigmoidEffect
-from nlcore.profiles import Resources, load_profile
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.runs import Result, Spec, Store
 
 PAPER = "galc_slr"

@@ -14,10 +14,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from nlcore.active import Budget, PoolView, Strategy, named, run_active_learning
 from nlcore.errors import InputError
 from nlcore.generators import generator
-from nlcore.learners import Learner, map_on
 from nlcore.losses import asymmetric_loss, asymmetric_loss_raw
 from nlcore.noise import hide_labels
 from nlcore.papers.image_task import Task, TaskData, finish_recipe, load_task, make_learner
@@ -25,6 +23,8 @@ from nlcore.runs import Result, Spec
 from nlcore.scorers.missing_ratio import relabelling_cost, select_batch
 from nlcore.scorers.uncertainty import prediction_entropy
 from nlcore.training import Recipe
+from nlcore.training.active import Budget, PoolView, Strategy, named, run_active_learning
+from nlcore.training.learners import Learner, map_on
 
 PAPER = "missing_label_al"
 Reading = Literal["raw", "negative", "masked"]

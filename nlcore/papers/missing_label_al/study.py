@@ -11,7 +11,7 @@ from nlcore.errors import InputError
 from nlcore.metrics import increase_per_label, value_at_cost
 from nlcore.papers.image_task import TaskData, load_task, make_task
 from nlcore.papers.missing_label_al.experiments import MEASURES, PAPER, MeasureRun, Protocol, WholeSetRun
-from nlcore.profiles import Resources, load_profile
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.runs import Result, Spec, Store
 
 MIN_LABELS = 1

@@ -13,10 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from nlcore.active import Budget, PoolView, SafeMode, Strategy, named, run_active_learning
 from nlcore.errors import InputError
 from nlcore.generators import generator
-from nlcore.learners import Learner, map_on
 from nlcore.noise import swap_labels
 from nlcore.papers.image_task import Task, TaskData, finish_recipe, load_task, make_learner
 from nlcore.runs import Result, Spec
@@ -29,6 +27,8 @@ from nlcore.scorers.mislabelling import (
 from nlcore.scorers.selection import select_highest
 from nlcore.scorers.uncertainty import uncertainty_entropy
 from nlcore.training import Recipe
+from nlcore.training.active import Budget, PoolView, SafeMode, Strategy, named, run_active_learning
+from nlcore.training.learners import Learner, map_on
 
 PAPER = "multi_al"
 BINS = 10

@@ -19,7 +19,7 @@ from nlcore.papers.multi_al.experiments import (
     Protocol,
     WholeSetRun,
 )
-from nlcore.profiles import Resources, load_profile
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.runs import Result, Spec, Store
 
 MIN_LABELS = 2  # images with a single label are removed

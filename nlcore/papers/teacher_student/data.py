@@ -20,10 +20,10 @@ from nlcore.data.image_cache import image_cache
 from nlcore.data.openimages import open_images
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
-from nlcore.models import image_model, mlp_head, normalisation
 from nlcore.papers.teacher_student.setting import Setting
 from nlcore.runs import Result, Spec
 from nlcore.training import FeatureBatches, ImageBatches
+from nlcore.training.models import image_model, mlp_head, normalisation
 
 VALIDATION_SHARE = 0.2  # of the training part, where a data set has no validation part of its own
 TEST_SHARE = 0.3  # of a folder without official parts

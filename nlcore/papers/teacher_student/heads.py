@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nlcore.errors import InputError
 from nlcore.losses import masked_binary_cross_entropy
-from nlcore.models import linear_head, mlp_head
+from nlcore.training.models import linear_head, mlp_head
 
 Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 ACTIVATIONS: dict[str, type[nn.Module] | None] = {

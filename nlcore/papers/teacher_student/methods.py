@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlcore.models import last_layer
 from nlcore.papers.teacher_student.data import Labels, Problem, make_problem
 from nlcore.papers.teacher_student.heads import (
     Activation,
@@ -37,6 +36,7 @@ from nlcore.papers.teacher_student.stages import (
 )
 from nlcore.runs import Result, Spec
 from nlcore.training import FeatureBatches, TrainingResult, mixed, predict, train
+from nlcore.training.models import last_layer
 
 METHODS = (
     "noisy",

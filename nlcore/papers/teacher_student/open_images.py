@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.data.download import CATALOGUE
+from nlcore.papers.profiles import Resources
 from nlcore.papers.teacher_student.study import Study, grid, load_study
-from nlcore.profiles import Resources
 from nlcore.runs import Store, run_grid
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from nlcore.errors import InputError
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.papers.teacher_student.data import Labels
 from nlcore.papers.teacher_student.methods import METHODS, Method
 from nlcore.papers.teacher_student.setting import Setting
-from nlcore.profiles import Resources, load_profile
 from nlcore.runs import Result, Spec, Store
 
 PAPER = "teacher_student"

@@ -14,18 +14,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nlcore import notebooks
+from nlcore.app import notebooks, site
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import NOTEBOOKS, study_of
-from nlcore.profiles import Resources
-from nlcore.report import site
+from nlcore.papers.profiles import Resources
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
 from nlcore.runs.execute import SINGLE_THREAD, environment
 from nlcore.runs.processes import process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
 
 

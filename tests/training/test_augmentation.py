@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from nlcore.augmentation import OPERATIONS, _apply, augment, cutout, rand_augment
+from nlcore.training.augmentation import OPERATIONS, _apply, augment, cutout, rand_augment
 
 SIZE = 64
 

@@ -5,7 +5,13 @@ import pytest
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 
-from nlcore.classifiers import FOLDS, fold_rows, make_classifier, predict_labels, predict_probabilities
+from nlcore.papers.cleanlab_ema.classifiers import (
+    FOLDS,
+    fold_rows,
+    make_classifier,
+    predict_labels,
+    predict_probabilities,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nlcore.errors import InputError
-from nlcore.models import (
+from nlcore.training.models import (
     StackedLinear,
     decaying_parameters,
     image_model,
@@ -135,7 +135,7 @@ def test_unknown_model():
 def test_deterministic_blur_has_the_same_values_and_gradients():
     from timm.layers import BlurPool2d
 
-    from nlcore.models import _mirror_by_slices
+    from nlcore.training.models import _mirror_by_slices
 
     results = []
     for deterministic in (False, True):

@@ -3,6 +3,6 @@
 Pages open from disk: nothing in them needs a server or a network.
 """
 
-from nlcore.report.site.build import build
+from nlcore.app.site.build import build
 
 __all__ = ["build"]

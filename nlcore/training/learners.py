@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_loss
 from nlcore.metrics import per_class_average_precision
-from nlcore.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
+from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Evaluate = Callable[["Learner", nn.Module], dict[str, np.ndarray]]

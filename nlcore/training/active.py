@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from nlcore.errors import InputError
-from nlcore.learners import Evaluate, Learner
 from nlcore.scorers.mislabelling import mislabelling_likelihood
 from nlcore.scorers.selection import select_lowest
 from nlcore.training import Predictions
+from nlcore.training.learners import Evaluate, Learner
 
 
 @dataclass(frozen=True)

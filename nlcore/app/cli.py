@@ -14,12 +14,11 @@ import typer
 import yaml
 from rich.console import Console
 
-from nlcore import batch, verification
+from nlcore.app import batch, site, verification
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers import NOTEBOOKS
-from nlcore.profiles import Resources, parse_seeds
-from nlcore.report import site
+from nlcore.papers.profiles import Resources, parse_seeds
 from nlcore.runs import RunFailedError
 
 INTERRUPTED = 130

@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from nlcore.errors import InputError
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None}
 
 # It warns of parameters whose type it cannot read; check_parameters reads them all.

@@ -8,11 +8,11 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 
+from nlcore.app.site import build
+from nlcore.app.site.collect import describe, needs
 from nlcore.errors import InputError
 from nlcore.papers import NOTEBOOKS
 from nlcore.report.contract import artefacts
-from nlcore.report.site import build
-from nlcore.report.site.collect import describe, needs
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

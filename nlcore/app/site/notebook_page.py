@@ -11,7 +11,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from nlcore.notebooks import without_warnings
+from nlcore.app.notebooks import without_warnings
 
 
 class _Renderer(IPythonRenderer):

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from nlcore.cli import main
-from nlcore.verification import compare, tolerances
+from nlcore.app.cli import main
+from nlcore.app.verification import compare, tolerances
 
 CSV = "noise,strategy,mAP,shown\n0.2,random,54.31,54.3 ± 0.2\n0.4,cbim,48.20,48.2 ± 1.1\n"
 

@@ -16,7 +16,6 @@ import torch
 
 from nlcore.errors import InputError
 from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
-from nlcore.models import image_model, linear_head, mlp_head, stack_heads, unstack_heads
 from nlcore.training import (
     ASL_RECIPE,
     FeatureBatches,
@@ -31,6 +30,7 @@ from nlcore.training import (
     train,
 )
 from nlcore.training.batches import fetch_all
+from nlcore.training.models import image_model, linear_head, mlp_head, stack_heads, unstack_heads
 
 CPU = torch.device("cpu")
 SAMPLES, FEATURES, CLASSES = 50, 8, 3
@@ -306,7 +306,7 @@ SCRIPT = """
     from pathlib import Path
     import numpy as np, torch
     from nlcore.losses import asymmetric_loss
-    from nlcore.models import image_model
+    from nlcore.training.models import image_model
     from nlcore.training import ImageBatches, Recipe, shuffled, train
 
     torch.set_num_threads(1)
@@ -346,7 +346,7 @@ SCRIPT = """
 
 
 def start(*arguments: object) -> subprocess.Popen:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

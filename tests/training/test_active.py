@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from nlcore.active import Budget, SafeMode, named, run_active_learning
 from nlcore.errors import InputError
-from nlcore.learners import head_learner, map_on
 from nlcore.noise import hide_labels, swap_labels
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
+from nlcore.training.active import Budget, SafeMode, named, run_active_learning
+from nlcore.training.learners import head_learner, map_on
 
 IMAGES, CLASSES = 120, 6
 RNG = np.random.default_rng(0)

@@ -11,13 +11,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nlcore import notebooks
+from nlcore.app import notebooks
+from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import NOTEBOOKS, TITLES
 from nlcore.report.contract import artefacts
 from nlcore.report.readings import readings
-from nlcore.report.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.report.verdicts import Verdict
 
 SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
@@ -32,7 +32,7 @@ def build(figures: Path) -> Path:
     found = collect(figures)
     if not any(found.values()):
         raise InputError(f"{figures}: no manifest in it; expected the artefacts of at least one paper")
-    from nlcore.report.site.notebook_page import code_style, notebook_body  # late: nbconvert is slow to load
+    from nlcore.app.site.notebook_page import code_style, notebook_body  # late: nbconvert is slow to load
 
     pages = _environment()
     folders = [folder for profiles in found.values() for folder in profiles.values()]
@@ -119,7 +119,7 @@ def _atlas(found: Mapping[str, Mapping[str, Folder]]) -> list[dict[str, str]]:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("nlcore.report.site"),
+        loader=PackageLoader("nlcore.app.site"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

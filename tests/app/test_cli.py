@@ -5,9 +5,9 @@ import json
 import nbformat
 import pytest
 
-from nlcore import notebooks
-from nlcore.batch import duration, wall_seconds
-from nlcore.cli import main
+from nlcore.app import notebooks
+from nlcore.app.batch import duration, wall_seconds
+from nlcore.app.cli import main
 from nlcore.papers import NOTEBOOKS
 from nlcore.runs import Store, plan_grid
 from tests.runs.trivial import Total

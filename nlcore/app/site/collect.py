@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from nlcore.papers import NOTEBOOKS
-from nlcore.profiles import profiles_of
+from nlcore.papers.profiles import profiles_of
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.contract import artefacts
 

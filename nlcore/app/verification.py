@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from rich.console import Console
 
-from nlcore.batch import ROOT, Batch, compute
+from nlcore.app.batch import ROOT, Batch, compute
 from nlcore.errors import InputError
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
