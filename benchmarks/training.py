@@ -196,7 +196,7 @@ def main() -> None:
     if options.images < options.batch_size:
         raise SystemExit("--images must be at least --batch-size")
     targets = torch.randint(2, (options.images, CLASSES), generator=torch.Generator().manual_seed(0))
-    model = image_model(options.model, CLASSES, generator=torch.Generator().manual_seed(0)).to(device)
+    model = image_model(options.model, CLASSES, generator=torch.Generator().manual_seed(0), weights="random").to(device)
     with tempfile.TemporaryDirectory() as folder:
         paths = draw_jpegs(Path(folder), options.images)
         squashed = (Image.open(path).resize((options.size, options.size), Image.BILINEAR) for path in paths)

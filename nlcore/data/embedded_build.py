@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from nlcore.data.coco import coco_folder, read_instances
+from nlcore.data.division import stratified_division
 from nlcore.data.image_cache import DECODE_ERRORS, load_image, squash
 from nlcore.errors import InputError
 from nlcore.torchvision_compat import ensure_torchvision
@@ -115,29 +116,6 @@ def build_embedded(
         "class_names": list(image_set.class_names), "licences": index.dataset.get("licenses", []),
     }  # fmt: skip
     (output / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def stratified_division(targets: np.ndarray, *, test_share: float, seed: int) -> np.ndarray:
-    """Which of N images are for testing, (N,) bool: iterative stratification (Sechidis et al., ECML 2011).
-
-    Class by class, the one with the fewest images left first, every image goes to the part that still lacks most of
-    that class; equal lacks are settled by the images still lacking, then by chance. Images without label are False.
-    """
-    rng = np.random.default_rng(seed)
-    shares = np.array([1 - test_share, test_share])
-    lacking_images = shares * len(targets)
-    lacking = shares[:, None] * targets.sum(axis=0)
-    open_rows, test = targets.any(axis=1), np.zeros(len(targets), dtype=bool)
-    while open_rows.any():
-        left = targets[open_rows].sum(axis=0)
-        rarest = np.where(left > 0, left, len(targets) + 1).argmin()
-        for row in rng.permutation(np.flatnonzero(open_rows & (targets[:, rarest] == 1))):
-            part = max((0, 1), key=lambda p: (lacking[p, rarest], lacking_images[p], rng.random()))
-            test[row] = part == 1
-            lacking[part] -= targets[row]
-            lacking_images[part] -= 1
-            open_rows[row] = False
-    return test
 
 
 def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crops:

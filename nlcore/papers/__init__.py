@@ -1,36 +1,82 @@
-"""One package per paper: its protocol, its tables and figures, its claims."""
+"""The papers: one package each, of one shape (`nlcore.papers.paper`), and the only register of them.
+
+A paper of one's own needs no change here: `docs/add_a_paper.md`. It is found by the entry point group `nlcore.papers`
+of an installed package, or as a folder named in the environment variable NLCORE_PAPERS (several with the system's path
+separator; `run_all.py --paper-folder`).
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from importlib import import_module
-from types import ModuleType
+from importlib.metadata import entry_points
+from pathlib import Path
 
 from nlcore.errors import InputError
+from nlcore.papers.paper import Paper
 
-# Papers whose notebook exists, in the order in which the batch takes them.
-NOTEBOOKS = {
-    "multi_al": "01_multi_al.ipynb",
-    "missing_label_al": "02_missing_label_al.ipynb",
-    "cleanlab_ema": "03_cleanlab_ema.ipynb",
-    "galc_slr": "04_galc_slr.ipynb",
-    "teacher_student": "05_teacher_student.ipynb",
-}
-
-TITLES = {
-    "multi_al": "Multi-AL: Robust Active learning for Multi-label Classifier",
-    "missing_label_al": "Robust Multi-label Active Learning for Missing Labels",
-    "cleanlab_ema": "Identifying Incorrect Annotations in Multi-Label Classification Data",
-    "galc_slr": "Multi-Label Gold Asymmetric Loss Correction with Single-Label Regulators",
-    "teacher_student": "Multi-label Learning from Noisy Labels with Non-linear Feature Transformation",
-}
+BUILT_IN = ("multi_al", "missing_label_al", "cleanlab_ema", "galc_slr", "teacher_student")  # in the batch's order
+FOLDERS = "NLCORE_PAPERS"
 
 
-def study_of(paper: str) -> ModuleType:
-    """The module that holds a paper's `grid`.
+def papers() -> dict[str, Paper]:
+    """All papers by id: the five of the suite, then those that were added.
 
     Raises:
-        InputError: no paper of that name; names those there are.
+        InputError: a folder or an entry point that holds no paper.
     """
-    if paper not in NOTEBOOKS:
-        raise InputError(f"paper {paper!r}: unknown; expected one of {', '.join(NOTEBOOKS)}")
-    return import_module(f"nlcore.papers.{paper}.study")
+    return {paper.id: paper for paper in (*map(_built_in, BUILT_IN), *_installed(), *_in_folders())}
+
+
+def paper(id: str) -> Paper:
+    """The paper of that id.
+
+    Raises:
+        InputError: there is none; names those there are.
+    """
+    known = papers()
+    if id not in known:
+        raise InputError(f"paper {id!r}: unknown; expected one of {', '.join(known)}")
+    return known[id]
+
+
+def add_folder(folder: str | Path) -> None:
+    """Let this process, and those it begins, find the paper whose package is this folder."""
+    named = [*filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)), str(Path(folder).resolve())]
+    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(named))
+    papers()
+
+
+def _built_in(name: str) -> Paper:
+    return import_module(f"{__name__}.{name}").PAPER
+
+
+def _installed() -> Iterator[Paper]:
+    for point in entry_points(group="nlcore.papers"):
+        yield _checked(point.load(), f"entry point {point.value}")
+
+
+def _in_folders() -> Iterator[Paper]:
+    for name in filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)):
+        folder = Path(name)
+        if not (folder / "__init__.py").is_file():
+            raise InputError(f"paper folder {folder}: no __init__.py in it; expected a paper's package")
+        _importable(str(folder.parent))
+        yield _checked(getattr(import_module(folder.name), "PAPER", None), f"paper folder {folder}")
+
+
+def _importable(parent: str) -> None:
+    """For this process and for those it begins: workers and kernels import what they are sent."""
+    if parent not in sys.path:
+        sys.path.append(parent)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if parent not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, parent]))
+
+
+def _checked(found: object, where: str) -> Paper:
+    if not isinstance(found, Paper):
+        raise InputError(f"{where}: no PAPER in it; expected a nlcore.papers.paper.Paper")
+    return found

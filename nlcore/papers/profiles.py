@@ -1,45 +1,78 @@
-"""Profiles: how large a grid is. A profile is data in the `profiles.yaml` of a paper, never a branch in code."""
+"""Profiles and resources: how large a grid is, and what it runs on. A profile is data in a paper's `profiles.yaml`."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from nlcore.errors import InputError
 
+if TYPE_CHECKING:
+    from nlcore.data.source import Source
+
 
 @dataclass(frozen=True)
 class Resources:
-    """What a grid runs on, besides its profile; what a person gives on the command line or in a notebook."""
+    """What a grid runs on, besides its profile: what a person gives on the command line or in a notebook."""
 
-    data_root: str | None = None  # folder of the images that `finetune` and `paper` train on
-    weights: str | None = None  # file of pre-trained weights; "timm" downloads those that timm publishes
+    data_root: str | None = None  # folder of COCO images
+    celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
+    open_images_root: str | None = None  # folder of Open Images V1
+    weights: str | None = None  # a file of pre-trained weights, timm, timm:TAG, or random; the profile's own without
     device: str = "auto"  # auto, cpu or cuda
     on_bad_image: str = "fail"  # or skip: leave it out and count it
     deterministic: bool = False  # identical bytes on a GPU too, and slower
-    celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Resources:
+        """Those of a notebook's or the command line's parameters that are resources."""
+        return cls(**{field.name: parameters[field.name] for field in fields(cls) if field.name in parameters})
 
 
-def load_profile(paper: str, profile: str) -> dict[str, Any]:
-    """The settings of one profile of `paper`.
+def profiles_of(package: str) -> dict[str, dict[str, Any]]:
+    """All profiles of the paper whose package this is, by name."""
+    return yaml.safe_load((files(package) / "profiles.yaml").read_text(encoding="utf-8"))
+
+
+def load_profile(package: str, profile: str) -> dict[str, Any]:
+    """The settings of one profile.
 
     Raises:
         InputError: the paper has no such profile; names those it has.
     """
-    profiles = profiles_of(paper)
+    profiles = profiles_of(package)
     if profile not in profiles:
-        raise InputError(f"profile {profile!r}: {paper} has none of that name; expected one of {', '.join(profiles)}")
+        name = package.rpartition(".")[2]
+        raise InputError(f"profile {profile!r}: {name} has none of that name; expected one of {', '.join(profiles)}")
     return profiles[profile]
 
 
-def profiles_of(paper: str) -> dict[str, dict[str, Any]]:
-    """All profiles of `paper` by name."""
-    text = (files("nlcore") / "papers" / paper / "profiles.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels: int = 1) -> Source:
+    """The source of a profile's `source` entry and what the person gave; `weights` in it is the profile's default.
+
+    Raises:
+        InputError: it trains on images, and their folder or what weights to start from was not given or is not there.
+    """
+    from nlcore.data.source import Source, label_files  # late: a profile is read without torch
+    from nlcore.data.weights import name_weights
+
+    fields = {"min_labels": min_labels} | dict(settings)
+    default = fields.pop("weights", None)
+    source = Source(**fields, device=resources.device, deterministic=resources.deterministic)
+    if not source.on_images:
+        return source
+    roots = {"celeba": resources.celeba_root, "openimages": resources.open_images_root}
+    source = source.model_copy(
+        update={"root": roots.get(source.data, resources.data_root), "on_bad_image": resources.on_bad_image}
+    )
+    label_files(source)
+    name, file = name_weights(resources.weights, default, model=source.model)
+    return source.model_copy(update={"weights": name, "weights_file": file})
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -47,6 +80,9 @@ def parse_seeds(text: str) -> list[int]:
 
     Raises:
         InputError: anything else, or no seed at all.
+
+    >>> parse_seeds("0-2,9")
+    [0, 1, 2, 9]
     """
     seeds: list[int] = []
     for piece in filter(None, text.replace(" ", "").split(",")):

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from nlcore.report.contract import claims
+from nlcore.report.contract import Contract
 from nlcore.report.verdicts import ClaimVerdict, Part, Verdict, weakest
 
 COLUMNS = ["reading", "claim", "verdict by default", "verdict", "changes", "decided by", "ours"]
 Parts = Mapping[str, Iterable[Part]]  # claim id -> its parts
 
 
-def reading_atlas(paper: str, default: Iterable[ClaimVerdict], readings: Mapping[str, Parts]) -> pd.DataFrame:
+def reading_atlas(contract: Contract, default: Iterable[ClaimVerdict], readings: Mapping[str, Parts]) -> pd.DataFrame:
     """Reading x claim: the verdict under a reading, and under the default one over the same parts of the claim.
 
     readings: name -> the claims decided anew under it, those that it can touch. Parts for which a reading was not run
@@ -22,7 +22,7 @@ def reading_atlas(paper: str, default: Iterable[ClaimVerdict], readings: Mapping
     Returns:
         One row per reading and claim; `changes` is "yes" or "", `decided by` names the weakest part under the reading.
     """
-    known, usual = claims(paper), {decided.claim.id: decided for decided in default}
+    known, usual = contract.claims(), {decided.claim.id: decided for decided in default}
     rows = []
     for reading, decided in readings.items():
         for id, found in decided.items():

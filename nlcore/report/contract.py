@@ -1,4 +1,7 @@
-"""The contract, fixed before any run: every artefact with its series, the published values, and the claims."""
+"""The contract, fixed before any run: every artefact with its series, the published values, and the claims.
+
+Each paper carries its own in `contract/`: `artefacts.yaml`, `published.yaml` and `claims.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-import pandas as pd
 import yaml
-
-from nlcore.errors import InputError
-
-PAPERS = ("multi_al", "missing_label_al", "cleanlab_ema", "galc_slr", "teacher_student")
 
 
 @dataclass(frozen=True)
@@ -26,37 +24,29 @@ class Claim:
     published: Any
 
 
-def artefacts(paper: str) -> dict[str, dict[str, Any]]:
-    """Every table and figure of `paper`: id -> what it is and the rows, series, panels and axes it must hold."""
-    return {id: _rejoined(row) for id, row in _load("artefacts", yaml.BaseLoader)[_known(paper)].items()}
+@dataclass(frozen=True)
+class Contract:
+    """The contract of the paper whose package this is."""
 
+    package: str
 
-def published(paper: str) -> dict[str, Any]:
-    """The published values of `paper`, by table or figure id; `text` holds what is said in its text."""
-    return _as_written(_load("published")[_known(paper)])
+    def artefacts(self) -> dict[str, dict[str, Any]]:
+        """Every table and figure: id -> what it is and the rows, series, panels and axes it must hold."""
+        return {id: _rejoined(row) for id, row in _load(self.package, "artefacts", yaml.BaseLoader).items()}
 
+    def published(self) -> dict[str, Any]:
+        """The published values by table or figure id; `text` holds what is said in the paper's text."""
+        return _as_written(_load(self.package, "published"))
 
-def claims(paper: str) -> dict[str, Claim]:
-    """The claims of `paper` by id."""
-    rows = [_rejoined(row) for row in _load("claims", yaml.BaseLoader)[_known(paper)]]
-    return {row["id"]: Claim(**row | {"published": _typed(row["published"])}) for row in rows}
-
-
-def published_scores() -> pd.DataFrame:
-    """The 108 published rows of `cleanlab_ema`: mean and standard deviation over ten datasets, as printed."""
-    return pd.read_csv(files(__package__) / "contract" / "cleanlab_ema_published_scores.csv")
-
-
-def _known(paper: str) -> str:
-    if paper not in PAPERS:
-        raise InputError(f"paper {paper!r}: unknown; expected one of {', '.join(PAPERS)}")
-    return paper
+    def claims(self) -> dict[str, Claim]:
+        """The claims by id."""
+        rows = [_rejoined(row) for row in _load(self.package, "claims", yaml.BaseLoader)]
+        return {row["id"]: Claim(**row | {"published": _typed(row["published"])}) for row in rows}
 
 
 @lru_cache
-def _load(name: str, loader: type = yaml.SafeLoader) -> dict[str, Any]:
-    text = (files(__package__) / "contract" / f"{name}.yaml").read_text(encoding="utf-8")
-    return yaml.load(text, loader)
+def _load(package: str, name: str, loader: type = yaml.SafeLoader) -> Any:
+    return yaml.load((files(package) / "contract" / f"{name}.yaml").read_text(encoding="utf-8"), loader)
 
 
 def _rejoined(row: dict[str, Any]) -> dict[str, Any]:

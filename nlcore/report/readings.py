@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 
-def readings(paper: str) -> pd.DataFrame:
-    """The open readings of `paper`: question, what the paper says, our default, the other options."""
-    text = (files("nlcore") / "papers" / paper / "readings.yaml").read_text(encoding="utf-8")
+def readings(package: str) -> pd.DataFrame:
+    """A paper's open readings, by its package: question, what the paper says, our default, the other options."""
+    text = (files(package) / "readings.yaml").read_text(encoding="utf-8")
     return pd.DataFrame(yaml.safe_load(text), columns=["question", "paper", "default", "other"])

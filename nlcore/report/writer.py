@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import platform
 import subprocess
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +18,13 @@ from matplotlib.figure import Figure
 
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
-from nlcore.report.contract import artefacts
+from nlcore.places import home
 from nlcore.report.figures import SETTINGS
+from nlcore.report.verdicts import ClaimVerdict
 from nlcore.runs import Spec, Store, with_requirements
+from nlcore.runs.store import Record
 
-PACKAGES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "torch",
-    "torchvision",
-    "timm",
-    "matplotlib",
-    "cleanlab",
-    "papermill",
-)
+MANIFEST, PROVENANCE = "manifest.json", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -49,15 +38,15 @@ class Headline:
 
 
 class ArtefactWriter:
-    """Puts the artefacts of one paper at one profile into `output/<paper>/<profile>/`.
+    """Puts the artefacts of one paper at one profile into a folder.
 
-    Every file is written whole or not at all; the manifest, written last, names them.
+    contract: id -> what each artefact must hold. Every file is written whole or not at all; the manifest, written last,
+    names them.
     """
 
-    def __init__(self, paper: str, profile: str, output: str | Path):
-        self.paper, self.profile = paper, profile
-        self.contract = artefacts(paper)
-        self.folder = Path(output) / paper / profile
+    def __init__(self, paper: str, profile: str, folder: str | Path, contract: Mapping[str, Any]):
+        self.paper, self.profile, self.contract = paper, profile, contract
+        self.folder = Path(folder)
         self.entries: dict[str, dict[str, Any]] = {}
         require_writable_folder(self.folder, what="output folder")
 
@@ -96,24 +85,35 @@ class ArtefactWriter:
         self._enter(id, caption, names, alt=alt, **more)
         return figure
 
-    def finish(self, specs: Iterable[Spec], store: Store, *, verdicts: list[dict[str, Any]]) -> Path:
-        """Write the verdicts and the manifest: runs, seeds, versions, hardware, commit, and what each file is."""
-        write_atomically(self.folder / "verdicts.json", json.dumps(verdicts, indent=1) + "\n")
+    def finish(
+        self,
+        specs: Iterable[Spec],
+        store: Store,
+        *,
+        verdicts: Sequence[ClaimVerdict],
+        reads: Callable[[str], Callable[[Spec], bool]],
+    ) -> Path:
+        """Write the verdicts, the manifest (what there is) and the provenance (what made it, and where).
+
+        specs: the whole grid, finished or not. reads: artefact -> whether a run stands behind it. The manifest holds
+        only what is the same on every machine; the provenance names versions, hardware, times and the checksums of
+        all results, and is no part of the repository.
+        """
+        specs = list(specs)
+        write_atomically(self.folder / "verdicts.json", _json([decided.as_json() for decided in verdicts]))
         records = {spec: store.read(spec) for spec in with_requirements(specs)}
+        finished = [spec for spec in specs if records[spec]]
         manifest = {
             "paper": self.paper,
             "profile": self.profile,
+            "runs": {"planned": len(specs), "finished": len(finished)},
+            "seeds": sorted({seed for spec in finished for seed in _seeds(spec)}),
             "artefacts": self.entries,
             "not_made": sorted(set(self.contract) - set(self.entries)),
-            "runs": {spec.name: spec.key for spec in records},
-            "results": _digest(record.checksum for record in records.values() if record),
-            "seeds": sorted({seed for spec in records for seed in _seeds(spec)}),
-            "core_seconds": round(sum(record.seconds for record in records.values() if record), 1),
-            **environment(),
         }
-        path = self.folder / "manifest.json"
-        write_atomically(path, json.dumps(manifest, indent=1) + "\n")
-        return path
+        write_atomically(self.folder / PROVENANCE, _json(provenance(self.entries, specs, records, reads)))
+        write_atomically(self.folder / MANIFEST, _json(manifest))
+        return self.folder / MANIFEST
 
     def _stem(self, id: str) -> str:
         """The file name of an artefact; beyond the contract's own, additions are allowed and named as such."""
@@ -125,6 +125,10 @@ class ArtefactWriter:
         if "headline" in more:
             more["headline"] = asdict(more["headline"])
         self.entries[id] = {"caption": caption, "files": files, "in_contract": id in self.contract, **more}
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -145,28 +149,31 @@ def to_markdown(frame: pd.DataFrame, *, digits: int = 4) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware and commit, as they are for this process."""
+def provenance(
+    artefacts: Iterable[str],
+    specs: Sequence[Spec],
+    records: Mapping[Spec, Record | None],
+    reads: Callable[[str], Callable[[Spec], bool]],
+) -> dict[str, Any]:
+    """What made the artefacts: artefact -> its runs' keys; key -> checksum; and the machines that computed them."""
+    known = {spec: record for spec, record in records.items() if record}
+    machines = Counter(json.dumps(getattr(record, "environment", {}), sort_keys=True) for record in known.values())
+    behind = {id: [spec.key for spec in specs if spec in known and reads(id)(spec)] for id in artefacts}
     return {
-        "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "results": _digest(record.checksum for record in known.values()),
+        "core_seconds": round(sum(record.seconds for record in known.values()), 1),
         "commit": _commit(),
+        "computed_by": [{"runs": count, **json.loads(machine)} for machine, count in machines.most_common()],
+        "artefacts": behind,
+        "checksums": {spec.key: record.checksum for spec, record in known.items()},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:
     """The commit of the checkout that the package lies in; None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
     try:
-        found = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        command = ["git", "-C", str(home()), "rev-parse", "HEAD"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()

@@ -132,12 +132,12 @@ def image_learner(
 
 
 def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:
-    """mAP over images `rows` (n,) with `targets` (N, K), with and without `person`, in percent, per member."""
+    """mAP over images `rows` (n,) with `targets` (N, K), with and without `person`: fractions, per member."""
     truth = targets[rows]
 
     def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
         logits = learner.predict(rows, model=model).logits.numpy()
-        values = 100 * per_class_average_precision(truth, logits)  # (M, K), NaN without a positive image
+        values = per_class_average_precision(truth, logits)  # (M, K), NaN without a positive image
         others = np.delete(values, person, axis=1)
         return {"map": np.nanmean(values, axis=1), "map_without_person": np.nanmean(others, axis=1)}
 

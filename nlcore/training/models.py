@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from nlcore.errors import InputError
 
-TIMM_WEIGHTS = "timm"  # as `weights`: the weights that timm publishes for the model, downloaded by timm
+TIMM_WEIGHTS = "timm"  # as `weights`: those that timm publishes for the model; "timm:TAG": under that tag
+RANDOM_WEIGHTS = "random"
 
 
 class StackedLinear(nn.Module):
@@ -122,15 +123,16 @@ def image_model(
     classes: int,
     *,
     generator: torch.Generator,
-    weights: str | Path | None = None,
+    weights: str | Path,
     deterministic: bool = False,
     **timm_options: object,
 ) -> nn.Module:
     """A timm model by name (the papers': `tresnet_m`) from (B, 3, H, W) images to (B, classes) logits.
 
-    `weights` is a .safetensors or .pth file, "timm" for the published ImageNet weights, or None for random ones. A last
-    layer of another shape stays random. `deterministic` is for recipes that are so (see `_mirror_by_slices`). Raises
-    InputError for an unknown model, weights that cannot be read or had, and weights that do not fit (naming the keys).
+    `weights` is a .safetensors or .pth file, "timm" or "timm:TAG" for published ones, or "random": there is no default,
+    so that nobody trains from random weights without knowing. A last layer of another shape stays random.
+    `deterministic` is for recipes that are so (see `_mirror_by_slices`). Raises InputError for an unknown model,
+    weights that cannot be read or had, and weights that do not fit (naming the keys).
     """
     from nlcore.torchvision_compat import ensure_torchvision
 
@@ -139,17 +141,23 @@ def image_model(
 
     if not timm.is_model(name):
         raise InputError(f"model {name!r}: timm {timm.__version__} has no such model")
-    published = weights == TIMM_WEIGHTS
+    source, _, tag = str(weights).partition(":")
+    published = source == TIMM_WEIGHTS
     # timm draws from torch's global generator: seed it from ours for this moment, then put it back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         try:
-            model = timm.create_model(name, pretrained=published, num_classes=classes, **timm_options)
+            model = timm.create_model(
+                f"{name}.{tag}" if published and tag else name,
+                pretrained=published,
+                num_classes=classes,
+                **timm_options,
+            )
         except Exception as error:  # timm passes on whatever the hub's client raises
             if not published:
                 raise
             raise InputError(f"published weights of {name} cannot be had ({error}); give a file") from error
-    if weights is not None and not published:
+    if not published and weights != RANDOM_WEIGHTS:
         load_weights(model, Path(weights))
     if deterministic:
         _mirror_by_slices(model)

@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from nlcore.data.coco import read_instances
+from nlcore.data.division import stratified_division
 from nlcore.data.embedded_build import (
     build_embedded,
     choose_crops,
     make_encoder,
     quantise,
-    stratified_division,
     top_predictions,
 )
 from nlcore.data.embedded_set import dequantise, embedded

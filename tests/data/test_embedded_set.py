@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from nlcore.data.coco import COCO_CATEGORIES, coco_folder, read_instances
+from nlcore.data.division import stratified_division
 from nlcore.data.embedded_build import (
     CROPS_PER_CLASS,
     FREE_LICENCES,
@@ -20,7 +21,6 @@ from nlcore.data.embedded_build import (
     crop_images,
     file_hash,
     make_encoder,
-    stratified_division,
     top_predictions,
 )
 from nlcore.data.embedded_set import FOLDER, embedded

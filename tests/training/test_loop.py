@@ -315,7 +315,7 @@ SCRIPT = """
     choices = np.random.default_rng(5)
     images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
     targets = torch.randint(2, (24, 3), generator=torch.Generator().manual_seed(0))
-    model = image_model("test_resnet", 3, generator=draws)
+    model = image_model("test_resnet", 3, generator=draws, weights="random")
     fetch = ImageBatches(images, targets, device=torch.device("cpu"), generator=draws)
     plain = ImageBatches(images, targets, device=torch.device("cpu"))
     order = shuffled(torch.arange(24), 8, generator=draws)
@@ -469,7 +469,7 @@ def test_errors_of_the_prefetching_thread_arrive_and_leaving_early_ends_it():
 
 def test_small_network_learns_from_drawn_images():
     images, targets = drawn_images()
-    model, draws = image_model("test_resnet", 2, generator=generator()), generator(1)
+    model, draws = image_model("test_resnet", 2, generator=generator(), weights="random"), generator(1)
     train(
         model,
         Recipe(epochs=15, batch_size=6, learning_rate=3e-3, channels_last=True),
@@ -487,7 +487,7 @@ def test_small_network_learns_from_drawn_images():
 def test_tresnet_takes_a_few_steps_at_224():
     images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), dtype=np.uint8)
     targets = torch.randint(2, (4, 80), generator=generator())
-    model, draws, values = image_model("tresnet_m", 80, generator=generator()), generator(1), []
+    model, draws, values = image_model("tresnet_m", 80, generator=generator(), weights="random"), generator(1), []
 
     def loss(model, batch):
         assert batch[0].shape == (2, 3, 224, 224)
@@ -533,7 +533,7 @@ def test_predictions_of_a_stack():
 
 def test_predictions_of_an_image_model():
     images, targets = drawn_images()
-    model = image_model("test_resnet", 2, generator=generator())
+    model = image_model("test_resnet", 2, generator=generator(), weights="random")
     found = predict(model, ImageBatches(images, targets, device=CPU), torch.arange(12), batch_size=5, features=True)
     weight, bias = model.fc.weight.detach(), model.fc.bias.detach()
     torch.testing.assert_close(found.features @ weight.T + bias, found.logits)

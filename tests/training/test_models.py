@@ -26,7 +26,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def small_model(seed: int = 0, classes: int = 4, **options) -> nn.Module:
-    return image_model("mobilenetv2_035", classes, generator=generator(seed), **options)
+    return image_model("mobilenetv2_035", classes, generator=generator(seed), **{"weights": "random"} | options)
 
 
 @pytest.mark.parametrize("make", [linear_head, mlp_head])
@@ -75,7 +75,7 @@ def test_last_layer():
 
 
 def test_normalisation_is_the_models_own():
-    assert normalisation(image_model("tresnet_m", 3, generator=generator())) == ((0, 0, 0), (1, 1, 1))
+    assert normalisation(image_model("tresnet_m", 3, generator=generator(), weights="random")) == ((0, 0, 0), (1, 1, 1))
     assert normalisation(small_model())[0] == (0.485, 0.456, 0.406)
 
 
@@ -129,7 +129,7 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path):
 
 def test_unknown_model():
     with pytest.raises(InputError, match="no such model"):
-        image_model("tresnet_xs", 3, generator=generator())
+        image_model("tresnet_xs", 3, generator=generator(), weights="random")
 
 
 def test_deterministic_blur_has_the_same_values_and_gradients():

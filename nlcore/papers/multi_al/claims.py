@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from nlcore.papers.multi_al.protocol import CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
 LITTLE = 1.0  # points of mAP: "little", as the contract fixes it
@@ -28,7 +28,7 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
         "ma6": d2_against_d1(study.bins),
         "ma7": longer_training(study),
     }
-    known = claims("multi_al")
+    known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(found)) for id, found in parts.items()]
 
 
@@ -69,7 +69,7 @@ def conflict_below_random(final: pd.DataFrame) -> Iterable[Part]:
 
 def cleaner_with_lower_d1(bins: pd.DataFrame) -> Iterable[Part]:
     """ma5: the share of clean images falls from bin to bin of D1 (Spearman over the bins that hold images)."""
-    said = published("multi_al")["table_1"]
+    said = CONTRACT.published()["table_1"]
     for noise, part in bins[bins.measure == "d1"].groupby("noise"):
         falls = [-_rank_correlation(own.clean / (own.clean + own.wrong)) for _, own in part.groupby("seed")]
         paper = -_rank_correlation(pd.Series(said[f"{100 * noise:.0f}"]))
@@ -78,7 +78,7 @@ def cleaner_with_lower_d1(bins: pd.DataFrame) -> Iterable[Part]:
 
 def d2_against_d1(bins: pd.DataFrame) -> Iterable[Part]:
     """ma6: D2's lowest bin is as clean as D1's or cleaner, but holds a smaller share of the clean images."""
-    said = published("multi_al")
+    said = CONTRACT.published()
     for noise, part in bins.groupby("noise"):
         percent = f"{100 * noise:.0f}"
         table = part.pivot_table(index=["seed", "bin"], columns="measure", values=["clean", "wrong"])
@@ -118,7 +118,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: decider(final) for id, decider in deciders.items() if id == "ma1" or "random" in final}
         for name, final in finals.items()
     }
-    return reading_atlas("multi_al", decide_claims(study), readings)
+    return reading_atlas(CONTRACT, decide_claims(study), readings)
 
 
 def _at(noise: float) -> str:
@@ -126,7 +126,7 @@ def _at(noise: float) -> str:
 
 
 def _text(name: str) -> float:
-    return published("multi_al")["text"][name]
+    return CONTRACT.published()["text"][name]
 
 
 def _rank_correlation(values: pd.Series) -> float:

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
-from nlcore.papers.image_task import Task, TaskData, load_task, make_task
-from nlcore.papers.multi_al.experiments import (
-    PAPER,
-    STRATEGIES,
+from nlcore.papers.multi_al.protocol import MIN_LABELS, PAPER, TABLE_NOISES, Protocol
+from nlcore.papers.multi_al.runs import (
     ActiveLearningRun,
     InitialRun,
     LikelihoodRun,
-    Protocol,
     WholeSetRun,
+    divide,
+    noisy_labels,
 )
-from nlcore.papers.profiles import Resources, load_profile
+from nlcore.papers.multi_al.strategies import STRATEGIES
+from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 
-MIN_LABELS = 2  # images with a single label are removed
-TABLE_NOISES = (0.4, 0.6)  # of Tables 1 to 3
+# Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
+READS = {
+    **dict.fromkeys(("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"), LikelihoodRun),
+    "fig_2": WholeSetRun,
+    "fig_3": (),
+    "fig_6": InitialRun,
+    **{f"fig_{n}": lambda spec, noise=noise: at_noise(spec, noise) for n, noise in ((7, 0.2), (8, 0.4), (9, 0.6))},
+    **dict.fromkeys(("fig_10", "gains", "why_start"), (ActiveLearningRun, WholeSetRun)),
+    "selection": ActiveLearningRun,
+}
+
+
+def at_noise(spec: Spec, noise: float) -> bool:
+    """Whether a run stands behind the figure of one noise level."""
+    return isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise)
 
 
 @dataclass(frozen=True)
@@ -45,20 +60,23 @@ class Study:
     left_out: tuple[Spec, ...] = ()
 
     @property
-    def task(self) -> Task:
+    def source(self) -> Source:
         """What was trained on."""
-        return self.specs[0].task
+        return self.specs[0].source
 
     @property
     def protocol(self) -> Protocol:
+        """The settings of all runs."""
         return self.specs[0].protocol
 
-    def data(self) -> TaskData:
+    @property
+    def images(self) -> Images:
         """The images and labels."""
-        return load_task(self.task)
+        return self.source.load()
 
     @property
     def noises(self) -> list[float]:
+        """Noise levels, fractions."""
         return sorted(self.active.noise.unique())
 
     def defaults(self) -> pd.DataFrame:
@@ -84,11 +102,10 @@ class Study:
         return counts.assign(unfinished=unfinished)
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces its own. `resources` name the images, weights and device."""
-    settings = load_profile(PAPER, profile)
-    task = make_task(settings["task"], resources, min_labels=MIN_LABELS)
-    shared = {"task": task, "protocol": Protocol(**settings["protocol"])}
+def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    source = make_source(settings["source"], resources, min_labels=MIN_LABELS)
+    shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     seeds, stack = list(settings["seeds"] if seeds is None else seeds), settings["stack"]
     specs: list[Spec] = []
     for first in range(0, len(seeds), stack):
@@ -101,12 +118,19 @@ def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resourc
     return specs
 
 
-def _active_runs(shared: dict, noise: float, settings: dict) -> list[Spec]:
-    specs = [ActiveLearningRun(**shared, noise=noise, strategy=strategy) for strategy in STRATEGIES]
+def _active_runs(shared: dict, noise: float, settings: Mapping[str, Any]) -> Iterator[Spec]:
+    """The runs at one level; a strategy that never sees the noise has the same run at every level."""
+
+    def run(strategy: str, **options: Any) -> Spec:
+        level = noise if STRATEGIES[strategy].sees_given_labels else None
+        return ActiveLearningRun(**shared, noise=level, strategy=strategy, **options)
+
+    yield from (run(strategy) for strategy in STRATEGIES)
     if settings["safe_kept"]:
-        specs.append(ActiveLearningRun(**shared, noise=noise, strategy="multi_al_safe", safe_kept=True))
-    why = [ActiveLearningRun(**shared, noise=noise, strategy=name, start="clean_coco") for name in settings["why"]]
-    return specs + why + ([WholeSetRun(**shared, noise=noise, start="clean_coco")] if why else [])
+        yield run("multi_al_safe", safe_kept=True)
+    yield from (run(strategy, start="clean_coco") for strategy in settings["why"])
+    if settings["why"]:
+        yield WholeSetRun(**shared, noise=noise, start="clean_coco")
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -118,55 +142,72 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
     finished, left_out = store.results(specs, partial=partial)
-    rows = {kind: [row for spec, result in finished.items() if isinstance(spec, kind) for row in read(spec, result)]
-            for kind, read in READERS.items()}  # fmt: skip
-    if not rows[ActiveLearningRun]:
+    if not any(isinstance(spec, ActiveLearningRun) for spec in finished):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one strategy")
+    frames = [pd.DataFrame(_rows(finished, kind)) for kind in (WholeSetRun, InitialRun, LikelihoodRun)]
     examples = {
         spec.noise: {name: array for name, array in result.arrays.items() if name.startswith("example_")}
         for spec, result in reversed(finished.items())
         if isinstance(spec, LikelihoodRun)
     }
-    return Study(*(pd.DataFrame(rows[kind]) for kind in READERS), examples, tuple(finished), left_out)
+    return Study(_active_frame(finished), *frames, examples, tuple(finished), left_out)
 
 
-def _active_rows(spec: ActiveLearningRun, result: Result) -> list[dict]:
-    cell = {name: getattr(spec, name) for name in ("strategy", "noise", "start", "safe_kept")}
-    arrays, rows = result.arrays, []
+def _rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:
+    for spec, result in finished.items():
+        if isinstance(spec, kind):
+            yield from _bin_rows(spec, result) if kind is LikelihoodRun else _epoch_rows(spec, result)
+
+
+def _active_frame(finished: Mapping[Spec, Result]) -> pd.DataFrame:
+    """`Study.active`: a run that is the same at every noise level stands at each of them."""
+    levels = sorted({spec.noise for spec in finished if isinstance(spec, WholeSetRun) and spec.noise > 0})
+    return pd.DataFrame(
+        row
+        for spec, result in finished.items()
+        if isinstance(spec, ActiveLearningRun)
+        for noise in ([spec.noise] if spec.noise is not None else levels)
+        for row in _active_rows(spec, result, noise)
+    )
+
+
+def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Iterator[dict]:
+    cell = {"strategy": spec.strategy, "noise": noise, "start": spec.start, "safe_kept": spec.safe_kept}
+    shares = label_shares(spec, result, noise)
     for member, seed in enumerate(spec.seeds):
-        for iteration in range(arrays["map"].shape[1]):
-            row = {**cell, "seed": seed, "iteration": iteration,
-                   "labelled": spec.protocol.initial + iteration * spec.protocol.batch}  # fmt: skip
-            row |= {name: arrays[name][member, iteration, -1] for name in ("map", "map_without_person")}
-            for name in ("chosen_wrong", "safe_clean"):
-                known = iteration > 0 and arrays[name].shape[1] > 0
-                row[name] = arrays[name][member, iteration - 1] if known else np.nan
-            rows.append(row)
-    return rows
+        for iteration in range(result.arrays["map"].shape[1]):
+            last = {m: 100 * result.arrays[m][member, iteration, -1] for m in ("map", "map_without_person")}
+            labelled = spec.protocol.initial + iteration * spec.protocol.batch
+            row = {name: values[member, iteration - 1] if iteration else np.nan for name, values in shares.items()}
+            yield {**cell, "seed": seed, "iteration": iteration, "labelled": labelled, **last, **row}
 
 
-def _epoch_rows(spec: WholeSetRun | InitialRun, result: Result) -> list[dict]:
+def label_shares(spec: ActiveLearningRun, result: Result, noise: float) -> dict[str, np.ndarray]:
+    """(M, iterations) each: `chosen_wrong`, of the relabelled images, the share that had a wrong label at this noise;
+    `safe_clean`, of the Safe images, the share that had none (NaN without Safe mode)."""
+    images, chosen = spec.source.load(), result.arrays["chosen"]
+    given = noisy_labels(images, divide(images, spec.protocol, spec.seeds).pool, noise, spec.seeds)
+    wrong = (given != images.targets).any(axis=2)  # (M, N)
+    members = np.arange(len(wrong))[:, None]
+    shares = {"chosen_wrong": np.stack([wrong[members, rows].mean(axis=1) for rows in chosen.swapaxes(0, 1)], axis=1)}
+    if "safe" not in result.arrays:
+        return shares | {"safe_clean": np.full(chosen.shape[:2], np.nan)}
+    safe = np.split(result.arrays["safe"], np.cumsum(result.arrays["safe_sizes"])[:-1], axis=1)
+    return shares | {"safe_clean": np.stack([(~wrong)[members, rows].mean(axis=1) for rows in safe], axis=1)}
+
+
+def _epoch_rows(spec: WholeSetRun | InitialRun, result: Result) -> Iterator[dict]:
     cell = {name: getattr(spec, name) for name in ("noise", "start") if hasattr(spec, name)}
-    return [
-        {
-            **cell,
-            "seed": seed,
-            "epoch": epoch + 1,
-            **{name: values[member, epoch] for name, values in result.arrays.items()},
-        }
-        for member, seed in enumerate(spec.seeds)
-        for epoch in range(next(iter(result.arrays.values())).shape[1])
-    ]
+    epochs = next(iter(result.arrays.values())).shape[1]
+    for member, seed in enumerate(spec.seeds):
+        for epoch in range(epochs):
+            values = {name: 100 * array[member, epoch] for name, array in result.arrays.items()}
+            yield {**cell, "seed": seed, "epoch": epoch + 1, **values}
 
 
-def _bin_rows(spec: LikelihoodRun, result: Result) -> list[dict]:
-    return [
-        {"noise": spec.noise, "measure": measure, "seed": seed, "bin": place,
-         **{kind: int(result.arrays[f"{measure}_{kind}"][member, place]) for kind in ("clean", "wrong")}}
-        for measure in ("d1", "d2")
-        for member, seed in enumerate(spec.seeds)
-        for place in range(result.arrays["d1_clean"].shape[1])
-    ]  # fmt: skip
-
-
-READERS = {ActiveLearningRun: _active_rows, WholeSetRun: _epoch_rows, InitialRun: _epoch_rows, LikelihoodRun: _bin_rows}
+def _bin_rows(spec: LikelihoodRun, result: Result) -> Iterator[dict]:
+    for measure in ("d1", "d2"):
+        for member, seed in enumerate(spec.seeds):
+            for place in range(result.arrays["d1_clean"].shape[1]):
+                counts = {kind: int(result.arrays[f"{measure}_{kind}"][member, place]) for kind in ("clean", "wrong")}
+                yield {"noise": spec.noise, "measure": measure, "seed": seed, "bin": place, **counts}

@@ -1,0 +1,21 @@
+"""Multi-label Learning from Noisy Labels with Non-linear Feature Transformation."""
+
+from nlcore.papers.paper import Need, Paper
+from nlcore.places import notebooks_folder
+
+PAPER = Paper(
+    id="teacher_student",
+    title="Multi-label Learning from Noisy Labels with Non-linear Feature Transformation",
+    package=__name__,
+    notebook=notebooks_folder() / "05_teacher_student.ipynb",
+    needs=(
+        Need(
+            artefacts=("table_3",),
+            data="Open Images V1 (about 1.5 GB of lists and labels, and the photographs they name; see "
+            "nlcore/data/openimages.py)",
+            instead="the published values alone",
+            command="python run_all.py --papers teacher_student --profile paper --data-root COCO "
+            "--open-images-root OPENIMAGES",
+        ),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Tables and figures of the paper, each one function of the study; the published values stand beside ours."""
+"""The paper's figures, each one function of the study."""
 
 from __future__ import annotations
 
@@ -8,93 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from nlcore.papers.multi_al.experiments import BINS
 from nlcore.papers.multi_al.study import Study
-from nlcore.report.contract import published
+from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
-from nlcore.report.verdicts import Estimate, estimate
+from nlcore.report.verdicts import estimate
+from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
 from nlcore.scorers.mislabelling import conflicting_pairs, contribution_matrix
 
-SERIES = {
-    "multi_al_safe": "Multi-AL (entropy + Safe)",
-    "multi_al": "entropy, no Safe",
-    "random": "random",
-    "random_safe": "random + Safe",
-    "cbim": "CBIM",
-}
-MAP, WITHOUT = "mAP", "mAP without person"
 LEVEL_FIGURES = {0.2: "fig_7", 0.4: "fig_8", 0.6: "fig_9"}
-BIN_NAMES = [f"[{k / BINS:.1f}, {(k + 1) / BINS:.1f})" for k in range(BINS - 1)] + ["[0.9, 1]"]
-SCALE = (
-    "On the embedded set 500 of about 1,870 pool images are relabelled, in the paper 500 of 23,497: mAP levels, and "
-    "gains over ASL on the whole pool, are not commensurable."
-)
-
-
-def _percent(noise: float) -> str:
-    return f"{100 * noise:.0f}"
-
-
-def ratio_table(study: Study, out: ArtefactWriter, id: str, measure: str) -> pd.DataFrame:
-    """Tables 1 and 2: clean to wrong images per interval of D1 or D2, all seeds together, beside the published.
-
-    The interval is that of the seeds' mean share of clean images, written as a ratio.
-    """
-    said, rows = published("multi_al")[id], []
-    for noise in sorted(study.bins.noise.unique()):
-        part = study.bins[(study.bins.noise == noise) & (study.bins.measure == measure)]
-        counts = part.groupby("bin")[["clean", "wrong"]].sum()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pooled = counts.clean.to_numpy() / counts.wrong.to_numpy()
-        low, high = np.transpose([_odds_interval(part[part.bin == place]) for place in range(BINS)])
-        cells = {"published": said[_percent(noise)], "ours": pooled, "ours, low": low, "ours, high": high}
-        cells["images per seed"] = counts.sum(axis=1).to_numpy() / part.seed.nunique()
-        rows += [
-            {"noise": noise, "row": name, **dict(zip(BIN_NAMES, np.asarray(values, float), strict=True))}
-            for name, values in cells.items()
-        ]
-    first = next(row for row in rows if row["row"] == "ours" and row["noise"] == 0.4)[BIN_NAMES[0]]
-    what = f"clean : wrong in the lowest bin of {measure.upper()}, 40 %"
-    headline = Headline(what, str(said["40"][0]), f"{first:.3g}", _sizes(first, said["40"][0]))
-    caption = f"{_title(id)} Ratio of clean to wrong images by interval of {measure.upper()}; 95 % intervals."
-    return out.table(id, pd.DataFrame(rows), caption=caption, deviations=SCALE, headline=headline)
-
-
-def _odds_interval(part: pd.DataFrame) -> tuple[float, float]:
-    """The 95 % interval of the seeds' mean share of clean images, as clean : wrong."""
-    images = part.clean + part.wrong
-    shares = (part.clean[images > 0] / images[images > 0]).to_numpy()
-    if len(shares) < 2:
-        return np.nan, np.nan
-    found = estimate(shares)
-    low, high = np.clip([found.low, found.high], 0, 1)
-    return low / (1 - low) if low < 1 else np.inf, high / (1 - high) if high < 1 else np.inf
-
-
-def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Table 3: clean images per interval of D1 and D2: the seeds' mean with its 95 % interval, and as shares."""
-    said, rows = published("multi_al")["table_3"], []
-    for (noise, measure), part in study.bins.groupby(["noise", "measure"]):
-        by_seed = part.pivot_table(index="seed", columns="bin", values="clean")
-        found = [estimate(by_seed[place]) for place in range(BINS)]
-        paper = np.array(said[_percent(noise)][measure], float)
-        mean = np.array([e.mean for e in found])
-        cells = {"published": paper, "ours": mean}
-        cells |= {"ours, low": [e.low for e in found], "ours, high": [e.high for e in found]}
-        cells["published, % of the clean"] = 100 * paper / paper.sum()
-        cells["ours, % of the clean"] = 100 * mean / mean.sum()
-        rows += [
-            {"noise": noise, "measure": measure.upper(), "row": name, **dict(zip(BIN_NAMES, values, strict=True))}
-            for name, values in cells.items()
-        ]
-    caption = "Table 3. Number of clean images by interval of D1 and D2."
-    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=SCALE)
 
 
 def figure_1(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     """Figure 1: a real image with its true labels and with the ones it got."""
-    data, example = study.data(), study.examples[noise]
+    data, example = study.images, study.examples[noise]
     row, given = int(example["example_row"][0]), example["example_given"]
     names, true = np.array(data.class_names), data.targets[row]
     shown = np.flatnonzero((true == 1) | (given == 1))
@@ -107,7 +34,7 @@ def figure_1(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
             axis.set_title(title, fontsize=9)
             axis.set_xlabel("\n".join(words), fontsize=9)
     wrong = ", ".join(frame["class"][(frame.given == 1) & (frame.true == 0)])
-    caption = f"Figure 1. Swapped labels ({_percent(noise)} %). {data.credits(row)}"
+    caption = f"Figure 1. Swapped labels ({percent(noise)} %). {data.credit(row)}"
     alt = f"One photograph twice, with true and with given labels; wrong are: {wrong}"
     return out.figure("fig_1", figure, frame, caption=caption, alt=alt)
 
@@ -125,7 +52,7 @@ def figure_2(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
     frame = pd.DataFrame({
         "series": np.where(whole.noise == 0, "clean reference", "test mAP"), "seed": whole.seed, "epoch": whole.epoch,
         MAP: whole["map"]})  # fmt: skip
-    labels = {"test mAP": f"test mAP, {_percent(noise)} % of the labels swapped", "clean reference": "clean reference"}
+    labels = {"test mAP": f"test mAP, {percent(noise)} % of the labels swapped", "clean reference": "clean reference"}
     with style():
         figure, axes = panels(1, 1, width=5.5, height=3.2)
         lines_by_series(axes[0, 0], frame, x="epoch", value=MAP, labels=labels)
@@ -133,7 +60,7 @@ def figure_2(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
         axes[0, 0].legend()
     last = frame[frame.epoch == frame.epoch.max()].groupby("series")[MAP].mean()
     return out.figure(
-        "fig_2", figure, frame, deviations=SCALE, caption=f"Figure 2. ASL with {_percent(noise)} % random label noise.",
+        "fig_2", figure, frame, deviations=SCALE, caption=f"Figure 2. ASL with {percent(noise)} % random label noise.",
         alt=f"mAP by epoch; at the end {last['test mAP']:.1f} with noise and {last['clean reference']:.1f} without",
     )  # fmt: skip
 
@@ -167,7 +94,7 @@ def figure_3(out: ArtefactWriter) -> Figure:
 
 def figure_4(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     """Figure 4: the pairs of conflicting labels of a real image, with each pair's D1 (Eq. 2)."""
-    data, example = study.data(), study.examples[noise]
+    data, example = study.images, study.examples[noise]
     pairs = conflicting_pairs(example["example_probabilities"][None], example["example_given"][None])
     names, chance = data.class_names, example["example_probabilities"]
     frame = pd.DataFrame({
@@ -178,7 +105,7 @@ def figure_4(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
         _show(axes[0, 0], data, int(example["example_row"][0]))
         _draw_pairs(axes[0, 1], frame)
     return out.figure(
-        "fig_4", figure, frame, caption=f"Figure 4. Label pairs. {data.credits(int(example['example_row'][0]))}",
+        "fig_4", figure, frame, caption=f"Figure 4. Label pairs. {data.credit(int(example['example_row'][0]))}",
         alt=f"{len(frame)} pairs of predicted and given labels in conflict; the largest D1 is {frame.D1.max():.2f}",
     )  # fmt: skip
 
@@ -205,7 +132,7 @@ def _draw_pairs(axis: Axes, frame: pd.DataFrame) -> None:
 
 def figure_5(study: Study, out: ArtefactWriter, *, noise: float = 0.4, shown: int = 16) -> Figure:
     """Figure 5 and Eq. 3: what each feature contributes to the labels in conflict; the strongest features are drawn."""
-    data, example = study.data(), study.examples[noise]
+    data, example = study.images, study.examples[noise]
     matrix = contribution_matrix(example["example_weights"], example["example_features"])
     pairs = conflicting_pairs(example["example_probabilities"][None], example["example_given"][None])
     labels = list(dict.fromkeys([*pairs.predicted.tolist(), *pairs.given.tolist()]))
@@ -293,9 +220,9 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     said = "+3 (20 and 40 %)" if noise < 0.6 else "about +2 (all levels)"
     return out.figure(
         id, figure, {"a": frame, "b": final}, deviations=SCALE,
-        caption=f"{_title(id)} {_percent(noise)} % label noise: mAP of the strategies, 95 % intervals.",
+        caption=f"{title(id)} {percent(noise)} % label noise: mAP of the strategies, 95 % intervals.",
         alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[name]:.1f}" for name in SERIES if name in means),
-        headline=Headline(f"Multi-AL minus random, final mAP, {_percent(noise)} %", said, f"{gain:+.2f}", ""),
+        headline=Headline(f"Multi-AL minus random, final mAP, {percent(noise)} %", said, f"{gain:+.2f}", ""),
     )  # fmt: skip
 
 
@@ -317,61 +244,3 @@ def figure_10(study: Study, out: ArtefactWriter) -> Figure:
         alt=f"mAP by noise; Multi-AL gains {gain.mean:.1f} points over ASL on average",
         headline=Headline("gain over ASL, mean over the noise levels, points", "28", str(gain), ""),
     )  # fmt: skip
-
-
-def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Gains over ASL in points and in percent of ASL's mAP, with and without the class `person`."""
-    rows = []
-    for metric, name in (("map", MAP), ("map_without_person", WITHOUT)):
-        final = study.final(metric=metric)
-        for noise, part in final.groupby("noise"):
-            for strategy in (name for name in SERIES if name in part):
-                gain = estimate(part[strategy] - part.asl)
-                cell = {"metric": name, "noise": noise, "strategy": strategy}
-                cell |= {MAP: part[strategy].mean(), "ASL": part.asl.mean(), "gain, points": gain.mean}
-                cell |= {"low": gain.low, "high": gain.high, "seeds": gain.seeds}
-                rows.append(cell | {"gain, %": 100 * (part[strategy] / part.asl - 1).mean()})
-    caption = "Final mAP and the gain over plain ASL on the whole noisy set, in points and relative to ASL."
-    return out.table("gains", pd.DataFrame(rows), caption=caption, deviations=SCALE)
-
-
-def selection_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """What the strategies chose: the share of wrong images among the relabelled, of clean ones among the Safe."""
-    chosen = study.defaults()
-    chosen = chosen[chosen.iteration > 0]
-    table = chosen.groupby(["noise", "strategy"])[["chosen_wrong", "safe_clean"]].mean().reset_index()
-    return out.table(
-        "selection", table, caption="Share of wrong images among those relabelled, of clean ones among Safe."
-    )
-
-
-def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """ma1 when the classifier has seen clean labels of the training images before: the leak of a COCO checkpoint."""
-    plain, rows = study.final(), []
-    if (study.active.start == "clean_coco").any():
-        leaked = study.final(start="clean_coco")
-        gains = {
-            "both from ImageNet (default)": plain.multi_al_safe - plain.asl,
-            "Multi-AL from the leak, ASL from ImageNet": leaked.multi_al_safe - plain.asl,
-            "both from the leak": leaked.multi_al_safe - leaked.asl,
-            "(what the leak alone adds to Multi-AL)": leaked.multi_al_safe - plain.multi_al_safe,
-        }
-        for name, gain in gains.items():
-            levels = {f"{_percent(noise)} %": estimate(part).mean for noise, part in gain.groupby("noise")}
-            mean = estimate(gain.groupby("seed").mean())
-            rows.append({"gain over ASL, points": name, **levels, **_interval(mean)})
-    caption = "Why 28 points? The gain over ASL if clean labels of the training images were in the first weights."
-    return out.table("why_start", pd.DataFrame(rows), caption=caption, deviations=SCALE)
-
-
-def _interval(found: Estimate) -> dict[str, float]:
-    return {"mean": found.mean, "low": found.low, "high": found.high}
-
-
-def _sizes(ours: float, paper: float) -> str:
-    return "same side of 1" if (ours > 1) == (paper > 1) else "other side of 1"
-
-
-def _title(id: str) -> str:
-    kind, number = id.split("_")
-    return f"{'Table' if kind == 'table' else 'Figure'} {number}."

@@ -1,0 +1,228 @@
+"""The one image source: which images with which labels, and the network that looks at them.
+
+A `Source` is part of a run's description. What decides results is in its fields and in its `fingerprint`: the content
+of labels and images, and which weights a network starts from. Where the files lie, the device that computes and what to
+do about a broken file decide nothing and are left out of a run's key: a folder that moves takes its results along.
+
+    embedded   3,084 COCO images as frozen features, in the package
+    coco       a folder in COCO's format: official parts, or one file `annotations/instances.json` that is divided here
+    celeba     CelebA with the seven tags of paper 3
+    openimages Open Images V1, labels sparse and images decoded as they are needed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba
+from nlcore.data.coco import COCO_CATEGORIES, coco_folder
+from nlcore.data.content import content_digest, file_digest
+from nlcore.data.division import stratified_division
+from nlcore.data.embedded_set import BoxCrops, embedded
+from nlcore.data.image_cache import image_cache
+from nlcore.data.image_set import ImageSet
+from nlcore.errors import InputError
+from nlcore.generators import generator
+from nlcore.places import cache_folder
+from nlcore.training.learners import HEADS
+
+TEST_SHARE = 0.3  # of a folder that comes without parts of its own; the embedded set has the same
+WHOLE = "instances.json"  # the annotations of a folder that is not divided into parts
+
+
+class Source(BaseModel):
+    """Images, labels and network of a run. Fields with `exclude` decide no result and are no part of its key.
+
+    parts: of COCO's official layout, such as ("train2014", "val2014"): the training part and the test part; a single
+    one is divided here. weights: what an image network starts from, by content (`name_weights`); "" for heads on
+    features. limit: only so many training and so many test images, for a walk through everything in little time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    data: Literal["embedded", "coco", "celeba", "openimages"] = "embedded"
+    parts: tuple[str, ...] = ()
+    min_labels: int = 1
+    model: str = "linear"  # a head on frozen features (linear, mlp), or a timm model for images
+    size: int = 224  # side of the squares that images are resized to
+    weights: str = ""
+    limit: int | None = Field(None, ge=1)
+    root: str | None = Field(None, exclude=True)
+    weights_file: str | None = Field(None, exclude=True)
+    device: str = Field("auto", exclude=True)
+    on_bad_image: Literal["fail", "skip"] = Field("fail", exclude=True)
+    deterministic: bool = Field(False, exclude=True)  # identical bytes on a GPU too, and slower
+
+    @property
+    def on_images(self) -> bool:
+        """Whether a whole image network is trained, rather than heads on features."""
+        return self.model not in HEADS
+
+    def fingerprint(self) -> str:
+        """Names the content of everything that is read: labels whole, images by name and length."""
+        if self.data == "embedded":
+            return embedded().fingerprint
+        files = [file for file in label_files(self) if file.is_file()]
+        return content_digest([file_digest(file) for file in files], image_folders(self))
+
+    def load(self) -> Images:
+        """The images; kept for the runs of a process that follow each other.
+
+        Raises:
+            InputError: the folder is not what it should be, or an image cannot be read.
+        """
+        return _load(self)
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images. `train` and `test` are rows of those with at least the source's number of labels."""
+
+    inputs: Any  # (N, D) features, or decoded images (N, S, S, 3) uint8, in memory, mapped, or decoded when asked for
+    targets: np.ndarray  # (N, K) int8 of 0 and 1
+    train: np.ndarray
+    test: np.ndarray
+    class_names: tuple[str, ...]
+    official: bool  # whether the test part is a part of its own, rather than divided off here
+    pictures: Mapping[int, Path]  # row -> a picture that may be shown
+    credit: Callable[[int], str]  # row -> the line to print beside it
+    crops: BoxCrops | None = None  # single objects, of the embedded set
+    top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
+
+    def picture(self, row: int) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        with Image.open(self.pictures[row]) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+@lru_cache(maxsize=2)
+def _load(source: Source) -> Images:
+    return {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba}[source.data](source)
+
+
+def _load_embedded(source: Source) -> Images:
+    data = embedded()
+    enough = data.targets.sum(axis=1) >= source.min_labels
+    return Images(
+        inputs=data.features,
+        targets=data.targets,
+        train=_limited(source, "train", data.train[enough[data.train]]),
+        test=_limited(source, "test", data.test[enough[data.test]]),
+        class_names=data.class_names,
+        official=False,
+        pictures=data.thumbnails,
+        credit=data.credit,
+        crops=data.crops,
+        top_classes=data.top_classes,
+    )
+
+
+def _load_coco(source: Source) -> Images:
+    parts = coco_parts(source)
+    found, official = _joined(parts), len(parts) == 2
+    if official:
+        in_test = np.repeat([False, True], [len(part) for part in parts])
+    else:
+        in_test = stratified_division(found.targets, test_share=TEST_SHARE, seed=0)
+    return _decoded(source, found, in_test, official=official, name="COCO")
+
+
+def _joined(parts: list[ImageSet]) -> ImageSet:
+    """Several parts as one set, one after the other."""
+    return ImageSet(
+        np.concatenate([part.image_ids for part in parts]),
+        tuple(path for part in parts for path in part.paths),
+        np.concatenate([part.targets for part in parts]),
+        parts[0].class_names,
+    )
+
+
+def _load_celeba(source: Source) -> Images:
+    found = celeba(source.root, tags=TAGS, min_labels=source.min_labels, check_files=False)
+    return _decoded(source, found, np.zeros(len(found), bool), official=False, name="CelebA")
+
+
+def _decoded(source: Source, found: ImageSet, in_test: np.ndarray, *, official: bool, name: str) -> Images:
+    """The pixels of an image set from the cache that all papers share; unusable images are in neither part."""
+    options = {"size": source.size, "on_bad_image": source.on_bad_image, "progress": False}
+    cache = image_cache(found.paths, cache_folder(), **options)
+    usable = (found.targets.sum(axis=1) >= source.min_labels) & np.isin(np.arange(len(found)), cache.kept)
+    return Images(
+        inputs=cache.images,
+        targets=found.targets,
+        train=_limited(source, "train", np.flatnonzero(~in_test & usable)),
+        test=_limited(source, "test", np.flatnonzero(in_test & usable)),
+        class_names=found.class_names,
+        official=official,
+        pictures={row: found.paths[row] for row in cache.kept.tolist()},
+        credit=lambda row: f"{name} {found.image_ids[row]}",
+    )
+
+
+def _limited(source: Source, part: str, rows: np.ndarray) -> np.ndarray:
+    """At most `limit` of the rows (n,), drawn once for all runs."""
+    if source.limit is None or len(rows) <= source.limit:
+        return rows
+    return np.sort(generator("source", "limit", part).permutation(rows)[: source.limit])
+
+
+def coco_parts(source: Source) -> list[ImageSet]:
+    """A COCO folder's image sets, in the order of `parts`, or the one of a folder that is not divided."""
+    root = _root(source)
+    # Categories of official parts are COCO's own, so that all parts have the same classes; another folder has its own.
+    if _is_whole(root):
+        return [coco_folder(root / "annotations" / WHOLE, root / "images", min_labels=0, check_files=False)]
+    return [
+        coco_folder(file, root / part, min_labels=0, check_files=False, categories=COCO_CATEGORIES)
+        for part, file in zip(source.parts, label_files(source), strict=True)
+    ]
+
+
+def label_files(source: Source) -> list[Path]:
+    """The files that hold a source's labels.
+
+    Raises:
+        InputError: no folder was given, or one of the files is absent.
+    """
+    root = _root(source)
+    if source.data == "celeba":
+        files = [root / ATTRIBUTES_FILE]
+    elif source.data == "coco" and _is_whole(root):
+        files = [root / "annotations" / WHOLE]
+    elif source.data == "coco":
+        files = [root / "annotations" / f"instances_{part}.json" for part in source.parts]
+    absent = next((file for file in files if not file.is_file()), None)
+    if absent is not None:
+        other = f", or annotations/{WHOLE} for a folder of one part" if source.data == "coco" else ""
+        raise InputError(f"{absent}: no such file; expected it{other}")
+    return files
+
+
+def image_folders(source: Source) -> list[Path]:
+    """The folders that hold a source's images."""
+    root = _root(source)
+    if source.data == "celeba":
+        return [root / IMAGES_FOLDER]
+    return [root / "images"] if _is_whole(root) else [root / part for part in source.parts]
+
+
+def _is_whole(root: Path) -> bool:
+    return (root / "annotations" / WHOLE).is_file()
+
+
+def _root(source: Source) -> Path:
+    option = {"celeba": "celeba_root", "openimages": "open_images_root"}.get(source.data, "data_root")
+    if source.root is None:
+        flag = option.replace("_", "-")
+        raise InputError(f"{option}: not given, and these runs train on images; expected their folder (--{flag})")
+    if not Path(source.root).is_dir():
+        raise InputError(f"{option} {source.root}: no such folder; expected one of images and labels")
+    return Path(source.root)

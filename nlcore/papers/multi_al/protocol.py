@@ -1,0 +1,40 @@
+"""What the paper fixes, and what it leaves open."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from nlcore.report.contract import Contract
+
+PAPER = "multi_al"  # the first name of every generator
+CONTRACT = Contract(__package__)
+MIN_LABELS = 2  # images with a single label are removed
+BINS = 10  # of D1 and D2, in Tables 1 to 3
+TABLE_NOISES = (0.4, 0.6)  # fractions of swapped labels in Tables 1 to 3
+Start = Literal["imagenet", "clean_coco"]  # what the first classifier was pre-trained on
+
+
+class Protocol(BaseModel):
+    """Section 5.1, and what it leaves open. The defaults are the paper's; a profile states what it changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_aside: float = 0.1  # share of the training images that no pool draws from; the initial set is taken from it
+    pool_share: float = 0.4  # share of the rest that is the pool
+    test_share: float = 0.4
+    initial: int = 100
+    budget: int = 500
+    batch: int = 50
+    safe_step: int = 25
+    threshold: float = 0.5  # t1
+    epochs: int = 20  # of every training
+    longer_epochs: int = 40  # of Fig. 6
+    whole_epochs: int = 41  # of plain ASL: the public script stops there
+    whole_schedule_epochs: int = 80
+    pretraining_epochs: int = 20  # on clean labels of all training images, for the start "clean_coco"
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    evaluate_every: int = 5

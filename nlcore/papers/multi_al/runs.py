@@ -1,0 +1,258 @@
+"""The paper's experiments as runs: active learning, plain ASL, the initial classifier, and what D1 and D2 tell apart.
+
+A run trains the members of a stack side by side, one per seed; on images it is one seed at a time. A seed decides the
+division, the noise, the first weights and the order of the images, whatever the strategy: results are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import model_validator
+
+from nlcore.data.division import ActiveSplit
+from nlcore.data.network import for_source, make_learner, training_seconds
+from nlcore.data.source import Images, Source
+from nlcore.errors import InputError
+from nlcore.generators import generator
+from nlcore.noise import swap_labels
+from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
+from nlcore.papers.multi_al.strategies import STRATEGIES
+from nlcore.runs import Result, Spec
+from nlcore.scorers.mislabelling import (
+    count_by_likelihood,
+    feature_mislabelling_likelihood,
+    mislabelling_likelihood,
+)
+from nlcore.training import Recipe
+from nlcore.training.active import Budget, SafeMode, named, run_active_learning
+from nlcore.training.learners import Learner, map_on
+
+
+def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
+    """Set a share aside, take the initial images from it, and the pool from the rest.
+
+    Raises:
+        InputError: too few images were set aside for the initial set.
+    """
+    initial, pool = [], []
+    for seed in seeds:
+        rows = generator(PAPER, "division", seed).permutation(images.train)
+        aside = round(protocol.set_aside * len(rows))
+        if aside < protocol.initial:
+            raise InputError(f"set_aside {protocol.set_aside}: {aside} images; expected {protocol.initial} or more")
+        initial.append(rows[: protocol.initial])
+        pool.append(np.sort(rows[aside:][: round(protocol.pool_share * (len(rows) - aside))]))
+    tested = generator(PAPER, "test").permutation(images.test)[: round(protocol.test_share * len(images.test))]
+    return ActiveSplit(np.stack(initial), np.stack(pool), np.sort(tested))
+
+
+def noisy_labels(images: Images, pool: np.ndarray, noise: float, seeds: Sequence[int]) -> np.ndarray:
+    """(M, N, K): the true labels, of which a fraction `noise` is swapped among the images of each pool."""
+    given = np.repeat(images.targets[None], len(seeds), axis=0)
+    for member, seed in enumerate(seeds):
+        rows = pool[member]
+        given[member, rows] = swap_labels(images.targets[rows], noise, generator(PAPER, "noise", noise, seed))
+    return given
+
+
+class MultiALRun(Spec):
+    """What all runs of this paper share."""
+
+    source: Source
+    protocol: Protocol
+    seeds: tuple[int, ...]
+
+    def data_fingerprint(self) -> str:
+        return self.source.fingerprint()
+
+    def recipe(self, epochs: int, **changes) -> Recipe:
+        """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""
+        protocol = self.protocol
+        settings = {
+            "epochs": epochs,
+            "batch_size": protocol.batch_size,
+            "learning_rate": protocol.learning_rate,
+            "weight_decay": protocol.weight_decay,
+            "schedule": "linear",
+            "evaluate_every": protocol.evaluate_every,
+        }
+        return for_source(self.source, Recipe(**settings | changes))
+
+    def learner(self, epochs: int, start: Start = "imagenet") -> Learner:
+        """A fresh learner; with `clean_coco` it has been trained on clean labels of all training images before."""
+        learner = make_learner(self.source, self.recipe(epochs), paper=PAPER, seeds=self.seeds)
+        if start == "clean_coco":
+            images = self.source.load()
+            rows = np.repeat(images.train[None], len(self.seeds), axis=0)
+            targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
+            learner.fit(rows, targets, recipe=self.recipe(self.protocol.pretraining_epochs))
+        return learner
+
+    def trained_seconds(self, images: int) -> float:
+        """About how long it takes to train every seed on so many images."""
+        return len(self.seeds) * training_seconds(self.source, images)
+
+
+class ActiveLearningRun(MultiALRun):
+    """One strategy, from the initial classifier to the end of the budget.
+
+    `noise` is None for the strategies that never look at the labels the pool was given: they are the same at every
+    level. Arrays: `map` and `map_without_person` (M, trainings, evaluations), fractions; `chosen` (M, iterations,
+    batch), rows in the order of choice; `safe` (M, number), rows of all iterations' Safe images one after the other,
+    and `safe_sizes` (iterations,), how many each iteration had.
+    """
+
+    noise: float | None
+    strategy: str
+    start: Start = "imagenet"
+    safe_kept: bool = False
+
+    @model_validator(mode="after")
+    def _one_spec_for_one_result(self) -> ActiveLearningRun:
+        if (self.noise is None) == named(self.strategy, STRATEGIES).sees_given_labels:
+            raise InputError(f"noise {self.noise}: {self.strategy} expected {'one' if self.noise is None else 'None'}")
+        return self
+
+    def seconds(self) -> float:
+        protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
+        safe = protocol.safe_step if named(self.strategy, STRATEGIES).safe else 0
+        each = [protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1)]
+        return self.trained_seconds(protocol.epochs * sum(each) + (50_000 if self.start == "clean_coco" else 0))
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Divide, swap labels in the pool, then train, choose and relabel until the budget is spent (Section 3)."""
+        way, images, protocol = named(self.strategy, STRATEGIES), self.source.load(), self.protocol
+        split = divide(images, protocol, self.seeds)
+        history = run_active_learning(
+            self.learner(protocol.epochs, self.start),
+            given=noisy_labels(images, split.pool, self.noise or 0.0, self.seeds),
+            true=images.targets,
+            initial=split.initial,
+            pool=split.pool,
+            budget=Budget(protocol.budget, protocol.batch),
+            strategy=way.make(protocol),
+            rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
+            evaluate=map_on(split.test, images.targets),
+            safe=SafeMode(protocol.safe_step, self.safe_kept) if way.safe else None,
+        )
+        return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32), **_safe_rows(history.safe)})
+
+
+class WholeSetRun(MultiALRun):
+    """Plain ASL on the whole noisy pool, by its own recipe, at one noise level; 0 is the clean reference.
+
+    Arrays `map` and `map_without_person`: (M, epochs), fractions.
+    """
+
+    noise: float
+    start: Start = "imagenet"
+
+    def seconds(self) -> float:
+        pool = 2000 if self.protocol.pool_share == 1 else 23_497
+        return self.trained_seconds(self.protocol.whole_epochs * pool)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        images, protocol = self.source.load(), self.protocol
+        split = divide(images, protocol, self.seeds)
+        recipe = self.recipe(
+            protocol.whole_epochs,
+            schedule="one_cycle",
+            schedule_epochs=protocol.whole_schedule_epochs,
+            evaluate_every=1,
+        )
+        history = self.learner(protocol.epochs, self.start).fit(
+            split.pool,
+            noisy_labels(images, split.pool, self.noise, self.seeds),
+            evaluate=map_on(split.test, images.targets),
+            recipe=recipe,
+        )
+        return Result(arrays=_by_epoch(history))
+
+
+class InitialRun(MultiALRun):
+    """Fig. 6: the classifier on the clean initial images, trained longer than it will be.
+
+    Arrays `train` and `validation`: (M, epochs) mAP, fractions.
+    """
+
+    def seconds(self) -> float:
+        return self.trained_seconds(self.protocol.initial * self.protocol.longer_epochs)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        images, protocol = self.source.load(), self.protocol
+        split = divide(images, protocol, self.seeds)
+        targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
+        on_test = map_on(split.test, images.targets)
+        on_train = [map_on(rows, images.targets) for rows in split.initial]
+
+        def evaluate(learner: Learner, model) -> dict[str, np.ndarray]:
+            train = [on_own(learner, model)["map"][member] for member, on_own in enumerate(on_train)]
+            return {"train": np.array(train), "validation": on_test(learner, model)["map"]}
+
+        learner = self.learner(protocol.epochs)
+        recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)
+        return Result(arrays=_by_epoch(learner.fit(split.initial, targets, evaluate=evaluate, recipe=recipe)))
+
+
+class LikelihoodRun(MultiALRun):
+    """Tables 1 to 3: clean and wrong pool images by D1 and by D2, after the initial training.
+
+    Arrays `d1_clean`, `d1_wrong`, `d2_clean`, `d2_wrong`: (M, bins). Of one image of the first seed that has a picture
+    and two or more conflicts: `example_row`, `example_given` and `example_probabilities` (K,), and `example_features`
+    (D,) and `example_weights` (K, D) of the last layer.
+    """
+
+    noise: float
+
+    def seconds(self) -> float:
+        return self.trained_seconds(self.protocol.initial * self.protocol.epochs) + len(self.seeds)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        images, protocol = self.source.load(), self.protocol
+        split = divide(images, protocol, self.seeds)
+        given = noisy_labels(images, split.pool, self.noise, self.seeds)
+        learner = self.learner(protocol.epochs)
+        learner.fit(split.initial, given)
+        arrays: dict[str, list] = {f"{name}_{kind}": [] for name in ("d1", "d2") for kind in ("clean", "wrong")}
+        for member, rows in enumerate(split.pool):
+            found = learner.predict(rows, features=True)
+            features = (found.features if found.features.ndim == 2 else found.features[member]).numpy()
+            probabilities, labels = found.probabilities[member].numpy(), given[member, rows]
+            weights, wrong = learner.last_weights()[member], (labels != images.targets[rows]).any(axis=1)
+            likelihoods = {
+                "d1": mislabelling_likelihood(probabilities, labels),
+                "d2": feature_mislabelling_likelihood(probabilities, labels, weights, features),
+            }
+            for name, likelihood in likelihoods.items():
+                counts = count_by_likelihood(likelihood, wrong, bins=BINS)
+                arrays[f"{name}_clean"].append(counts.clean)
+                arrays[f"{name}_wrong"].append(counts.wrong)
+            if member == 0:
+                example = _example(images, rows, labels, probabilities, features, weights)
+        return Result(arrays={name: np.array(counts) for name, counts in arrays.items()} | example)
+
+
+def _example(images: Images, rows, labels, probabilities, features, weights) -> dict[str, np.ndarray]:
+    """A swapped image that can be shown, the first with two lost labels (or one, or any)."""
+    lost = (images.targets[rows] > labels).sum(axis=1) * np.isin(rows, list(images.pictures))
+    place = int(np.argmax((lost >= 2) * 2 + (lost == 1)))
+    return {
+        "example_row": np.array([rows[place]]),
+        "example_given": labels[place],
+        "example_probabilities": probabilities[place],
+        "example_features": features[place],
+        "example_weights": weights.copy(),
+    }
+
+
+def _by_epoch(history: list[dict]) -> dict[str, np.ndarray]:
+    """Name -> (M, evaluations)."""
+    return {name: np.array([row[name] for row in history]).T for name in history[0] if name != "epoch"}
+
+
+def _safe_rows(safe: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays `safe` and `safe_sizes` of `ActiveLearningRun`; none without Safe mode."""
+    sizes = np.array([rows.shape[1] for rows in safe])
+    return {"safe": np.concatenate(safe, axis=1).astype(np.int32), "safe_sizes": sizes} if sizes.any() else {}

@@ -1,0 +1,124 @@
+"""The paper's tables, and ours: each one function of the study; the published values stand beside ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nlcore.papers.multi_al.protocol import BINS, CONTRACT
+from nlcore.papers.multi_al.study import Study
+from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
+from nlcore.report.verdicts import Estimate, estimate
+from nlcore.report.words import percent, title
+from nlcore.report.writer import ArtefactWriter, Headline
+
+BIN_NAMES = [f"[{k / BINS:.1f}, {(k + 1) / BINS:.1f})" for k in range(BINS - 1)] + ["[0.9, 1]"]
+
+
+def ratio_table(study: Study, out: ArtefactWriter, id: str, measure: str) -> pd.DataFrame:
+    """Tables 1 and 2: clean to wrong images per interval of D1 or D2, all seeds together, beside the published.
+
+    The interval is that of the seeds' mean share of clean images, written as a ratio.
+    """
+    said, rows = CONTRACT.published()[id], []
+    for noise in sorted(study.bins.noise.unique()):
+        part = study.bins[(study.bins.noise == noise) & (study.bins.measure == measure)]
+        counts = part.groupby("bin")[["clean", "wrong"]].sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pooled = counts.clean.to_numpy() / counts.wrong.to_numpy()
+        low, high = np.transpose([_odds_interval(part[part.bin == place]) for place in range(BINS)])
+        cells = {"published": said[percent(noise)], "ours": pooled, "ours, low": low, "ours, high": high}
+        cells["images per seed"] = counts.sum(axis=1).to_numpy() / part.seed.nunique()
+        rows += [
+            {"noise": noise, "row": name, **dict(zip(BIN_NAMES, np.asarray(values, float), strict=True))}
+            for name, values in cells.items()
+        ]
+    first = next(row for row in rows if row["row"] == "ours" and row["noise"] == 0.4)[BIN_NAMES[0]]
+    what = f"clean : wrong in the lowest bin of {measure.upper()}, 40 %"
+    headline = Headline(what, str(said["40"][0]), f"{first:.3g}", _sizes(first, said["40"][0]))
+    caption = f"{title(id)} Ratio of clean to wrong images by interval of {measure.upper()}; 95 % intervals."
+    return out.table(id, pd.DataFrame(rows), caption=caption, deviations=SCALE, headline=headline)
+
+
+def _odds_interval(part: pd.DataFrame) -> tuple[float, float]:
+    """The 95 % interval of the seeds' mean share of clean images, as clean : wrong."""
+    images = part.clean + part.wrong
+    shares = (part.clean[images > 0] / images[images > 0]).to_numpy()
+    if len(shares) < 2:
+        return np.nan, np.nan
+    found = estimate(shares)
+    low, high = np.clip([found.low, found.high], 0, 1)
+    return low / (1 - low) if low < 1 else np.inf, high / (1 - high) if high < 1 else np.inf
+
+
+def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Table 3: clean images per interval of D1 and D2: the seeds' mean with its 95 % interval, and as shares."""
+    said, rows = CONTRACT.published()["table_3"], []
+    for (noise, measure), part in study.bins.groupby(["noise", "measure"]):
+        by_seed = part.pivot_table(index="seed", columns="bin", values="clean")
+        found = [estimate(by_seed[place]) for place in range(BINS)]
+        paper = np.array(said[percent(noise)][measure], float)
+        mean = np.array([e.mean for e in found])
+        cells = {"published": paper, "ours": mean}
+        cells |= {"ours, low": [e.low for e in found], "ours, high": [e.high for e in found]}
+        cells["published, % of the clean"] = 100 * paper / paper.sum()
+        cells["ours, % of the clean"] = 100 * mean / mean.sum()
+        rows += [
+            {"noise": noise, "measure": measure.upper(), "row": name, **dict(zip(BIN_NAMES, values, strict=True))}
+            for name, values in cells.items()
+        ]
+    caption = "Table 3. Number of clean images by interval of D1 and D2."
+    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+
+
+def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Gains over ASL in points and in percent of ASL's mAP, with and without the class `person`."""
+    rows = []
+    for metric, name in (("map", MAP), ("map_without_person", WITHOUT)):
+        final = study.final(metric=metric)
+        for noise, part in final.groupby("noise"):
+            for strategy in (name for name in SERIES if name in part):
+                gain = estimate(part[strategy] - part.asl)
+                cell = {"metric": name, "noise": noise, "strategy": strategy}
+                cell |= {MAP: part[strategy].mean(), "ASL": part.asl.mean(), "gain, points": gain.mean}
+                cell |= {"low": gain.low, "high": gain.high, "seeds": gain.seeds}
+                rows.append(cell | {"gain, %": 100 * (part[strategy] / part.asl - 1).mean()})
+    caption = "Final mAP and the gain over plain ASL on the whole noisy set, in points and relative to ASL."
+    return out.table("gains", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+
+
+def selection_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What the strategies chose: the share of wrong images among the relabelled, of clean ones among the Safe."""
+    chosen = study.defaults()
+    chosen = chosen[chosen.iteration > 0]
+    table = chosen.groupby(["noise", "strategy"])[["chosen_wrong", "safe_clean"]].mean().reset_index()
+    return out.table(
+        "selection", table, caption="Share of wrong images among those relabelled, of clean ones among Safe."
+    )
+
+
+def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """ma1 when the classifier has seen clean labels of the training images before: the leak of a COCO checkpoint."""
+    plain, rows = study.final(), []
+    if (study.active.start == "clean_coco").any():
+        leaked = study.final(start="clean_coco")
+        gains = {
+            "both from ImageNet (default)": plain.multi_al_safe - plain.asl,
+            "Multi-AL from the leak, ASL from ImageNet": leaked.multi_al_safe - plain.asl,
+            "both from the leak": leaked.multi_al_safe - leaked.asl,
+            "(what the leak alone adds to Multi-AL)": leaked.multi_al_safe - plain.multi_al_safe,
+        }
+        for name, gain in gains.items():
+            levels = {f"{percent(noise)} %": estimate(part).mean for noise, part in gain.groupby("noise")}
+            mean = estimate(gain.groupby("seed").mean())
+            rows.append({"gain over ASL, points": name, **levels, **_interval(mean)})
+    caption = "Why 28 points? The gain over ASL if clean labels of the training images were in the first weights."
+    return out.table("why_start", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"mean": found.mean, "low": found.low, "high": found.high}
+
+
+def _sizes(ours: float, paper: float) -> str:
+    return "same side of 1" if (ours > 1) == (paper > 1) else "other side of 1"

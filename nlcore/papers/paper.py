@@ -1,0 +1,212 @@
+"""What a paper is to the suite: one object per paper, and one way to open it, for the batch and for its notebook.
+
+A paper is a package of one shape. Its `__init__` holds the object; its modules and files have fixed names:
+
+    protocol.py   settings: what the paper fixes, and what it leaves open
+    runs.py       the runs, each a `Spec`
+    study.py      `grid(settings, seeds, resources)`: which runs a profile consists of; `load_study(specs, store)`;
+                  `READS`: which runs stand behind each table and figure
+    tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows
+    claims.py     `decide_claims(study)`, `readings_atlas(study)`
+    contract/     claims.yaml, published.yaml, artefacts.yaml
+    profiles.yaml, readings.yaml, tolerances.yaml (optional)
+
+Modules are loaded when they are needed: naming a paper costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from nlcore.errors import InputError
+from nlcore.papers.profiles import Resources, load_profile, profiles_of
+from nlcore.places import figures_folder, store_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nlcore.report.contract import Contract
+    from nlcore.report.verdicts import ClaimVerdict
+    from nlcore.report.writer import ArtefactWriter
+    from nlcore.runs import Spec, Store
+
+Reads = type | tuple[type, ...] | Callable[[Any], bool]  # kinds of runs, or a test of a run
+
+
+@dataclass(frozen=True)
+class Need:
+    """Artefacts that need data which are not in the repository."""
+
+    artefacts: tuple[str, ...]
+    data: str  # what, and how much
+    instead: str  # what stands there without them
+    command: str  # what makes them
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper. `package` is where its modules and files lie; `notebook` is the annotated notebook."""
+
+    id: str
+    title: str
+    package: str
+    notebook: Path
+    needs: tuple[Need, ...] = ()
+
+    def module(self, name: str) -> ModuleType:
+        """One of the package's modules, such as `study`."""
+        return import_module(f"{self.package}.{name}")
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What is claimed, what was published, and what every artefact must hold."""
+        from nlcore.report.contract import Contract
+
+        return Contract(self.package)
+
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """All profiles by name."""
+        return profiles_of(self.package)
+
+    def readings(self) -> pd.DataFrame:
+        """Where the paper leaves a choice: question, what it says, our default, the other options."""
+        from nlcore.report.readings import readings
+
+        return readings(self.package)
+
+    def tolerances(self) -> Mapping[str, float]:
+        """Column -> by how much a cell may differ where its runs were computed anew; `.inf`: not compared."""
+        path = files(self.package) / "tolerances.yaml"
+        return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+
+    def specs(
+        self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None
+    ) -> list[Spec]:
+        """The runs of a profile, each once; `seeds` replaces its own.
+
+        Raises:
+            InputError: no such profile, no seed, or data that were not given or are not what they should be.
+        """
+        if seeds is not None and not seeds:
+            raise InputError("seeds: none named; expected at least one")
+        settings = load_profile(self.package, profile)
+        return list(dict.fromkeys(self.module("study").grid(settings, seeds, resources or Resources())))
+
+    def folder(self, asked: Asked) -> Path:
+        """Where the artefacts of what was asked go: `<output>/<paper>/<profile>`, or a folder beside it.
+
+        A profile's own folder holds the profile as it is. With other seeds, other weights, or runs left out, the name
+        says so ("embedded.seeds-0"), and nothing that was made from more is overwritten.
+        """
+        settings, parts = load_profile(self.package, asked.profile), []
+        if asked.seeds is not None and list(asked.seeds) != settings.get("seeds"):
+            parts.append("seeds-" + "-".join(map(str, asked.seeds)))
+        if asked.resources.weights is not None:
+            parts.append(f"weights-{Path(asked.resources.weights).stem.replace(':', '-')}")
+        parts += ["partial"] * asked.partial + [f"{name}-{value}" for name, value in asked.others]
+        return Path(asked.output) / self.id / ".".join([asked.profile, *parts])
+
+    def open(self, profile: str = "embedded", *, workers: int | None = None, **parameters: Any) -> Session:
+        """Compute what is missing, and load everything: what a notebook starts with.
+
+        Args:
+            profile: how much to run.
+            workers: processes; one per core by default.
+            parameters: `seeds`, `partial`, `output`, `store` and the fields of `Resources`, as a notebook states them.
+
+        Raises:
+            InputError: unusable input. RunFailedError: runs failed; what finished is in the store.
+        """
+        return open_session(self, Asked.of(profile, parameters), workers=workers)
+
+    def reads(self, artefact: str) -> Callable[[Spec], bool]:
+        """Which runs stand behind an artefact; all of them where the paper does not say."""
+        found = self.module("study").READS.get(artefact, object)
+        return found if not isinstance(found, type | tuple) else lambda spec: isinstance(spec, found)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked of a paper, on the command line or in a notebook's parameters."""
+
+    profile: str = "embedded"
+    seeds: tuple[int, ...] | None = None
+    resources: Resources = field(default_factory=Resources)
+    partial: bool = False
+    output: Path = field(default_factory=figures_folder)
+    store: Path = field(default_factory=store_folder)
+    others: tuple[tuple[str, Any], ...] = ()  # a notebook's own parameters that were changed
+
+    @classmethod
+    def of(cls, profile: str, parameters: Mapping[str, Any]) -> Asked:
+        """From a notebook's parameters; None and absent mean the default."""
+        seeds = parameters.get("seeds")
+        return cls(
+            profile=profile,
+            seeds=None if seeds is None else tuple(seeds),
+            resources=Resources.of(parameters),
+            partial=parameters.get("partial", False),
+            output=Path(parameters.get("output") or figures_folder()),
+            store=Path(parameters.get("store") or store_folder()),
+            others=tuple(sorted((parameters.get("others") or {}).items())),
+        )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A paper at one profile, computed and loaded: what its notebook works with."""
+
+    paper: Paper
+    store: Store
+    specs: tuple[Spec, ...]  # of the whole grid, finished or not
+    study: Any
+    out: ArtefactWriter
+
+    @cached_property
+    def decided(self) -> list[ClaimVerdict]:
+        """Every claim with its verdict."""
+        return self.paper.module("claims").decide_claims(self.study)
+
+    def verdicts(self) -> pd.DataFrame:
+        """The claims and their verdicts, and every part of them as the artefact `verdicts`."""
+        import pandas as pd
+
+        from nlcore.report.verdicts import verdict_table
+
+        self.out.table("verdicts", verdict_table(self.decided), caption="Every part of every claim, decided.")
+        rows = [
+            {"claim": v.claim.id, "says": v.claim.claim, "verdict": v.verdict.value, "weakest part": v.speaking.name}
+            for v in self.decided
+        ]
+        return pd.DataFrame(rows)
+
+    def atlas(self) -> pd.DataFrame:
+        """Which of the other readings that were run changes which verdict: the artefact `reading_atlas`."""
+        found = self.paper.module("claims").readings_atlas(self.study)
+        return self.out.table("reading_atlas", found, caption="Verdicts by reading.")
+
+    def finish(self) -> Path:
+        """Write the verdicts and what the artefacts were made from; returns the manifest."""
+        return self.out.finish(self.specs, self.store, verdicts=self.decided, reads=self.paper.reads)
+
+
+def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
+    """See `Paper.open`."""
+    from nlcore.report.writer import ArtefactWriter
+    from nlcore.runs import Store, run_grid
+
+    store, specs = Store(asked.store), paper.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
+    if not asked.partial:
+        run_grid(specs, store, workers=workers, label=paper.id)
+    study = paper.module("study").load_study(specs, store, partial=asked.partial)
+    out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())
+    return Session(paper, store, tuple(specs), study, out)
