@@ -72,7 +72,7 @@ def asymmetric_loss_of_probabilities(
     reduction: str = "sum",
     focusing_gradient: bool = False,
 ) -> Tensor:
-    """`asymmetric_loss` for probabilities in place of logits: paper 4 (3.2, step 3) puts its corrected C^T g(x) into it.
+    """`asymmetric_loss` for probabilities in place of logits: paper 4 (3.3) puts its corrected C^T g(x) into it.
 
     Args:
         probabilities: (..., B, K) in [0, 1]. One below 1e-8 where the target is 1 costs as much as 1e-8 does.
@@ -196,4 +196,5 @@ def _at_least_float32(values: Tensor) -> Tensor:
 
 
 def _check_shapes(values: Tensor, targets: Tensor) -> None:
-    require(values.shape == targets.shape, "targets", tuple(targets.shape), f"the shape {tuple(values.shape)} of logits")
+    expected = f"{tuple(values.shape)}, that of the predictions"
+    require(values.shape == targets.shape, "shape of targets", tuple(targets.shape), expected)

@@ -1,4 +1,4 @@
-"""Public names are documented and typed, and bad input is told in one form. Read from the source, nothing is imported."""
+"""Public names are documented and typed, and bad input is told in one form: read from the source, not imported."""
 
 from __future__ import annotations
 

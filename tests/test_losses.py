@@ -138,7 +138,7 @@ def test_a_stack_costs_the_sum_of_its_members(loss, reduction):
 
 
 def test_wrong_shapes_and_reductions_are_refused():
-    with pytest.raises(InputError, match=r"targets: found \(2, 1\); expected the shape \(2, 3\) of logits"):
+    with pytest.raises(InputError, match=r"shape of targets: found \(2, 1\); expected \(2, 3\)"):
         asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 1))
-    with pytest.raises(InputError, match='reduction: found .average.; expected "sum"'):
+    with pytest.raises(InputError, match="reduction: found 'average'; expected"):
         asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 3), reduction="average")
