@@ -20,7 +20,7 @@ def require(valid: bool, what: str, found: object, expected: str) -> None:
     nlcore.errors.InputError: seeds: found 0; expected at least one seed
     """
     if not valid:
-        raise InputError(f"{what}: found {found!r}; expected {expected}")
+        raise InputError(f"{what}: found {' '.join(repr(found).split())}; expected {expected}")
 
 
 def require_fraction(what: str, value: object) -> None:

@@ -162,7 +162,7 @@ def empirical_corruption_matrix(clean: np.ndarray, noisy: np.ndarray) -> np.ndar
 def _checked(targets: np.ndarray, rate: float) -> np.ndarray:
     require_fraction("noise rate", rate)
     targets = np.asarray(targets)
-    require(targets.ndim == 2, "targets of shape", targets.shape, "(images, classes)")
+    require(targets.ndim == 2, "shape of targets", targets.shape, "(images, classes)")
     if not ((targets == 0) | (targets == 1)).all():
         raise InputError("targets: found other values or NaN; expected 0 or 1 before noise is added")
     return targets
