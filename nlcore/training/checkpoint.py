@@ -72,5 +72,5 @@ def _optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor
         _, index, key = name.split("/")
         tensor, like = tensors[name], parameters[int(index)]
         moment = tensor.shape == like.shape and key != "step"
-        state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if moment else tensor
+        state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if moment else tensor.clone()
     return {**optimiser.state_dict(), "state": state}
