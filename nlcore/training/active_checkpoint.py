@@ -7,6 +7,7 @@ its own checkpoint, `training_<k>.safetensors`. Both are written by the clock, s
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -79,7 +80,7 @@ class ActiveCheckpoint:
         """Earlier ones are done; later ones followed from a choice that was not kept, and need not be made again."""
         for file in self.folder.glob("training_*"):
             if file.name.split(".")[0] != f"training_{iteration}":
-                file.unlink()
+                shutil.rmtree(file) if file.is_dir() else file.unlink()  # a folder: from a killed writer
 
 
 def _fingerprint(state: ActiveState) -> str:

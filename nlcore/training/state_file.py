@@ -9,11 +9,12 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -45,19 +46,19 @@ def checkpoint_interval() -> float:
 
 
 class Clock:
-    """Tells when enough work is unsaved to be worth a file: short runs write none, long ones lose a minute at most."""
+    """Tells when enough work is unsaved to be worth a file: short runs write none, and long ones lose little."""
 
     def __init__(self) -> None:
         self.interval = checkpoint_interval()
-        self.start = self.saved = time.monotonic()
+        self.start = self.saved = monotonic()
 
     def due(self, *, ended: bool = False) -> bool:
         """Whether the interval has passed since the last saving; of work that has `ended`, since its start."""
-        return time.monotonic() - (self.start if ended else self.saved) >= self.interval
+        return monotonic() - (self.start if ended else self.saved) >= self.interval
 
     def restart(self) -> None:
         """To be called after saving."""
-        self.saved = time.monotonic()
+        self.saved = monotonic()
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], state: Any, generators: Sequence[Generator]) -> None:
@@ -76,15 +77,17 @@ def write_state(path: Path, tensors: Mapping[str, Tensor], state: Any, generator
     tensors |= {f"generator/{i}": g.get_state() for i, g in enumerate(generators) if isinstance(g, torch.Generator)}
     numpy_states = [None if isinstance(g, torch.Generator) else g.bit_generator.state for g in generators]
     text = json.dumps({"state": state, "generators": numpy_states})
-    beside = path.with_name(f"{path.name}.part")  # always the same name, so that killed writers leave one at most
+    metadata = {"content": text, "checksum": _checksum(text, tensors)}
+    part = path.with_name(f"{path.name}.part")  # a folder: whatever a killed writer left is gone with the next one
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata={"content": text, "checksum": _checksum(text, tensors)})
-        os.replace(beside, path)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_file(tensors, part / path.name, metadata=metadata)
+        os.replace(part / path.name, path)
     except (OSError, SafetensorError) as error:
-        if beside.is_file():
-            beside.unlink()
         raise InputError(f"{path}: cannot be written ({error}); expected a writable folder with space") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @dataclass(frozen=True)
