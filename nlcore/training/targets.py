@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nlcore.errors import InputError
+from nlcore.rows import row_numbers
 
 PARTS = ("indptr", "indices", "values", "form")
 
@@ -94,7 +95,7 @@ class SparseLabels:
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of an index (number, numbers of any shape, slice or mask), dense: (..., K) int8."""
-        rows = self._numbers(rows)
+        rows = row_numbers(rows, len(self))
         row, column, value = self.cells(rows)
         dense = np.full((rows.size, self.classes), self.default, np.int8)
         dense[row, column] = value
@@ -102,12 +103,12 @@ class SparseLabels:
 
     def cells(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The stored cells of `rows`, numbers of any shape: place in `rows` (flat), column and value of each."""
-        counts, positions = self._positions(self._numbers(rows).reshape(-1))
+        counts, positions = self._positions(row_numbers(rows, len(self)).reshape(-1))
         return np.repeat(np.arange(len(counts)), counts), self.indices[positions], self.values[positions]
 
     def rows(self, index: Any) -> SparseLabels:
         """The images of `index` (numbers, slice or mask), in that order."""
-        counts, positions = self._positions(self._numbers(index))
+        counts, positions = self._positions(row_numbers(index, len(self)))
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return SparseLabels(indptr, self.indices[positions], self.values[positions], self.classes, self.default)
 
@@ -139,19 +140,6 @@ class SparseLabels:
             raise InputError(f"sparse labels {name}: no array {missing[0]}; expected {', '.join(_keys(name))}")
         indptr, indices, values, form = (arrays[key] for key in _keys(name))
         return cls(indptr, indices, values, int(form[0]), int(form[1]))
-
-    def _numbers(self, index: Any) -> np.ndarray:
-        """Row numbers from 0 of whatever NumPy takes as an index."""
-        if isinstance(index, slice):
-            return np.arange(*index.indices(len(self)))
-        index = np.asarray(index)
-        if index.dtype == bool:
-            return np.arange(len(self))[index]
-        if index.size and index.dtype.kind not in "iu":
-            raise IndexError(f"rows by {index.dtype}, expected whole numbers, a slice or a mask")
-        if index.size and not -len(self) <= index.min() <= index.max() < len(self):
-            raise IndexError(f"rows {index.min()} to {index.max()}, of {len(self)}")
-        return np.where(index < 0, index + len(self), index).astype(np.int64)
 
     def _positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many cells each of `rows` (b,) has stored, and where they lie, one row after the other."""
