@@ -39,6 +39,19 @@ class Total(Spec):
         return Result({"total": sum(result.values["square"] for result in inputs)})
 
 
+class Share(Spec):
+    """Of a total, what its largest square makes up: the third level of a chain."""
+
+    number: int
+
+    def requires(self) -> Sequence[Spec]:
+        return [Total(number=self.number), Square(number=self.number)]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        total, square = (result.values for result in inputs)
+        return Result({"share": square["square"] / total["total"]})
+
+
 class Failing(Spec):
     """Fails with the kind of error it is told."""
 
