@@ -19,6 +19,7 @@ from safetensors.numpy import save as save_tensors
 
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
+from nlcore.runs.machine import machine
 from nlcore.runs.spec import Result, Spec
 
 # What reading a file raises that holds anything else than a record: bytes may be changed anywhere in it.
@@ -32,12 +33,14 @@ class Record:
     result: Result
     seconds: float
     checksum: str  # over the result
+    environment: Mapping[str, Any]  # versions and machine that computed it, see `machine`
 
 
 class Store:
     """Results by key under one folder. Several processes may read and write it at once.
 
-    A record is a safetensors file: the arrays, and in its metadata the values, the spec and a checksum over all.
+    A record is a safetensors file: the arrays, and in its metadata the values and the spec with a
+    checksum over these, and how long it took and where.
     It is written to a temporary file and renamed; no `fsync`, since what a power cut might leave half on disk is
     found out by the checksum, set aside, and computed again.
     """
@@ -64,7 +67,12 @@ class Store:
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
         text = json.dumps({"spec": spec.name, "values": dict(result.values)}, sort_keys=True)
-        metadata = {"record": text, "checksum": _checksum(text, arrays), "seconds": f"{seconds:.3f}"}
+        metadata = {
+            "record": text,
+            "checksum": _checksum(text, arrays),
+            "seconds": f"{seconds:.3f}",
+            "environment": json.dumps(machine()),
+        }
         write_atomically(self.path(spec), save_tensors(arrays, metadata | {"seal": _seal(metadata)}))
 
     def read(self, spec: Spec) -> Record | None:
@@ -133,7 +141,8 @@ def _record(data: bytes) -> Record:
     text, arrays = metadata["record"], load_tensors(data)
     if metadata.pop("seal") != _seal(metadata) or metadata["checksum"] != _checksum(text, arrays):
         raise ValueError("its checksum does not agree")
-    return Record(Result(json.loads(text)["values"], arrays), float(metadata["seconds"]), metadata["checksum"])
+    result, environment = Result(json.loads(text)["values"], arrays), json.loads(metadata["environment"])
+    return Record(result, float(metadata["seconds"]), metadata["checksum"], environment)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import platform
 import resource
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from nlcore.errors import InputError
-from nlcore.runs import Result, Store, plan_grid, run_grid
+from nlcore.runs import Result, Store, machine, plan_grid, run_grid
 from tests.runs.trivial import Square
 
 RESULT = Result(
@@ -116,6 +117,29 @@ def test_records_are_named_by_key_and_hold_their_spec(tmp_path):
     assert path.name == f"{spec.key}.safetensors"
     header = path.read_bytes()[8:]
     assert "Square(number=3, pause=0.0)" in json.dumps(header.decode("latin-1"))
+
+
+def test_a_record_states_what_computed_it_and_its_checksum_does_not_depend_on_that(tmp_path, monkeypatch):
+    store, spec = Store(tmp_path), Square(number=3)
+    store.write(spec, RESULT, seconds=0)
+    first = store.read(spec)
+    assert first.environment["python"] == platform.python_version()
+    assert first.environment["packages"]["numpy"] == np.__version__
+    assert first.environment["processor"] not in ("", "x86_64")
+    assert first.environment["cores"] >= 1
+    monkeypatch.setattr("nlcore.runs.store.machine", lambda: {"python": "3.99", "device": "a GPU"})
+    store.write(spec, RESULT, seconds=99)
+    second = store.read(spec)
+    assert second.environment == {"python": "3.99", "device": "a GPU"}
+    assert second.checksum == first.checksum
+
+
+def test_the_processors_model_is_found_where_the_system_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("nlcore.runs.machine.CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: Some Maker 7 @ 3 GHz\nmodel name\t: Other\n")
+    assert machine.processor.__wrapped__() == "Some Maker 7 @ 3 GHz"
+    (tmp_path / "cpuinfo").unlink()
+    assert machine.processor.__wrapped__() in (platform.processor(), platform.machine())
 
 
 def test_an_empty_grid_is_an_error(tmp_path):
