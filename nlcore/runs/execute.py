@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcore.runs.scratch import scratch
 from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
 
@@ -36,9 +37,11 @@ def execute(spec: Spec, store_root: Path) -> Cost:
             return Cost()
         inputs = [_input(required, store) for required in spec.requires()]
         start = time.perf_counter()
-        result = spec.compute(inputs)
+        with scratch(store.scratch(spec)):
+            result = spec.compute(inputs)
         seconds = time.perf_counter() - start
         store.write(spec, result, seconds=seconds)
+        store.clear_scratch(spec)
     return Cost(seconds, _free_gpu_memory())
 
 

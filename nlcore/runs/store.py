@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -52,6 +53,14 @@ class Store:
     def path(self, spec: Spec) -> Path:
         """Where the record of `spec` lies, or would lie."""
         return self.root / spec.key[:2] / f"{spec.key}.safetensors"
+
+    def scratch(self, spec: Spec) -> Path:
+        """Where `spec` keeps what it needs to go on after a kill; see `scratch_folder`."""
+        return self.root / "scratch" / spec.key
+
+    def clear_scratch(self, spec: Spec) -> None:
+        """Remove it, once the run is finished or forgotten."""
+        shutil.rmtree(self.scratch(spec), ignore_errors=True)
 
     def lock(self, spec: Spec) -> AbstractContextManager:
         """Held while a run is computed, so that two drivers do not do the same work; freed when a process dies."""
@@ -106,9 +115,10 @@ class Store:
             print(f"{path}: damaged ({reason}), set aside; expected what was written", file=sys.stderr, flush=True)
 
     def forget(self, spec: Spec) -> None:
-        """Remove the record of `spec`, if there is one, and what was set aside of it."""
+        """Remove the record of `spec`, if there is one, what was set aside of it, and what a killed run left."""
         for path in (self.path(spec), self._aside(spec)):
             path.unlink(missing_ok=True)
+        self.clear_scratch(spec)
 
     def results(self, specs: Iterable[Spec], *, partial: bool = False) -> tuple[dict[Spec, Result], tuple[Spec, ...]]:
         """The results of a grid's runs, and the runs that are not finished; these must be none unless `partial`.
