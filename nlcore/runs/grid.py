@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from nlcore.errors import InputError
 from nlcore.runs.engines import Engine, make_engine
-from nlcore.runs.execute import is_finished
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
 from nlcore.runs.spec import Spec
@@ -33,30 +32,24 @@ class Plan:
 
 
 def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
-    """Which runs a grid consists of and which of them the store lacks. Damaged records are set aside and missing.
+    """Which runs a grid consists of and which of them the store lacks.
 
-    A run that is only there to be required by others is not computed when all of those are finished.
+    A run that is only there to be required by others is not computed when all of those are finished, unless its
+    record was found to be damaged: somebody may want to read it.
 
     Raises:
         InputError: the grid is empty.
     """
-    wanted = list(dict.fromkeys(specs))
+    wanted = dict.fromkeys(specs)
     if not wanted:
         raise InputError("grid: no runs; expected at least one spec (is a list of seeds or methods empty?)")
-    order: dict[Spec, bool] = {}  # every run, in an order in which it can be computed, and whether it is missing
-
-    def visit(spec: Spec) -> None:
-        if spec in order:
-            return
-        missing = not is_finished(spec, store)
-        if missing:
-            for required in spec.requires():
-                visit(required)
-        order[spec] = missing
-
-    for spec in wanted:
-        visit(spec)
-    return Plan(tuple(order), frozenset(spec for spec, missing in order.items() if missing))
+    order = with_requirements(wanted)
+    needed, missing = set(wanted), set()
+    for spec in reversed(order):  # from what is wanted down to what it requires
+        if store.read(spec) is None and (spec in needed or store.damaged(spec)):
+            missing.add(spec)
+            needed.update([spec, *spec.requires()])
+    return Plan(tuple(spec for spec in order if spec in needed), frozenset(missing))
 
 
 def run_grid(
@@ -109,15 +102,18 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
 
 
 def with_requirements(specs: Iterable[Spec]) -> list[Spec]:
-    """The runs and all that they require, directly or not, each once."""
-    found: dict[Spec, None] = {}
-    waiting = list(specs)
-    while waiting:
-        spec = waiting.pop()
-        if spec not in found:
-            found[spec] = None
-            waiting.extend(spec.requires())
-    return list(found)
+    """The runs and all that they require, directly or not, each once and after what it requires."""
+    order: dict[Spec, None] = {}
+
+    def visit(spec: Spec) -> None:
+        if spec not in order:
+            for required in spec.requires():
+                visit(required)
+            order[spec] = None
+
+    for spec in specs:
+        visit(spec)
+    return list(order)
 
 
 def forget(specs: Iterable[Spec], store: Store) -> None:

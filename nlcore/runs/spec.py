@@ -69,9 +69,9 @@ class Spec(BaseModel):
 @cache
 def _key(spec: Spec) -> str:
     content = {
-        "spec": [type(spec).__module__, type(spec).__qualname__, spec.model_dump(mode="json")],
+        "spec": [type(spec).__qualname__, spec.model_dump(mode="json")],
         "data": spec.data_fingerprint(),
-        "code": code_fingerprint(type(spec).__module__),
+        "code": code_fingerprint(type(spec)),
         "requires": [required.key for required in spec.requires()],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
