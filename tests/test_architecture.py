@@ -11,7 +11,7 @@ from nlcore.papers import BUILT_IN
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nlcore"
 FLOORS = (
-    ("errors", "files", "generators", "devices", "places", "torchvision_compat"),
+    ("errors", "files", "generators", "devices", "places", "rows", "torchvision_compat"),
     ("losses", "noise", "correction", "scorers", "metrics"),
     ("training",),
     ("data",),

@@ -20,6 +20,7 @@ from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.paper import Asked, Paper
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
+from nlcore.runs.engines import gpu_memory
 from nlcore.runs.execute import SINGLE_THREAD, environment
 from nlcore.runs.processes import process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
@@ -110,25 +111,24 @@ def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
     store, workers = Store(batch.asked.store), batch.workers or os.cpu_count() or 1
     title = f"profile {batch.asked.profile}, {workers} workers"
-    table = Table("paper", "kind of run", "runs", "in the store", "to run", "core time", "estimated time", title=title)
+    columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
+    table = Table(*columns, title=title)
     for name, specs in batch.grids().items():
         plan = plan_grid(specs, store)
-        for kind in dict.fromkeys(type(spec).__name__ for spec in plan.specs):
-            runs = [spec for spec in plan.specs if type(spec).__name__ == kind]
-            missing = [spec for spec in runs if spec in plan.missing]
-            cost = duration(sum(spec.seconds() for spec in missing))
-            table.add_row(name, kind, str(len(runs)), str(len(runs) - len(missing)), str(len(missing)), cost, "")
-        total, missing = len(plan.specs), len(plan.missing)
-        wall = duration(wall_seconds(plan, workers))
-        table.add_row(name, "all", str(total), str(total - missing), str(missing), duration(plan.seconds), wall)
+        for kind in plan.kinds():
+            counts = map(str, (kind.runs, kind.runs - kind.missing, kind.missing))
+            cost = duration(kind.seconds)
+            table.add_row(name, kind.name, *counts, ", ".join(kind.devices), kind.rates, cost, "")
+        counts = map(str, (len(plan.specs), len(plan.specs) - len(plan.missing), len(plan.missing)))
+        wall = duration(plan.wall_seconds(workers, _gpus(plan)))
+        table.add_row(name, "all", *counts, "", "", duration(plan.seconds), wall)
         table.add_section()
     console.print(table)
 
 
-def wall_seconds(plan: Plan, workers: int) -> float:
-    """At least the longest run, at best the work shared out evenly."""
-    longest = max((spec.seconds() for spec in plan.missing), default=0.0)
-    return max(longest, plan.seconds / workers)
+def _gpus(plan: Plan) -> int:
+    """How many GPUs this machine has for a plan that uses them."""
+    return len(gpu_memory()) if any("cuda" in kind.devices for kind in plan.kinds()) else 0
 
 
 def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_notebooks: bool = False) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcore.runs.cost import note_cost
 from nlcore.runs.scratch import scratch
 from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
@@ -42,6 +43,7 @@ def execute(spec: Spec, store_root: Path) -> Cost:
         seconds = time.perf_counter() - start
         store.write(spec, result, seconds=seconds)
         store.clear_scratch(spec)
+        note_cost(store, spec, seconds)
     return Cost(seconds, _free_gpu_memory())
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from nlcore.errors import InputError
+from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engines import Engine, make_engine
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
@@ -15,20 +16,67 @@ from nlcore.runs.store import Store
 
 
 @dataclass(frozen=True)
+class Kind:
+    """The runs of one class in a plan: how many there are, how many are missing, and what these will take."""
+
+    name: str
+    runs: int
+    missing: int
+    seconds: float
+    devices: tuple[str, ...]
+    rates: str  # "measured here", "assumed", or "" where nothing is missing
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The runs of a grid, those they require included, each once and after what it requires."""
+    """The runs of a grid, those they require included, each once and after what it requires.
+
+    estimates: of what is missing, in the order of `specs`.
+    """
 
     specs: tuple[Spec, ...]
-    missing: frozenset[Spec]
+    estimates: Mapping[Spec, Estimate]
+
+    @property
+    def missing(self) -> frozenset[Spec]:
+        """What the store lacks."""
+        return frozenset(self.estimates)
 
     @property
     def seconds(self) -> float:
-        """Estimated cost of what is missing, in seconds of one core."""
-        return sum(spec.seconds() for spec in self.missing)
+        """Estimated cost of what is missing, in seconds of one core or one GPU."""
+        return sum(estimate.seconds for estimate in self.estimates.values())
+
+    def wall_seconds(self, workers: int, gpus: int = 1) -> float:
+        """At least the longest run, at best the work shared out evenly among cores and among GPUs."""
+        shares = {"cpu": 0.0, "cuda": 0.0}
+        for estimate in self.estimates.values():
+            shares[estimate.device] += estimate.seconds
+        longest = max((estimate.seconds for estimate in self.estimates.values()), default=0.0)
+        return max(longest, shares["cpu"] / workers, shares["cuda"] / max(gpus, 1))
+
+    def kinds(self) -> list[Kind]:
+        """What there is to do, by the runs' class."""
+        by_name: dict[str, list[Spec]] = {}
+        for spec in self.specs:
+            by_name.setdefault(type(spec).__name__, []).append(spec)
+        return [self._kind(name, specs) for name, specs in by_name.items()]
+
+    def _kind(self, name: str, specs: Sequence[Spec]) -> Kind:
+        found = [self.estimates[spec] for spec in specs if spec in self.estimates]
+        measured = all(estimate.measured for estimate in found)
+        return Kind(
+            name,
+            runs=len(specs),
+            missing=len(found),
+            seconds=sum(estimate.seconds for estimate in found),
+            devices=tuple(sorted({estimate.device for estimate in found})),
+            rates=("measured here" if measured else "assumed") if found else "",
+        )
 
     def part(self) -> Part:
         """What there is to do, for a display of progress."""
-        return Part(len(self.missing), self.seconds)
+        return Part(len(self.estimates), self.seconds)
 
 
 def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
@@ -49,7 +97,9 @@ def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
         if store.read(spec) is None and (spec in needed or store.damaged(spec)):
             missing.add(spec)
             needed.update([spec, *spec.requires()])
-    return Plan(tuple(spec for spec in order if spec in needed), frozenset(missing))
+    cost = CostModel(store)
+    estimates = {spec: cost.estimate(spec) for spec in order if spec in missing}
+    return Plan(tuple(spec for spec in order if spec in needed), estimates)
 
 
 def run_grid(
@@ -79,16 +129,13 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
         InputError: a run was given unusable input, or the store cannot be written, or the engine cannot be had.
         RunFailedError: runs failed; everything that finished is in the store.
     """
-    owner: dict[Spec, str] = {}
-    for label, plan in plans.items():
-        for spec in plan.specs:
-            if spec in plan.missing:
-                owner.setdefault(spec, label)
+    owner = {spec: label for label, plan in reversed(plans.items()) for spec in plan.estimates}
+    cost = {spec: estimate.seconds for plan in plans.values() for spec, estimate in plan.estimates.items()}
     if not owner:
         return
     shown = nullcontext(report) if report else reporter({label: plan.part() for label, plan in plans.items()})
     with shown as report, engine:
-        schedule = Schedule(owner, engine.group_of)
+        schedule = Schedule(cost, engine.group_of)
         while not schedule.done:
             while (spec := schedule.take(engine.has_room)) is not None:
                 engine.submit(spec, store.root)
@@ -96,7 +143,7 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
                 if isinstance(error, InputError):
                     raise error
                 for over in schedule.finish(spec, error):
-                    report.advance(owner[over], over.seconds())
+                    report.advance(owner[over], cost[over])
     if schedule.failures:
         raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in schedule.failures.items()))
 

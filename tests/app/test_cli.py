@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from nlcore.app import notebooks
-from nlcore.app.batch import Batch, wall_seconds
+from nlcore.app.batch import Batch
 from nlcore.app.cli import main
 from nlcore.papers import papers
 from nlcore.runs import Store, plan_grid
@@ -70,6 +70,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
     assert "cleanlab_ema" in printed
     # Three datasets: five folds, scores, statistics, twice predictions and accuracy; three times four tag folds.
     assert " 45 " in printed
+    assert " cpu " in printed
+    assert " assumed " in printed
     assert not folders["output"].exists()
     assert list(folders["store"].rglob("*.safetensors")) == []
 
@@ -77,8 +79,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
 def test_the_estimate_is_shared_among_workers_but_no_shorter_than_the_longest_run(tmp_path):
     plan = plan_grid([Total(number=8)], Store(tmp_path))
     assert plan.seconds == 9
-    assert wall_seconds(plan, 3) == 3
-    assert wall_seconds(plan, 100) == 1
+    assert plan.wall_seconds(3) == 3
+    assert plan.wall_seconds(100) == 1
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.3, "12 s"), (600, "10 min"), (7200, "2.0 h")])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcore.errors import InputError
-from nlcore.runs import Result, Spec, scratch_folder
+from nlcore.runs import Result, Spec, Work, scratch_folder
 
 
 class Square(Spec):
@@ -109,8 +109,8 @@ class Placed(Spec):
     device: str
     pause: float = 0.0
 
-    def seconds(self) -> float:
-        return 100.0 - self.number
+    def work(self) -> Work:
+        return Work(type(self).__name__, 100.0 - self.number)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         time.sleep(self.pause)

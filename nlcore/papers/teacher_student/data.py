@@ -21,7 +21,7 @@ from nlcore.data.openimages import open_images
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers.teacher_student.setting import Setting
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import FeatureBatches, ImageBatches
 from nlcore.training.models import image_model, mlp_head, normalisation
 
@@ -45,8 +45,8 @@ class Labels(Spec):
     def data_fingerprint(self) -> str:
         return fingerprint(self.setting)
 
-    def seconds(self) -> float:
-        return 0.5 if self.setting.dataset == "embedded" else 120.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.5 if self.setting.dataset == "embedded" else 120.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         setting = self.setting
