@@ -19,7 +19,7 @@ from nlcore.generators import generator
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
     feature_mislabelling_likelihood,
@@ -115,11 +115,12 @@ class ActiveLearningRun(MultiALRun):
             raise InputError(f"noise {self.noise}: {self.strategy} expected {'one' if self.noise is None else 'None'}")
         return self
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
         safe = protocol.safe_step if named(self.strategy, STRATEGIES).safe else 0
         each = [protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1)]
-        return self.trained_seconds(protocol.epochs * sum(each) + (50_000 if self.start == "clean_coco" else 0))
+        before = 50_000 if self.start == "clean_coco" else 0
+        return Work(type(self).__name__, self.trained_seconds(protocol.epochs * sum(each) + before))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Divide, swap labels in the pool, then train, choose and relabel until the budget is spent (Section 3)."""
@@ -149,9 +150,9 @@ class WholeSetRun(MultiALRun):
     noise: float
     start: Start = "imagenet"
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         pool = 2000 if self.protocol.pool_share == 1 else 23_497
-        return self.trained_seconds(self.protocol.whole_epochs * pool)
+        return Work(type(self).__name__, self.trained_seconds(self.protocol.whole_epochs * pool))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -177,8 +178,8 @@ class InitialRun(MultiALRun):
     Arrays `train` and `validation`: (M, epochs) mAP, fractions.
     """
 
-    def seconds(self) -> float:
-        return self.trained_seconds(self.protocol.initial * self.protocol.longer_epochs)
+    def work(self) -> Work:
+        return Work(type(self).__name__, self.trained_seconds(self.protocol.initial * self.protocol.longer_epochs))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -206,8 +207,9 @@ class LikelihoodRun(MultiALRun):
 
     noise: float
 
-    def seconds(self) -> float:
-        return self.trained_seconds(self.protocol.initial * self.protocol.epochs) + len(self.seeds)
+    def work(self) -> Work:
+        trained = self.trained_seconds(self.protocol.initial * self.protocol.epochs)
+        return Work(type(self).__name__, trained + len(self.seeds))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
