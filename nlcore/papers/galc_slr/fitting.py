@@ -17,6 +17,7 @@ from nlcore.devices import resolve_device
 from nlcore.generators import torch_generator
 from nlcore.papers.galc_slr.examples import Examples
 from nlcore.papers.galc_slr.protocol import PAPER, Protocol
+from nlcore.runs.scratch import scratch_folder
 from nlcore.training import ASL_RECIPE, Recipe, predict, shuffled, train
 
 
@@ -86,10 +87,6 @@ def make_recipe(source: Source, protocol: Protocol, evaluate_every: int) -> Reci
 
 
 def _checkpoint(name: str) -> Path | None:
-    """Where the run that is being computed saves its state; None outside of a run."""
-    try:
-        from nlcore.runs.scratch import scratch_folder
-    except ModuleNotFoundError:
-        return None
+    """The file in which the run that is being computed saves its state; None outside of a run."""
     folder = scratch_folder()
     return None if folder is None else folder / f"{name}.safetensors"

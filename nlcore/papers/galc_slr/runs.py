@@ -15,7 +15,6 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
-from nlcore.data.network import training_seconds
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
@@ -26,7 +25,7 @@ from nlcore.papers.galc_slr.fitting import Fit
 from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
 from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 
 
 class GalcSlrRun(Spec):
@@ -57,10 +56,11 @@ class GalcSlrRun(Spec):
         """A fresh classifier for these targets (N, K) or (N, K + 1)."""
         return Fit(self.source, self.protocol, self.seed, self.examples(), targets)
 
-    def trained_seconds(self) -> float:
-        """About how long one training takes; how many images a folder has is guessed, so that none is read."""
-        images = 65_268 if "train2014" in self.source.parts else 2_078
-        return training_seconds(self.source, self.protocol.epochs * min(images, self.source.limit or images))
+    def trained_on(self, passes: float) -> Work:
+        """So many passes over the training part, whose size is guessed: a plan reads no labels."""
+        part = 65_268 if "train2014" in self.source.parts else 2_078
+        size = f" {self.source.size}" if self.source.on_images else ""
+        return Work(f"train {self.source.model}{size}", passes * min(part, self.source.limit or part))
 
 
 class SilverClassifier(GalcSlrRun):
@@ -71,8 +71,8 @@ class SilverClassifier(GalcSlrRun):
 
     silver_loss: SilverLoss = "asl"
 
-    def seconds(self) -> float:
-        return self.trained_seconds()
+    def work(self) -> Work:
+        return self.trained_on(self.protocol.epochs)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train f on the silver images with their noisy labels; keep what it says about every image that is asked."""
@@ -105,8 +105,8 @@ class MatrixEstimates(GalcSlrRun):
     def requires(self) -> Sequence[Spec]:
         return [SilverClassifier(**self.shared(), silver_loss=self.silver_loss)]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Algorithm 1, GLC, and what they are compared with.
@@ -152,8 +152,8 @@ class SigmoidEffect(GalcSlrRun):
     def requires(self) -> Sequence[Spec]:
         return [SilverClassifier(**self.shared()), MatrixEstimates(**self.shared())]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Put the silver classifier's sigmoids through each matrix, and take ASL's gradient by C'g (3.3)."""
@@ -207,8 +207,11 @@ class GoldClassifier(GalcSlrRun):
             return []
         return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
 
-    def seconds(self) -> float:
-        return self.trained_seconds()
+    def work(self) -> Work:
+        evaluations = self.protocol.epochs if self.follows_epochs else 1
+        models = 1 if self.protocol.average_decay is None else 2
+        # The test part is half as large as the training part, and prediction a third of training.
+        return self.trained_on(self.protocol.epochs + evaluations * models / 6)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train g on gold and silver images, and test it.
