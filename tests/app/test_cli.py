@@ -6,10 +6,11 @@ import nbformat
 import pytest
 
 from nlcore.app import notebooks
-from nlcore.app.batch import duration
+from nlcore.app.batch import Batch
 from nlcore.app.cli import main
-from nlcore.papers import NOTEBOOKS
+from nlcore.papers import papers
 from nlcore.runs import Store, plan_grid
+from nlcore.runs.progress import duration
 from tests.runs.trivial import Total
 
 
@@ -32,13 +33,14 @@ def call(folders, *arguments):
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers 0: expected one or more"),
         (["--workers", "many"], "'--workers'"),
+        (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
         (["--device", "tpu"], "device 'tpu': expected auto, cpu, cuda"),
         (
             ["-p", "colour=red"],
             "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",
         ),
         (["-p", "partial=7"], "parameter 'partial': got 7; 03_cleanlab_ema.ipynb expected bool"),
-        (["-p", "seeds=[a]"], "parameter 'seeds': got ['a']; 03_cleanlab_ema.ipynb expected list[int] | None"),
+        (["-p", "seeds=[a]"], "parameter 'seeds': got ['a']; 03_cleanlab_ema.ipynb expected Optional[list[int]]"),
         (["-p", "partial"], "-p 'partial': expected NAME=VALUE"),
         (["--colour", "red"], "--colour"),
     ],
@@ -87,9 +89,9 @@ def test_durations_are_said_as_people_say_them(seconds, text):
 
 
 def test_every_notebook_states_a_type_for_every_parameter_and_takes_what_the_batch_gives():
-    for name in NOTEBOOKS.values():
-        stated = notebooks.stated_parameters(notebooks.FOLDER / name)
-        assert {"profile", "seeds", "workers", "output", "store", "partial"} <= set(stated)
+    for one in papers().values():
+        stated = set(notebooks.stated_parameters(one.notebook))
+        assert stated == set(Batch().notebook_parameters(one)), one.id
 
 
 def _notebook(path, source):

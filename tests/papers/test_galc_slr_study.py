@@ -198,7 +198,7 @@ def test_a_bad_matrix_is_an_error_before_training(monkeypatch, bad, what):
     monkeypatch.setattr(GoldClassifier, "source", lambda self: source)
     matrix = np.eye(5)
     matrix[3, 1] = bad
-    with pytest.raises(InputError, match=f"row 3 of the corruption matrix has {what} entries"):
+    with pytest.raises(InputError, match=f"corruption matrix: row 3 has {what} entries"):
         GoldClassifier(**FIELDS, method="glc", evaluate_every=2).compute([Result({}, {"glc": matrix})])
 
 
