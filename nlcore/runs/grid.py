@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nlcore.errors import InputError
 from nlcore.runs.cost import CostModel, Estimate
-from nlcore.runs.engines import Engine, make_engine
+from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
 from nlcore.runs.spec import Spec
