@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from pathlib import Path
 from nlcore.runs.execute import SINGLE_THREAD, environment, execute
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
-from nlcore.runs.processes import end_pools, make_pool
+from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 
@@ -28,8 +28,8 @@ class Place:
     slots: int
     is_gpu: bool = False
     memory: int | None = None  # bytes of a GPU, where known
-    idle: list[ProcessPoolExecutor] = field(default_factory=list)
-    running: dict[Future, tuple[Spec, ProcessPoolExecutor]] = field(default_factory=dict)
+    idle: list[WorkerPool] = field(default_factory=list)
+    running: dict[Future, tuple[Spec, WorkerPool]] = field(default_factory=dict)
 
     def has_room(self, spec: Spec, packing: Packing) -> bool:
         """Whether one more run may begin here."""
@@ -105,9 +105,9 @@ class LocalEngine:
 
     def submit(self, spec: Spec, store_root: Path) -> None:
         place, self.store_root = self._place_for(spec), store_root
-        self._begin(spec, place, place.idle.pop() if place.idle else make_pool(1))
+        self._begin(spec, place, place.idle.pop() if place.idle else WorkerPool(1))
 
-    def _begin(self, spec: Spec, place: Place, pool: ProcessPoolExecutor) -> None:
+    def _begin(self, spec: Spec, place: Place, pool: WorkerPool) -> None:
         with environment(SINGLE_THREAD | place.variables):  # submitting is what starts a pool's process
             place.running[pool.submit(execute, spec, self.store_root)] = (spec, pool)
 
@@ -126,9 +126,11 @@ class LocalEngine:
             yield spec, error
             return
         pool.shutdown(wait=True)
+        if pool.is_unguarded:
+            raise UnguardedScriptError
         self.deaths[spec] = self.deaths.get(spec, 0) + 1
         if self.deaths[spec] >= MAX_DEATHS:
             yield spec, died_too_often()
         else:
             self.say("a worker died; its run is begun again")
-            self._begin(spec, place, make_pool(1))
+            self._begin(spec, place, WorkerPool(1))
