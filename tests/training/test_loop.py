@@ -21,6 +21,7 @@ from nlcore.training import (
     FeatureBatches,
     ImageBatches,
     Recipe,
+    SparseLabels,
     fixed_order,
     mixed,
     predict,
@@ -445,6 +446,30 @@ def test_memory_mapped_prefetched_and_resident_batches_agree(tmp_path):
     plain = fetched(0, images, False)
     for other in (fetched(2, mapped, False), fetched(0, mapped, True)):
         assert all(torch.equal(a, b) for a, b in zip(plain, other, strict=True))
+
+
+@pytest.mark.parametrize("default", [0, -1])
+def test_sparse_targets_give_the_batches_that_dense_ones_give(default):
+    images, targets = drawn_images()
+    targets[:3] = default
+    sparse = SparseLabels.from_dense(targets, default=default)
+    features = torch.randn(12, 4, generator=generator())
+    makers = [
+        lambda given: FeatureBatches(features, given, device=CPU),
+        lambda given: ImageBatches(images, given, device=CPU),
+    ]
+    for make in makers:
+        for rows in (torch.tensor([5, 0, 5, 11]), torch.tensor([], dtype=torch.int64)):
+            for found, wanted in zip(make(sparse)(rows), make(targets)(rows), strict=True):
+                assert found.dtype == wanted.dtype and torch.equal(found, wanted)
+    stack = torch.tensor([[0, 7], [3, 3]])
+    assert torch.equal(makers[0](sparse)(stack)[1], makers[0](targets)(stack)[1])
+
+
+def test_a_head_learns_the_same_from_sparse_targets():
+    features, targets = data()
+    sparse = SparseLabels.from_dense(targets.numpy().astype(np.int8))
+    assert same(fit().model, fit(fetch=FeatureBatches(features, sparse, device=CPU)).model)
 
 
 def test_errors_of_the_prefetching_thread_arrive_and_leaving_early_ends_it():
