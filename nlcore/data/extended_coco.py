@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from nlcore.data.coco import COCO_CATEGORIES
+from nlcore.data.image_cache import StreamedImages
 from nlcore.errors import InputError
 
 CLASS_MAP = Path(__file__).with_name("imagenet_to_coco.csv")
@@ -99,21 +100,24 @@ def map_predictions(top_classes: np.ndarray, class_map: ClassMap) -> np.ndarray:
 
 
 def build_noisy_labels(
-    images: np.ndarray,
+    paths: Sequence[Path],
     model: str | nn.Module = "inception_v3",
     *,
-    weights: str | Path | None = "timm",
+    weights: str | Path = "timm",
     class_map: ClassMap | None = None,
     top: int = TOP,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Noisy labels (N, K) of images (N, S, S, 3) uint8 by any timm ImageNet-1k classifier, named or built.
+    """Noisy labels (N, K) of N image files by any timm ImageNet-1k classifier, named or built.
 
-    A named model takes `weights` as in `nlcore.training.models.image_model`.
+    Images are decoded on the way, once, in the size that the classifier was made for (Inception V3: 299 x 299): what
+    it says of another size is not what it would have said. A named model takes `weights` as in
+    `nlcore.training.models.image_model`.
 
     Raises:
-        InputError: the model does not predict the 1,000 ImageNet classes; its weights cannot be had.
+        InputError: the model does not predict the 1,000 ImageNet classes; its weights cannot be had; a file that is
+            no image.
     """
     from nlcore.training import ImageBatches, predict
     from nlcore.training.models import image_model, normalisation
@@ -122,7 +126,8 @@ def build_noisy_labels(
         model = image_model(model, IMAGENET_CLASSES, generator=torch.Generator().manual_seed(0), weights=weights)
     model, device = model.to(device), torch.device(device)
     mean, std = normalisation(model)
-    fetch = ImageBatches(images, np.zeros((len(images), 1)), device=device, mean=mean, std=std)
+    images = StreamedImages(paths, size=model.pretrained_cfg["input_size"][-1])
+    fetch = ImageBatches(images, np.zeros((len(images), 1)), device=device, mean=mean, std=std, resident=False)
     logits = predict(model, fetch, torch.arange(len(images)), batch_size=batch_size).logits
     if logits.shape[1] != IMAGENET_CLASSES:
         raise InputError(f"{type(model).__name__} predicts {logits.shape[1]} classes, expected ImageNet's 1000")
