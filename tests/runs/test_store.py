@@ -1,7 +1,6 @@
 """The store: what goes in comes out, and what is damaged is found out."""
 
 import errno
-import json
 import platform
 import resource
 import subprocess

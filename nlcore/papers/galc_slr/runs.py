@@ -15,7 +15,6 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
-from nlcore.data.network import training_seconds
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
@@ -26,7 +25,8 @@ from nlcore.papers.galc_slr.fitting import Fit
 from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
 from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
-from nlcore.runs import Result, Spec
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
 
 
 class GalcSlrRun(Spec):
@@ -57,10 +57,10 @@ class GalcSlrRun(Spec):
         """A fresh classifier for these targets (N, K) or (N, K + 1)."""
         return Fit(self.source, self.protocol, self.seed, self.examples(), targets)
 
-    def trained_seconds(self) -> float:
-        """About how long one training takes; how many images a folder has is guessed, so that none is read."""
-        images = 65_268 if "train2014" in self.source.parts else 2_078
-        return training_seconds(self.source, self.protocol.epochs * min(images, self.source.limit or images))
+    def trained_work(self, evaluations: int = 1) -> Work:
+        """The work of one training, with so many looks at the test part."""
+        train, test = self.source.sizes()
+        return training_work(self.source, self.protocol.epochs * train, evaluations * test)
 
 
 class SilverClassifier(GalcSlrRun):
@@ -71,8 +71,8 @@ class SilverClassifier(GalcSlrRun):
 
     silver_loss: SilverLoss = "asl"
 
-    def seconds(self) -> float:
-        return self.trained_seconds()
+    def work(self) -> Work:
+        return self.trained_work()
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train f on the silver images with their noisy labels; keep what it says about every image that is asked."""
@@ -105,8 +105,8 @@ class MatrixEstimates(GalcSlrRun):
     def requires(self) -> Sequence[Spec]:
         return [SilverClassifier(**self.shared(), silver_loss=self.silver_loss)]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Algorithm 1, GLC, and what they are compared with.
@@ -152,8 +152,8 @@ class SigmoidEffect(GalcSlrRun):
     def requires(self) -> Sequence[Spec]:
         return [SilverClassifier(**self.shared()), MatrixEstimates(**self.shared())]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Put the silver classifier's sigmoids through each matrix, and take ASL's gradient by C'g (3.3)."""
@@ -207,8 +207,8 @@ class GoldClassifier(GalcSlrRun):
             return []
         return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
 
-    def seconds(self) -> float:
-        return self.trained_seconds()
+    def work(self) -> Work:
+        return self.trained_work(self.protocol.epochs if self.follows_epochs else 1)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train g on gold and silver images, and test it.
