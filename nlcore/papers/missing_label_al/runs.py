@@ -197,13 +197,13 @@ class WholeSetRun(MissingLabelRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = partial_labels(images, split.pool, self.noise, self.seeds)
-        settings = {"schedule": "one_cycle", "schedule_epochs": protocol.whole_schedule_epochs, "evaluate_every": EVALUATE_EVERY}
+        schedule = {"schedule": "one_cycle", "schedule_epochs": protocol.whole_schedule_epochs}
         learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
         history = learner.fit(
             split.pool,
             np.maximum(given, 0) if self.unknown_as == "negative" else given,
             evaluate=map_on(split.test, images.targets),
-            recipe=self.recipe(protocol.whole_epochs, **settings),
+            recipe=self.recipe(protocol.whole_epochs, evaluate_every=EVALUATE_EVERY, **schedule),
         )
         names = [name for name in history[0] if name != "epoch"]
         return Result(arrays={name: np.array([row[name] for row in history]).T for name in names})

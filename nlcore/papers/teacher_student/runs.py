@@ -15,7 +15,7 @@ from nlcore.data.source import Source
 from nlcore.devices import resolve_device
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
-from nlcore.papers.teacher_student.problem import UNUSED, Problem, divide, make_problem
+from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Problem, divide, make_problem
 from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
     fit,
@@ -64,9 +64,9 @@ class TeacherStudentRun(Spec):
     def passes_work(self, passes: float, *, head: bool = False) -> Work:
         """The work of so many passes over the training part, of the network or of a head on its features, each with a
         look at the validation part."""
-        train, test = self.source.sizes()
+        train, _ = self.source.sizes()
         source = self.source.model_copy(update={"model": "mlp"}) if head else self.source
-        return training_work(source, passes * train, passes * (test / 2 or VALIDATION_SHARE * train))
+        return training_work(source, passes * train, passes * VALIDATION_SHARE * train)
 
 
 class Labels(TeacherStudentRun):
