@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from nlcore.data.coco import COCO_CATEGORIES
+from nlcore.data.image_cache import StreamedImages
 from nlcore.errors import InputError, require
 
 CLASS_MAP = Path(__file__).with_name("imagenet_to_coco.csv")
@@ -118,10 +119,10 @@ def map_predictions(top_classes: np.ndarray, class_map: ClassMap) -> np.ndarray:
 
 
 def build_noisy_labels(
-    images: np.ndarray,
+    paths: Sequence[Path],
     model: str | nn.Module = "inception_v3",
     *,
-    weights: str | Path | None = "timm",
+    weights: str | Path = "timm",
     class_map: ClassMap | None = None,
     top: int = TOP,
     batch_size: int = 128,
@@ -129,8 +130,11 @@ def build_noisy_labels(
 ) -> np.ndarray:
     """Noisy labels of images by any timm ImageNet-1k classifier; paper 5 (4.1) takes Inception V3's eight likeliest.
 
+    Images are decoded on the way, once, in the size that the classifier was made for (Inception V3: 299 x 299): what
+    it says of another size is not what it would have said.
+
     Args:
-        images: (N, S, S, 3) uint8, of the size the model wants (Inception V3: 299).
+        paths: N image files.
         model: timm's name, or a model that is built.
         weights: of a named model, as in `nlcore.training.models.image_model`.
         class_map: None is the audited one.
@@ -142,8 +146,8 @@ def build_noisy_labels(
         (N, K) int8 of 0 and 1 over the map's classes.
 
     Raises:
-        InputError: the model does not predict the 1,000 ImageNet classes; its weights cannot be had; too little memory
-            on the GPU.
+        InputError: the model does not predict the 1,000 ImageNet classes; its weights cannot be had; a file that is no
+            image; too little memory on the GPU.
     """
     from nlcore.training import ImageBatches, predict
     from nlcore.training.models import image_model, normalisation
@@ -152,7 +156,8 @@ def build_noisy_labels(
         model = image_model(model, IMAGENET_CLASSES, generator=torch.Generator().manual_seed(0), weights=weights)
     model, device = model.to(device), torch.device(device)
     mean, std = normalisation(model)
-    fetch = ImageBatches(images, np.zeros((len(images), 1)), device=device, mean=mean, std=std)
+    images = StreamedImages(paths, size=model.pretrained_cfg["input_size"][-1])
+    fetch = ImageBatches(images, np.zeros((len(images), 1)), device=device, mean=mean, std=std, resident=False)
     logits = predict(model, fetch, torch.arange(len(images)), batch_size=batch_size).logits
     if logits.shape[1] != IMAGENET_CLASSES:
         raise InputError(f"{type(model).__name__}: predicts {logits.shape[1]} classes; expected ImageNet's 1000")

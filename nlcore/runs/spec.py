@@ -64,21 +64,26 @@ class Spec(BaseModel):
 
     @property
     def name(self) -> str:
-        """One line for people: the class and the fields."""
-        fields = ", ".join(f"{key}={value}" for key, value in self.model_dump().items())
+        """One line for people: the class and its own fields, without the descriptions that a whole grid shares."""
+        fields = ", ".join(f"{name}={value}" for name, value in self if not isinstance(value, BaseModel))
         return f"{type(self).__name__}({fields})"
+
+    @property
+    def description(self) -> str:
+        """The class and all that its result depends on, as JSON."""
+        return json.dumps([type(self).__qualname__, self.model_dump(mode="json")], sort_keys=True)
 
     @property
     def key(self) -> str:
         """SHA-256 over the fields, the data, the code that computes it, and the runs it requires."""
-        return _key(self)
+        return _key(self, self.data_fingerprint())
 
 
-@cache
-def _key(spec: Spec) -> str:
+@cache  # by the data's name too: a process that lives on sees when they have changed
+def _key(spec: Spec, data: str) -> str:
     content = {
-        "spec": [type(spec).__qualname__, spec.model_dump(mode="json")],
-        "data": spec.data_fingerprint(),
+        "spec": spec.description,
+        "data": data,
         "code": code_fingerprint(type(spec)),
         "requires": [required.key for required in spec.requires()],
     }

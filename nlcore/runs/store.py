@@ -75,7 +75,7 @@ class Store:
             InputError: the disk is full or cannot be written; nothing is left behind.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
-        text = json.dumps({"spec": spec.name, "values": dict(result.values)}, sort_keys=True)
+        text = json.dumps({"spec": spec.description, "values": dict(result.values)}, sort_keys=True)
         metadata = {
             "record": text,
             "checksum": _checksum(text, arrays),

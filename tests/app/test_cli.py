@@ -34,7 +34,7 @@ def call(folders, *arguments):
         (["--workers", "0"], "workers 0: expected one or more"),
         (["--workers", "many"], "'--workers'"),
         (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
-        (["--device", "tpu"], "device 'tpu': expected auto, cpu, cuda"),
+        (["--device", "tpu"], "device: found 'tpu'; expected auto, cpu, cuda"),
         (
             ["-p", "colour=red"],
             "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",

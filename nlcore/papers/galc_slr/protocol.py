@@ -30,4 +30,5 @@ class Protocol(BaseModel):
     batch_size: int = 128
     learning_rate: float = 1e-4
     average_decay: float | None = 0.9997  # of the weights' moving average, evaluated beside the plain weights
+    gold: float = 0.1  # share of the training images that is trusted; Fig. 6b also shows less
     ablation_noise: float = 0.4  # of Figs. 4 and 6 and of every other reading; there mAP is measured after every epoch

@@ -25,6 +25,7 @@ from nlcore.papers.galc_slr.fitting import Fit
 from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
 from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
+from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
 
 
@@ -34,7 +35,7 @@ class GalcSlrRun(Spec):
     source: Source
     protocol: Protocol
     noise: float  # share of the labels
-    gold: float  # share of the training images
+    gold: float  # share of the training images that is trusted
     seed: int
 
     def shared(self) -> dict[str, Any]:
@@ -56,11 +57,10 @@ class GalcSlrRun(Spec):
         """A fresh classifier for these targets (N, K) or (N, K + 1)."""
         return Fit(self.source, self.protocol, self.seed, self.examples(), targets)
 
-    def trained_on(self, passes: float) -> Work:
-        """So many passes over the training part, whose size is guessed: a plan reads no labels."""
-        part = 65_268 if "train2014" in self.source.parts else 2_078
-        size = f" {self.source.size}" if self.source.on_images else ""
-        return Work(f"train {self.source.model}{size}", passes * min(part, self.source.limit or part))
+    def trained_work(self, evaluations: int = 1) -> Work:
+        """The work of one training, with so many looks at the test part: images of two labels or more."""
+        train, test = self.source.model_copy(update={"min_labels": 2}).sizes()
+        return training_work(self.source, self.protocol.epochs * train, evaluations * test)
 
 
 class SilverClassifier(GalcSlrRun):
@@ -72,7 +72,7 @@ class SilverClassifier(GalcSlrRun):
     silver_loss: SilverLoss = "asl"
 
     def work(self) -> Work:
-        return self.trained_on(self.protocol.epochs)
+        return self.trained_work()
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train f on the silver images with their noisy labels; keep what it says about every image that is asked."""
@@ -208,10 +208,8 @@ class GoldClassifier(GalcSlrRun):
         return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
 
     def work(self) -> Work:
-        evaluations = self.protocol.epochs if self.follows_epochs else 1
         models = 1 if self.protocol.average_decay is None else 2
-        # The test part is half as large as the training part, and prediction a third of training.
-        return self.trained_on(self.protocol.epochs + evaluations * models / 6)
+        return self.trained_work(models * (self.protocol.epochs if self.follows_epochs else 1))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Train g on gold and silver images, and test it.

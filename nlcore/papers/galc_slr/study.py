@@ -25,8 +25,9 @@ def in_ablation(spec: Spec) -> bool:
 
 
 def in_main_grid(spec: Spec) -> bool:
-    """Whether a classifier stands behind Table 1: one of its methods, under the default readings."""
-    return isinstance(spec, GoldClassifier) and spec.method in METHODS and _reading(spec) == DEFAULTS
+    """Whether a classifier stands behind Table 1: one of its methods, with its gold images and default readings."""
+    table = isinstance(spec, GoldClassifier) and spec.method in METHODS and spec.gold == spec.protocol.gold
+    return table and _reading(spec) == DEFAULTS
 
 
 def at_ablation_noise(spec: Spec) -> bool:
@@ -52,8 +53,7 @@ class Study:
     `scores` has one row per trained gold classifier and method and level that it stands for: method, noise, gold,
     seed, silver_loss, cap (0: none), estimate_on, and its metrics. `curves` has one row per evaluation: the same,
     epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
-    ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why". `gold` is the gold
-    fraction of Table 1.
+    ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why".
     """
 
     scores: pd.DataFrame
@@ -61,7 +61,6 @@ class Study:
     distances: pd.DataFrame
     matrices: dict[str, np.ndarray]
     sigmoid: pd.DataFrame
-    gold: float
     specs: tuple[Spec, ...]
     left_out: tuple[Spec, ...] = ()
 
@@ -74,6 +73,11 @@ class Study:
     def protocol(self) -> Protocol:
         """The settings of all runs."""
         return self.specs[0].protocol
+
+    @property
+    def gold(self) -> float:
+        """The gold fraction of Table 1."""
+        return self.protocol.gold
 
     @property
     def ablation_noise(self) -> float:
@@ -114,7 +118,7 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
     shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     specs: list[Spec] = []
     for seed in settings["seeds"] if seeds is None else seeds:
-        fields = shared | {"seed": seed, "gold": settings["gold"]}
+        fields = shared | {"seed": seed, "gold": shared["protocol"].gold}
         for noise in settings["noises"]:
             specs += [_classifier(fields, method, noise) for method in METHODS]
             specs.append(MatrixEstimates(**fields, noise=noise))
@@ -161,7 +165,6 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
-        gold=specs[0].gold,  # a grid begins with Table 1
         specs=tuple(found),
         left_out=left_out,
     )
@@ -177,10 +180,9 @@ def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[di
     seeds = list(dict.fromkeys(spec.seed for spec in classifiers))
     cells = []
     for spec in (spec for spec in classifiers if spec in found):
-        main = in_main_grid(spec) and spec.gold == specs[0].gold
         for method, noise in product(dict.fromkeys([*METHODS, spec.method]), levels):
             if canonical(method, noise) == (spec.method, spec.noise):
-                place = (noise, METHODS.index(method)) if main else (float("inf"),)
+                place = (noise, METHODS.index(method)) if in_main_grid(spec) else (float("inf"),)
                 cell = _fields(spec) | {"method": method, "noise": noise}
                 cells.append(((seeds.index(spec.seed), *place), cell, found[spec].values))
     return [(cell, values) for _, cell, values in sorted(cells, key=lambda entry: entry[0])]

@@ -12,13 +12,14 @@ import numpy as np
 from pydantic import model_validator
 
 from nlcore.data.division import ActiveSplit
-from nlcore.data.network import for_source, make_learner, training_seconds
+from nlcore.data.network import for_source, make_learner
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
+from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
@@ -90,9 +91,17 @@ class MultiALRun(Spec):
             learner.fit(rows, targets, recipe=self.recipe(self.protocol.pretraining_epochs))
         return learner
 
-    def trained_seconds(self, images: int) -> float:
-        """About how long it takes to train every seed on so many images."""
-        return len(self.seeds) * training_seconds(self.source, images)
+    def pool_size(self) -> int:
+        """About how many images a pool holds."""
+        return round(self.protocol.pool_share * (1 - self.protocol.set_aside) * self.source.sizes()[0])
+
+    def test_size(self) -> int:
+        """About how many images are tested on."""
+        return round(self.protocol.test_share * self.source.sizes()[1])
+
+    def work_of(self, trained: float, looked_at: float) -> Work:
+        """To train every seed on so many images and to predict so many."""
+        return training_work(self.source, len(self.seeds) * trained, len(self.seeds) * looked_at)
 
 
 class ActiveLearningRun(MultiALRun):
@@ -118,9 +127,11 @@ class ActiveLearningRun(MultiALRun):
     def work(self) -> Work:
         protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
         safe = protocol.safe_step if named(self.strategy, STRATEGIES).safe else 0
-        each = [protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1)]
-        before = 50_000 if self.start == "clean_coco" else 0
-        return Work(type(self).__name__, self.trained_seconds(protocol.epochs * sum(each) + before))
+        trained = protocol.epochs * sum(protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1))
+        if self.start == "clean_coco":
+            trained += protocol.pretraining_epochs * self.source.sizes()[0]
+        evaluations = (iterations + 1) * -(-protocol.epochs // protocol.evaluate_every)
+        return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Divide, swap labels in the pool, then train, choose and relabel until the budget is spent (Section 3)."""
@@ -151,8 +162,8 @@ class WholeSetRun(MultiALRun):
     start: Start = "imagenet"
 
     def work(self) -> Work:
-        pool = 2000 if self.protocol.pool_share == 1 else 23_497
-        return Work(type(self).__name__, self.trained_seconds(self.protocol.whole_epochs * pool))
+        epochs = self.protocol.whole_epochs
+        return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -179,7 +190,8 @@ class InitialRun(MultiALRun):
     """
 
     def work(self) -> Work:
-        return Work(type(self).__name__, self.trained_seconds(self.protocol.initial * self.protocol.longer_epochs))
+        trained = self.protocol.initial * self.protocol.longer_epochs
+        return self.work_of(trained, trained + self.protocol.longer_epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -208,8 +220,7 @@ class LikelihoodRun(MultiALRun):
     noise: float
 
     def work(self) -> Work:
-        trained = self.trained_seconds(self.protocol.initial * self.protocol.epochs)
-        return Work(type(self).__name__, trained + len(self.seeds))
+        return self.work_of(self.protocol.initial * self.protocol.epochs, self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from nlcore.papers.teacher_student.methods import METHODS
+from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
 BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_truth"))
@@ -19,8 +18,8 @@ TABLE_2 = (0.05, 0.3, 0.5)
 ABLATIONS = (0.05, 0.1)
 
 
-def decide_claims(study: Study, *, open_images: Study | None = None) -> list[ClaimVerdict]:
-    """All claims of the paper, in the contract's order; ts7 from a study of Open Images, if there is one."""
+def decide_claims(study: Study) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order; ts7 from the runs on Open Images, if there are any."""
     deciders = {
         "ts1": beats_baselines,
         "ts2": overtaken,
@@ -28,10 +27,10 @@ def decide_claims(study: Study, *, open_images: Study | None = None) -> list[Cla
         "ts4": lambda study: _ablation(study, "table_5", "both", ("none", "teacher_only", "student_only")),
         "ts5": lambda study: _ablation(study, "table_6", "hard", ("soft",)),
         "ts6": veit_stays_below,
-        "ts7": lambda study: best_on_open_images(open_images),
+        "ts7": lambda study: best_on_open_images(study.open_images),
         "ts8": activations,
     }
-    known = claims("teacher_student")
+    known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
 
 
@@ -48,7 +47,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: decider(replace(study, scores=scores)) for id, decider in deciders.items()}
         for name, scores in studies.items()
     }
-    return reading_atlas("teacher_student", decide_claims(study), readings)
+    return reading_atlas(CONTRACT, decide_claims(study), readings)
 
 
 def beats_baselines(study: Study) -> Iterable[Part]:
@@ -83,7 +82,7 @@ def veit_stays_below(study: Study) -> Iterable[Part]:
 
 def best_on_open_images(study: Study | None) -> Iterable[Part]:
     """ts7: as ts1, on Open Images, all of whose verified set is used."""
-    said = published("teacher_student")["table_3"]
+    said = CONTRACT.published()["table_3"]
     for place, metric in enumerate(SCORES):
         for other in BASELINES:
             gap = said["proposed"][place] - said[other][place]
@@ -114,7 +113,7 @@ def _difference(
     study: Study, table: str, metric: str, fraction: float, fractions: tuple[float, ...], better: str, worse: str
 ) -> Part:
     """One part, held against the difference of the published values: mAP at each share, then AP_all."""
-    said = published("teacher_student")[table]
+    said = CONTRACT.published()[table]
     place = SCORES.index(metric) * len(fractions) + fractions.index(fraction)
     name = f"{metric} at {fraction:.0%}: {better} minus {worse}"
     return _decided(name, _paired(study, metric, fraction, better, worse), said[better][place] - said[worse][place])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +10,9 @@ from torch.nn import functional
 
 from nlcore.errors import InputError
 from nlcore.losses import masked_binary_cross_entropy
+from nlcore.papers.teacher_student.protocol import Activation
 from nlcore.training.models import linear_head, mlp_head
 
-Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 ACTIVATIONS: dict[str, type[nn.Module] | None] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -123,21 +122,29 @@ class VeitModel(nn.Module):
 def veit_loss(
     verified: int, *, cleaning_weight: float = 0.1, classification_weight: float = 1.0
 ) -> Callable[[VeitModel, Batch], Tensor]:
-    """L1 of the cleaner on V; cross-entropy of the classifier against clean (V) and cleaned (T) labels, constants."""
+    """L1 of the cleaner on V; cross-entropy of the classifier against clean (V) and cleaned (T) labels, constants.
+
+    Cells of V that nobody verified (-1) count in neither.
+    """
 
     def loss(model: VeitModel, batch: Batch) -> Tensor:
         inputs, clean = batch
         cleaned, logits = model(inputs)
         targets = torch.cat([clean[:verified], cleaned[verified:].detach()])
-        cleaning = functional.l1_loss(cleaned[:verified], clean[:verified])
-        return cleaning_weight * cleaning + classification_weight * functional.binary_cross_entropy_with_logits(
-            logits, targets
-        )
+        known = targets >= 0
+        classification = functional.binary_cross_entropy_with_logits(logits[known], targets[known])
+        cleaning = _known_l1(cleaned[:verified], clean[:verified])
+        return cleaning_weight * cleaning + classification_weight * classification
 
     return loss
 
 
 def cleaning_loss(model: VeitModel, batch: Batch) -> Tensor:
-    """L1 of the cleaner against the clean labels: its pre-training on V."""
+    """L1 of the cleaner against the clean labels that are known: its pre-training on V."""
     inputs, clean = batch
-    return functional.l1_loss(model(inputs)[0], clean)
+    return _known_l1(model(inputs)[0], clean)
+
+
+def _known_l1(cleaned: Tensor, clean: Tensor) -> Tensor:
+    known = clean >= 0
+    return functional.l1_loss(cleaned[known], clean[known])

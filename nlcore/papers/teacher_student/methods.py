@@ -1,18 +1,20 @@
-"""The proposed network and the baselines of Table 2, each from the shared stages to a score on the test part."""
+"""The proposed network and the baselines of Table 2, each from the shared stages to a score on the test part.
+
+A method takes its run, the problem, and the results of the noisy network and, if it wants them, of pre-trained heads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlcore.papers.teacher_student.data import Labels, Problem, make_problem
+from nlcore.papers.teacher_student.fetches import Fetch, clean_where_verified, labels_only, with_noisy_labels
 from nlcore.papers.teacher_student.heads import (
-    Activation,
     CleaningNetwork,
     VeitModel,
     cleaning_loss,
@@ -20,151 +22,100 @@ from nlcore.papers.teacher_student.heads import (
     teacher_labels,
     veit_loss,
 )
+from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.stages import (
-    IMAGE_SECONDS,
-    Network,
-    PretrainedHeads,
-    Stage,
-    batches_in_a_pass,
-    cycled,
+    Outcome,
     fit,
+    head_recipe,
     network_loss,
     network_recipe,
     new_heads,
+    one_to_nine,
     outcome,
     stored_weights,
+    tested,
+    verified_only,
+    without_patience,
 )
-from nlcore.runs import Result, Spec, Work
-from nlcore.training import FeatureBatches, TrainingResult, mixed, predict, train
-from nlcore.training.models import last_layer
+from nlcore.runs import Result
+from nlcore.training import Recipe, predict, train
 
-METHODS = (
-    "noisy",
-    "finetune_whole",
-    "finetune_last",
-    "finetune_mixed",
-    "veit_pretrained",
-    "veit_joint",
-    "proposed",
-    "ground_truth",
-)
-MethodName = Literal[METHODS]
-Outcome = tuple[dict, dict[str, np.ndarray]]
+if TYPE_CHECKING:
+    from nlcore.papers.teacher_student.runs import Method
+
+Trainer = Callable[["Method", Problem, Sequence[Result]], Outcome]
 
 
-class Method(Stage):
-    """One method at one share of verified images, scored on the test part.
-
-    Values: mAP, AP_all, updates and so on (`outcome`). Array `probabilities`; of the proposed network also
-    `teacher_labels` (n, K). `activation`, `pretraining` and `labels` are the choices of Tables 4 to 6; `budget`
-    replaces the passes of training (of all stages on top of the noisy network together) and switches early stopping's
-    patience off.
-    """
-
-    method: MethodName
-    fraction: float = 0.0
-    activation: Activation = "sigmoid"
-    pretraining: Literal["none", "teacher", "student", "both"] = "both"
-    labels: Literal["hard", "soft"] = "hard"
-    budget: int | None = None
-
-    def requires(self) -> Sequence[Spec]:
-        shared = {"setting": self.setting, "seed": self.seed}
-        stages = [Labels(setting=self.setting)]
-        stages.append(Network(**shared, labels="clean" if self.method == "ground_truth" else "noisy"))
-        if self.method == "proposed" and self.pretraining != "none":
-            passes = self.setting.passes if self.budget is None else self.budget // 2
-            stages.append(PretrainedHeads(**shared, activation=self.activation, passes=passes))
-        return stages
-
-    def work(self) -> Work:
-        if self.method == "finetune_whole" and self.setting.model != "mlp":
-            return Work(type(self).__name__, IMAGE_SECONDS * 1500 * self.setting.finetune_passes)
-        return Work(type(self).__name__, {"proposed": 2.5, "finetune_whole": 1.5}.get(self.method, 0.7))
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        problem = make_problem(self.setting, self.seed, inputs[0])
-        if self.method in ("noisy", "ground_truth"):
-            values, arrays = inputs[1].values, {"probabilities": inputs[1].arrays["probabilities"]}
-        else:
-            values, arrays = TRAINERS[self.method](self, problem, inputs[1:])
-        return Result(values, arrays)
-
-
-def finetune_whole(spec: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_whole(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
     """All weights of the noisy network go on learning from the clean labels of V."""
-    model = problem.network("network")
-    model.load_state_dict(stored_weights(inputs[0].arrays))
-    flips = problem.generator("flips", spec.method, spec.fraction)
-    fetch = problem.fetch(problem.clean, generator=flips)
-    run = _finetune(spec, problem, model, fetch, flips)
-    return _score(problem, model, problem.fetch(problem.clean), run)
+    model = problem.network(stored_weights(inputs[0].arrays))
+    flips, draws = (problem.generator(name, run.method, run.fraction) for name in ("flips", "order"))
+    plain, recipe = problem.fetch(problem.clean, model), _budgeted(run, network_recipe(problem))
+    found = fit(
+        problem,
+        model,
+        recipe,
+        sampler=verified_only(problem, run.fraction, generator=draws),
+        fetch=problem.fetch(problem.clean, model, flips=flips),
+        loss=network_loss,
+        plain=plain,
+        generators=(draws, flips),
+    )
+    return tested(problem, model, plain, found, bfloat16=recipe.bfloat16)
 
 
-def finetune_last(spec: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_last(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
     """The last layer of the noisy network, on V; its features stay."""
-    model = _last_layer(problem, inputs[0])
-    fetch = FeatureBatches(inputs[0].arrays["features"], problem.clean, device=problem.device)
-    return _score(problem, model, fetch, _finetune(spec, problem, model, fetch))
+    model, draws = _last_layer(problem, inputs[0]), problem.generator("order", run.method, run.fraction)
+    fetch = problem.feature_batches(inputs[0].arrays["features"], problem.clean)
+    recipe, sampler = _budgeted(run, head_recipe(problem)), verified_only(problem, run.fraction, generator=draws)
+    found = fit(problem, model, recipe, sampler=sampler, fetch=fetch, loss=network_loss, generators=(draws,))
+    return tested(problem, model, fetch, found)
 
 
-def _finetune(
-    spec: Method, problem: Problem, model: nn.Module, fetch: Callable, *more: torch.Generator
-) -> TrainingResult:
-    verified, _ = problem.verified(spec.fraction)
-    draws = problem.generator("order", spec.method, spec.fraction)
-    sampler = cycled(verified, problem.setting.batch_size, batches_in_a_pass(problem), generator=draws)
-    recipe = _recipe(spec, spec.budget or problem.setting.finetune_passes)
-    return fit(problem, model, recipe, sampler, fetch, network_loss, generators=(draws, *more))
-
-
-def finetune_mixed(spec: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_mixed(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
     """The last layer, on the clean labels of V and the noisy labels of T, 1 : 9 in each batch."""
-    verified, _ = problem.verified(spec.fraction)
-    targets = problem.noisy.clone()
-    targets[verified] = problem.clean[verified]
-    model = _last_layer(problem, inputs[0])
-    fetch = FeatureBatches(inputs[0].arrays["features"], targets, device=problem.device)
-    sampler, draws = _mixed(spec, problem)
-    recipe = _recipe(spec, spec.budget or problem.setting.finetune_passes)
-    # `fetch` holds the mixed targets; validation compares with the clean ones all the same.
-    run = fit(problem, model, recipe, sampler, fetch, network_loss, generators=(draws,))
-    return _score(problem, model, fetch, run)
+    model, draws = _last_layer(problem, inputs[0]), problem.generator("order", run.method, run.fraction)
+    clean = problem.feature_batches(inputs[0].arrays["features"], problem.clean)
+    verified, noisy = problem.verified(run.fraction)[0], labels_only(problem.noisy, device=problem.device)
+    fetch = clean_where_verified(clean, noisy, verified, images=len(problem.clean))
+    recipe, sampler = _budgeted(run, head_recipe(problem)), one_to_nine(problem, run.fraction, generator=draws)
+    found = fit(problem, model, recipe, sampler=sampler, fetch=fetch, loss=network_loss, generators=(draws,))
+    return tested(problem, model, fetch, found)
 
 
-def veit(spec: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def veit(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
     """Veit et al.: the cleaning network is trained first and then kept (WP), or together with the classifier (TJ)."""
-    features, setting = inputs[0].arrays["features"], problem.setting
-    draws = problem.generator("weights", "cleaner")
-    cleaner = CleaningNetwork(features.shape[1], problem.classes, embedding=setting.embedding, generator=draws)
-    model = VeitModel(cleaner, _last_layer(problem, inputs[0]), features.shape[1]).to(problem.device)
-    joined = np.concatenate([features, problem.noisy.numpy().astype(np.float32)], axis=1)
-    fetch = FeatureBatches(joined, problem.clean, device=problem.device)
-    passes = spec.budget or setting.finetune_passes
-    if spec.method == "veit_pretrained":
-        _pretrain_cleaner(spec, problem, model, fetch)
-    sampler, draws = _mixed(spec, problem)
-    loss = veit_loss(
-        setting.verified_per_batch,
-        cleaning_weight=setting.cleaning_weight,
-        classification_weight=setting.classification_weight,
+    features, protocol = inputs[0].arrays["features"], problem.protocol
+    width, draws = features.shape[1], problem.generator("weights", "cleaner")
+    cleaner = CleaningNetwork(width, problem.classes, embedding=protocol.embedding, generator=draws)
+    model = VeitModel(cleaner, _last_layer(problem, inputs[0]), width).to(problem.device)
+    clean = problem.feature_batches(features, problem.clean)
+    fetch = with_noisy_labels(clean, labels_only(problem.noisy, device=problem.device))
+    if run.method == "veit_pretrained":
+        _pretrain_cleaner(run, problem, model, fetch)
+    draws = problem.generator("order", run.method, run.fraction)
+    found = fit(
+        problem,
+        model,
+        _budgeted(run, head_recipe(problem)),
+        sampler=one_to_nine(problem, run.fraction, generator=draws),
+        fetch=fetch,
+        loss=veit_loss(protocol.verified_per_batch, **_loss_weights(problem)),
+        classifier=_VeitClassifier,
+        generators=(draws,),
     )
-    run = fit(
-        problem, model, _recipe(spec, passes), sampler, fetch, loss, classifier=_VeitClassifier, generators=(draws,)
-    )
-    return _score(problem, _VeitClassifier(model), fetch, run)
+    return tested(problem, _VeitClassifier(model), fetch, found)
 
 
-def _pretrain_cleaner(spec: Method, problem: Problem, model: VeitModel, fetch: Callable) -> None:
+def _pretrain_cleaner(run: Method, problem: Problem, model: VeitModel, fetch: Fetch) -> None:
     """L1 on V for as long as the network's stage; afterwards the cleaner takes no part in the training."""
-    verified, _ = problem.verified(spec.fraction)
-    draws = problem.generator("order", "cleaner", spec.fraction)
-    sampler = cycled(verified, problem.setting.batch_size, batches_in_a_pass(problem), generator=draws)
+    draws = problem.generator("order", "cleaner", run.fraction)
     model.classifier.requires_grad_(False)
     train(
         model,
-        network_recipe(problem.setting, stop=False),
-        sampler=sampler,
+        head_recipe(problem, stop=False),
+        sampler=verified_only(problem, run.fraction, generator=draws),
         fetch=fetch,
         loss=cleaning_loss,
         generators=(draws,),
@@ -184,65 +135,68 @@ class _VeitClassifier(nn.Module):
         return self.classifier(inputs[:, : self.features])
 
 
-def proposed(spec: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
-    """Stage 2: teacher and student together, from pre-trained heads or from random ones."""
-    features, setting = inputs[0].arrays["features"], problem.setting
-    model = new_heads(problem, features, spec.activation)
-    if spec.pretraining != "none":
-        kept = {"both": ("teacher", "student")}.get(spec.pretraining, (spec.pretraining,))
+def proposed(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+    """Stage 2 (Eqs. 3 and 4): teacher and student together, from pre-trained heads or from random ones."""
+    features, protocol = inputs[0].arrays["features"], problem.protocol
+    model = new_heads(problem, features, run.activation)
+    if run.pretraining != "none":
+        kept = {"both": ("teacher", "student")}.get(run.pretraining, (run.pretraining,))
         weights = stored_weights(inputs[1].arrays)
         model.load_state_dict({n: t for n, t in weights.items() if n.startswith(kept)}, strict=False)
-    fetch = FeatureBatches(features, problem.clean, device=problem.device)
-    sampler, draws = _mixed(spec, problem)
-    passes = setting.passes if spec.budget is None else spec.budget - spec.budget // 2
-    rates = (("teacher", setting.teacher_rate), ("student", setting.student_rate))
-    recipe = replace(_recipe(spec, passes), learning_rates=rates)
-    loss = joint_loss(
-        setting.verified_per_batch,
-        threshold=setting.threshold if spec.labels == "hard" else None,
-        cleaning_weight=setting.cleaning_weight,
-        classification_weight=setting.classification_weight,
+    fetch = problem.feature_batches(features, problem.clean)
+    draws = problem.generator("order", run.method, run.fraction)
+    threshold = protocol.threshold if run.labels == "hard" else None
+    found = fit(
+        problem,
+        model,
+        _joint_recipe(run, problem),
+        sampler=one_to_nine(problem, run.fraction, generator=draws),
+        fetch=fetch,
+        loss=joint_loss(protocol.verified_per_batch, threshold=threshold, **_loss_weights(problem)),
+        classifier=lambda model: model.student,
+        generators=(draws,),
     )
-    student = lambda model: model.student
-    run = fit(problem, model, recipe, sampler, fetch, loss, classifier=student, generators=(draws,))
-    values, arrays = _score(problem, model.student, fetch, run)
+    values, arrays = tested(problem, model.student, fetch, found)
     logits = predict(model.teacher, fetch, torch.arange(len(problem.clean))).logits
-    told = teacher_labels(logits, threshold=setting.threshold).cpu().numpy().astype(np.int8)
-    teacher_values, _ = outcome(problem, torch.sigmoid(logits[problem.test.to(logits.device)]), None)
-    values |= {f"teacher_{name}": value for name, value in teacher_values.items()}
+    told = teacher_labels(logits, threshold=protocol.threshold).cpu().numpy().astype(np.int8)
+    teacher, _ = outcome(problem, torch.sigmoid(logits[problem.test.to(logits.device)]), found)
+    values |= {f"teacher_{name}": teacher[name] for name in ("mAP", "AP_all")}
     return values, arrays | {"teacher_labels": told}
 
 
-def _recipe(spec: Method, passes: int):
-    recipe = network_recipe(spec.setting, passes=passes)
-    return recipe if spec.budget is None else replace(recipe, patience=passes)
+def _joint_recipe(run: Method, problem: Problem) -> Recipe:
+    """As many passes as the network's training, or the half of a budget that pre-training leaves; a rate each."""
+    passes = None if run.budget is None else run.budget - run.budget // 2
+    recipe = head_recipe(problem, passes=passes)
+    rates = (("teacher", problem.protocol.teacher_rate), ("student", problem.protocol.student_rate))
+    return replace(recipe if passes is None else without_patience(recipe), learning_rates=rates)
 
 
-def _mixed(spec: Method, problem: Problem) -> tuple[Callable, torch.Generator]:
-    """Batches of verified and other images, 1 : 9; a pass has as many batches as one over the training part."""
-    verified, rest = problem.verified(spec.fraction)
-    draws = problem.generator("order", spec.method, spec.fraction)
-    few = problem.setting.verified_per_batch
-    many = problem.setting.batch_size - few
-    needed = batches_in_a_pass(problem) * many
-    rounds = -(-needed // len(rest))
-    whole_pass = mixed(verified, rest.repeat(rounds), (few, many), generator=draws)
-    return lambda epoch: whole_pass(epoch)[: batches_in_a_pass(problem)], draws
+def _budgeted(run: Method, recipe: Recipe) -> Recipe:
+    """As many passes as fine-tuned variants have, or the run's budget."""
+    if run.budget is None:
+        return replace(recipe, epochs=run.protocol.finetune_passes)
+    return without_patience(replace(recipe, epochs=run.budget))
+
+
+def _loss_weights(problem: Problem) -> dict[str, float]:
+    """Of the two losses that are added up."""
+    protocol = problem.protocol
+    return {
+        "cleaning_weight": protocol.cleaning_weight,
+        "classification_weight": protocol.classification_weight,
+    }
 
 
 def _last_layer(problem: Problem, noisy: Result) -> nn.Module:
     """A copy of the noisy network's last layer, a linear classifier of its features."""
-    model = problem.network("network")
-    model.load_state_dict(stored_weights(noisy.arrays))
-    layer = last_layer(model)
-    return nn.Sequential(layer)
+    weights = stored_weights(noisy.arrays, name="last")
+    layer = nn.utils.skip_init(nn.Linear, *reversed(weights["weight"].shape))
+    layer.load_state_dict(weights)
+    return nn.Sequential(layer).to(problem.device)
 
 
-def _score(problem: Problem, model: nn.Module, fetch: Callable, run: TrainingResult) -> Outcome:
-    return outcome(problem, predict(model, fetch, problem.test, batch_size=256).probabilities, run)
-
-
-TRAINERS: dict[str, Callable[[Method, Problem, Sequence[Result]], Outcome]] = {
+TRAINERS: dict[str, Trainer] = {
     "finetune_whole": finetune_whole,
     "finetune_last": finetune_last,
     "finetune_mixed": finetune_mixed,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nlcore.data.source import Images, Source
+from nlcore.data.weights import RANDOM, TIMM, name_weights
 from nlcore.errors import InputError
-from nlcore.papers.profiles import Resources, load_profile
-from nlcore.papers.teacher_student.data import Labels
-from nlcore.papers.teacher_student.methods import METHODS, Method
-from nlcore.papers.teacher_student.setting import Setting
+from nlcore.papers.profiles import Resources, make_source
+from nlcore.papers.teacher_student.problem import Problem, make_problem
+from nlcore.papers.teacher_student.protocol import METHODS, PAPER, Protocol
+from nlcore.papers.teacher_student.runs import Labeller, Labels, Method
 from nlcore.runs import Result, Spec, Store
 
-PAPER = "teacher_student"
 WITHOUT_FRACTION = ("noisy", "ground_truth")
 SCORES = ("mAP", "AP_all")
 VARIANTS: Mapping[str, Mapping[str, str]] = {
@@ -30,20 +31,83 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+def series_of(spec: Method) -> str:
+    """The name under which tables and figures show a run."""
+    for name, options in VARIANTS.items():
+        if all(getattr(spec, field) == value for field, value in options.items()):
+            return name
+    return spec.method
+
+
+def on_open_images(spec: Spec) -> bool:
+    """Whether a run is one of Table 3's."""
+    return spec.source.data == "openimages"
+
+
+def _of_labels(spec: Spec) -> bool:
+    return isinstance(spec, Labels) and not on_open_images(spec)
+
+
+def _of_series(*names: str, equal_budget: bool = False) -> Callable[[Spec], bool]:
+    """A test of runs: those that are shown under one of the names; with equal budgets only where asked for."""
+    return lambda spec: (
+        isinstance(spec, Method)
+        and not on_open_images(spec)
+        and series_of(spec) in names
+        and (spec.budget is None or equal_budget)
+    )
+
+
+# Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
+READS = {
+    **dict.fromkeys(("table_1", "label_quality", "fig_1", "fig_4"), _of_labels),
+    **dict.fromkeys(("fig_2", "fig_3"), ()),
+    "table_2": _of_series(*METHODS),
+    "table_3": on_open_images,
+    "table_4": _of_series("linear", "proposed"),
+    "table_5": _of_series("none", "teacher_only", "student_only", "proposed"),
+    "table_6": _of_series("soft", "proposed"),
+    "activations": _of_series("proposed", "tanh", "relu"),
+    "fig_5": _of_series("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth"),
+    "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
+    **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
+    "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
+}
+
+
 @dataclass(frozen=True)
 class Study:
-    """Results of one profile.
+    """Results of one profile; mAP and AP_all are fractions.
 
     `scores` is long: series (a method, or a variant of the proposed one), fraction, seed, equal_budget, metric, value.
     `labels` is the result of the data stage; `qualitative` that of the methods at the smallest share, first seed.
     """
 
     scores: pd.DataFrame
-    labels: Result | None
-    qualitative: Mapping[str, Result]
-    setting: Setting
-    specs: tuple[Spec, ...]
-    left_out: tuple[Spec, ...]
+    labels: Result | None = None
+    qualitative: Mapping[str, Result] = field(default_factory=dict)
+    specs: tuple[Spec, ...] = ()
+    left_out: tuple[Spec, ...] = ()
+    open_images: Study | None = None  # the runs of Table 3, where there are any
+
+    @property
+    def source(self) -> Source:
+        """What was trained on."""
+        return self.specs[0].source
+
+    @property
+    def images(self) -> Images:
+        """The images and labels."""
+        return self.source.load()
+
+    def problem(self, seed: int) -> Problem:
+        """What a seed was trained on."""
+        return make_problem(self.source, self.specs[0].protocol, seed, self.labels)
+
+    @property
+    def first_seed(self) -> int:
+        """The smallest seed that was run."""
+        return int(self.scores.seed.min())
 
     def values(self, series: str, fraction: float, metric: str, *, equal_budget: bool = False) -> pd.Series:
         """One value per seed; methods that use no verified image have the same at every share."""
@@ -68,25 +132,33 @@ class Study:
         return counts.fillna(0).astype(int).assign(unfinished=len(self.left_out))
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces its own, `resources` say what images and weights it trains on."""
-    settings = load_profile(PAPER, profile)
-    setting = _setting(settings["setting"], resources)
-    specs: list[Spec] = [Labels(setting=setting)]
+def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    source = make_source(settings["source"], resources)
+    shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
+    shared["labeller"] = _labeller(settings.get("labeller"), source, resources)
+    specs: list[Spec] = [Labels(**shared)]
     for seed in settings["seeds"] if seeds is None else seeds:
-        specs += (Method(setting=setting, seed=seed, **fields) for fields in _fields(settings, setting))
-    return list(dict.fromkeys(specs))
+        specs += (Method(**shared, seed=seed, **fields) for fields in _fields(settings, shared["protocol"]))
+    return specs
 
 
-def _setting(fields: Mapping[str, Any], resources: Resources | None) -> Setting:
-    """The profile's setting with what a person gave; frozen features need neither images nor a GPU."""
-    if fields["dataset"] == "embedded" or resources is None:
-        return Setting(**fields)
-    given = {name: value for name, value in asdict(resources).items() if value is not None}
-    return Setting(**(dict(fields) | given))
+def _labeller(settings: Mapping[str, str] | None, source: Source, resources: Resources) -> Labeller | None:
+    """The classifier that makes the noisy labels, from the weights that a person gave if they can be meant for it."""
+    if settings is None:
+        return None
+    name, file = name_weights(
+        _given(resources, settings["model"], source), settings["weights"], model=settings["model"]
+    )
+    return Labeller(model=settings["model"], weights=name, weights_file=file)
 
 
-def _fields(settings: Mapping[str, Any], setting: Setting) -> Iterator[dict[str, Any]]:
+def _given(resources: Resources, model: str, source: Source) -> str | None:
+    """The weights a person gave: a file or a tag is for the source's network, `random` and `timm` are for any."""
+    return resources.weights if model == source.model or resources.weights in (RANDOM, TIMM) else None
+
+
+def _fields(settings: Mapping[str, Any], protocol: Protocol) -> Iterator[dict[str, Any]]:
     for method in settings["methods"]:
         for fraction in [0.0] if method in WITHOUT_FRACTION else settings["fractions"]:
             yield {"method": method, "fraction": fraction}
@@ -96,15 +168,7 @@ def _fields(settings: Mapping[str, Any], setting: Setting) -> Iterator[dict[str,
             yield {"method": "proposed", "fraction": fraction, **options}
     for fraction in settings["equal_budget"]:
         for method in ("finetune_whole", "finetune_last", "proposed"):
-            yield {"method": method, "fraction": fraction, "budget": 2 * setting.passes}
-
-
-def series_of(spec: Method) -> str:
-    """The name under which tables and figures show a run."""
-    for name, options in VARIANTS.items():
-        if all(getattr(spec, field) == value for field, value in options.items()):
-            return name
-    return spec.method
+            yield {"method": method, "fraction": fraction, "budget": 2 * protocol.passes}
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -116,6 +180,18 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
     finished, left_out = store.results(specs, partial=partial)
+    elsewhere = _study({spec: result for spec, result in finished.items() if on_open_images(spec)}, ())
+    here = {spec: result for spec, result in finished.items() if not on_open_images(spec)}
+    study = _study(here, left_out, open_images=elsewhere)
+    if study is None:
+        raise InputError(f"{PAPER}: no finished run to show; expected at least one method scored")
+    return study
+
+
+def _study(
+    finished: Mapping[Spec, Result], left_out: tuple[Spec, ...], *, open_images: Study | None = None
+) -> Study | None:
+    """The study of finished runs; None where no method is among them."""
     rows = [
         {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
          "equal_budget": spec.budget is not None, "metric": metric, "value": value}
@@ -124,9 +200,9 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         for metric, value in result.values.items()
     ]  # fmt: skip
     if not rows:
-        raise InputError(f"{PAPER}: no finished run to show; expected at least one method scored")
+        return None
     labels = next((result for spec, result in finished.items() if isinstance(spec, Labels)), None)
-    return Study(pd.DataFrame(rows), labels, _qualitative(finished), specs[0].setting, tuple(finished), left_out)
+    return Study(pd.DataFrame(rows), labels, _qualitative(finished), tuple(finished), left_out, open_images)
 
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:

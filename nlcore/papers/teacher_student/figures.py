@@ -1,7 +1,8 @@
-"""Tables and figures of the paper, each one function of the study; the published values stand beside ours."""
+"""The paper's figures, each one function of the study."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -9,144 +10,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from nlcore.data.extended_coco import ExtendedCoco, class_statistics, count_labels, label_quality
-from nlcore.papers.teacher_student.data import TEST, TRAIN, VALIDATION, embedded_once, load_source, make_problem
-from nlcore.papers.teacher_student.methods import METHODS
+from nlcore.data.extended_coco import ExtendedCoco, class_statistics, label_quality
+from nlcore.papers.teacher_student.problem import TEST, TRAIN, VALIDATION
+from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, WITHOUT_FRACTION, Study
-from nlcore.report.contract import artefacts, published
+from nlcore.papers.teacher_student.words import NAMES, deviations
 from nlcore.report.figures import diagram, line_with_band, panels, series_style, style
-from nlcore.report.verdicts import estimate
 from nlcore.report.writer import ArtefactWriter, Headline
 
-NAMES = {
-    "noisy": "noisy labels only",
-    "finetune_whole": "fine-tune whole network",
-    "finetune_last": "fine-tune last layer",
-    "finetune_mixed": "last layer, mixed labels",
-    "veit_pretrained": "Veit et al., pre-trained",
-    "veit_joint": "Veit et al., joint",
-    "proposed": "proposed",
-    "ground_truth": "ground truth",
-}
 OPEN = {"linestyle": "none", "markerfacecolor": "none", "markersize": 6}  # a published value
-FROZEN = (
-    "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 "
-    "ReLU units, the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
-    "since a pass has 23 batches instead of 1,066. A fifth of the training part is for validation."
-)
-
-
-def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Table 1: annotations by part, clean and noisy, beside the published counts."""
-    said, rows = published("teacher_student")["table_1"], []
-    problem = make_problem(study.setting, 0, study.labels)
-    for part in ("train", "validation", "test"):
-        index = getattr(problem, part).numpy()
-        for kind in ("clean", "noisy"):
-            ours = count_labels(getattr(problem, kind).numpy()[index])
-            paper = dict(zip(ours, said[part][kind], strict=True))
-            row = {"part": part, "labels": kind, "images": len(index)}
-            for name in ours:
-                row |= {f"{name}, published": paper[name], name: ours[name]}
-            rows.append(row)
-    ours = rows[1]["labels per image"]
-    return out.table(
-        "table_1",
-        pd.DataFrame(rows),
-        caption="Table 1. Extended COCO: what the paper has, and what is used here (division of seed 0).",
-        headline=Headline("noisy labels per training image", "1.67", f"{ours:.2f}", f"{ours - 1.67:+.2f}"),
-        deviations=_deviations(study),
-    )
-
-
-def quality_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Which share of the noisy labels is right, and of the true ones missing, beside the text's numbers."""
-    said = published("teacher_student")["text"]
-    ours = label_quality(study.labels.arrays["clean"], study.labels.arrays["noisy"])
-    counted = 1 - said["noisy_annotations"] * said["noisy_labels_right"] / 224107
-    rows = [
-        {"quantity": "noisy labels that are right", "published": said["noisy_labels_right"], "from Table 1": None,
-         "ours": ours["noisy_labels_right"]},
-        {"quantity": "true labels that are missing", "published": said["true_labels_missing"], "from Table 1": counted,
-         "ours": ours["true_labels_missing"]},
-    ]  # fmt: skip
-    return out.table("label_quality", pd.DataFrame(rows), caption="Quality of the noisy labels.")
-
-
-def table_2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Table 2: every method at 5, 30 and 50 % clean labels."""
-    return _score_table(
-        study, out, "table_2", METHODS, (0.05, 0.3, 0.5), "Table 2. All methods by share of clean labels."
-    )
-
-
-def table_3(study: Study | None, out: ArtefactWriter, *, missing: str = "") -> pd.DataFrame:
-    """Table 3: Open Images V1. Without the data: the published values, and empty places for ours."""
-    said, rows = published("teacher_student")["table_3"], []
-    for method in METHODS[:-1]:
-        row = {"series": method}
-        for metric, paper in zip(SCORES, said[method], strict=True):
-            row |= {f"{metric}, published": paper, **_cell(study, method, 1.0, metric)}
-        rows.append(row)
-    caption = "Table 3. Open Images V1." + (f" Not run: {missing}" if missing else "")
-    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=missing)
-
-
-def ablation_table(study: Study, out: ArtefactWriter, id: str) -> pd.DataFrame:
-    """One of Tables 4, 5, 6: a choice in the proposed network, at 5 and 10 %; proposed = both = hard."""
-    series = {"table_4": ("linear", "proposed"), "table_5": ("none", "teacher_only", "student_only", "both"),
-              "table_6": ("soft", "hard")}[id]  # fmt: skip
-    what = {"table_4": "Linear against non-linear", "table_5": "Pre-training", "table_6": "Soft against hard labels"}[
-        id
-    ]
-    return _score_table(study, out, id, series, (0.05, 0.1), f"Table {id[-1]}. {what}.")
-
-
-def activation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """The non-linear maps that the paper says differ little; it prints no numbers."""
-    rows = []
-    for series in ("proposed", "tanh", "relu"):
-        row = {"series": "sigmoid" if series == "proposed" else series}
-        for metric in SCORES:
-            for fraction in (0.05, 0.1):
-                row |= _cell(study, series, fraction, metric, f"{metric} {fraction:.0%}")
-        rows.append(row)
-    return out.table("activations", pd.DataFrame(rows), caption="Sigmoid, tanh and ReLU in both heads.")
-
-
-def _score_table(
-    study: Study, out: ArtefactWriter, id: str, names: Sequence[str], fractions: Sequence[float], caption: str
-) -> pd.DataFrame:
-    """Rows: series. Columns: mAP, then AP_all, at each share: published, ours, half width of the 95 % interval."""
-    said, rows = published("teacher_student")[id], []
-    for series in names:
-        row = {"series": series}
-        places = [(metric, fraction) for metric in SCORES for fraction in fractions]
-        for (metric, fraction), paper in zip(places, said[series], strict=True):
-            name = f"{metric} {fraction:.0%}"
-            row |= {f"{name}, published": paper, **_cell(study, _run_name(series), fraction, metric, name)}
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame["seeds"] = [len(study.values(_run_name(name), fractions[0], "mAP")) for name in names]
-    name = f"mAP {fractions[0]:.0%}"
-    best = frame.set_index("series").loc[names[-1] if id != "table_2" else "proposed"]
-    ours, paper = best[name], best[f"{name}, published"]
-    headline = Headline(f"proposed, {name} clean", f"{paper:.4f}", f"{ours:.4f}", f"{ours - paper:+.4f}")
-    return out.table(id, frame, caption=caption, deviations=_deviations(study), headline=headline)
-
-
-def _run_name(series: str) -> str:
-    return "proposed" if series in ("both", "hard") else series
-
-
-def _cell(study: Study | None, series: str, fraction: float, metric: str, name: str | None = None) -> dict[str, float]:
-    values = [] if study is None else study.values(series, fraction, metric)
-    if not len(values):
-        return {name or metric: np.nan, f"{name or metric} ±": np.nan}
-    found = estimate(values)
-    return {name or metric: found.mean, f"{name or metric} ±": found.high - found.mean if found.seeds > 1 else np.nan}
 
 
 def figure_1(study: Study, out: ArtefactWriter, *, count: int = 6) -> Figure:
@@ -255,14 +128,14 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         headline=Headline(
             "noisy labels that are right", "91.5%", f"{total:.1%}", f"{100 * (total - 0.915):+.1f} points"
         ),
-        deviations=_deviations(study),
+        deviations=deviations(study.source),
     )
 
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 5: mAP and AP_all by share of clean labels, with 95 % bands; open markers are published (Table 2)."""
-    names = artefacts("teacher_student")["fig_5"]["series"]
-    looks, said = series_style(METHODS), published("teacher_student")["table_2"]
+    names = CONTRACT.artefacts()["fig_5"]["series"]
+    looks, said = series_style(METHODS), CONTRACT.published()["table_2"]
     fractions, parts = study.fractions(), {}
     with style():
         figure, axes = panels(1, 2, width=4.8, height=4.0)
@@ -291,7 +164,7 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
         caption="Figure 5. mAP (a) and AP_all (b) by share of clean labels; bands are 95 % intervals over the seeds.",
         alt=f"At {fractions[0]:.0%} clean the order by mAP is {', '.join(sorted(ours, key=ours.get, reverse=True))}",
         headline=headline,
-        deviations=_deviations(study),
+        deviations=deviations(study.source),
     )
 
 
@@ -346,47 +219,11 @@ def _prediction_list(axis: Axes, place: int, method: str, top: pd.DataFrame) -> 
         axis.annotate(text, (0, 0), (72 * place, -4 - 10 * line), weight=weight, **look)
 
 
-def corrections(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """What the teacher does to the labels of the training images of T: which errors it removes, which it makes."""
-    arrays, told = study.labels.arrays, study.qualitative["proposed"].arrays["teacher_labels"]
-    problem = make_problem(study.setting, _first_seed(study), study.labels)
-    rest = problem.verified(study.fractions()[0])[1].numpy()
-    clean, noisy, told = arrays["clean"][rest], arrays["noisy"][rest], told[rest]
-    cells = [
-        (
-            "noisy label wrong, teacher removes it",
-            (noisy == 1) & (clean == 0) & (told == 0),
-            (noisy == 1) & (clean == 0),
-        ),
-        (
-            "noisy label right, teacher removes it",
-            (noisy == 1) & (clean == 1) & (told == 0),
-            (noisy == 1) & (clean == 1),
-        ),
-        ("true label missing, teacher adds it", (noisy == 0) & (clean == 1) & (told == 1), (noisy == 0) & (clean == 1)),
-        (
-            "label rightly absent, teacher adds it",
-            (noisy == 0) & (clean == 0) & (told == 1),
-            (noisy == 0) & (clean == 0),
-        ),
-    ]
-    rows = [
-        {"what": name, "cells": int(hit.sum()), "of": int(of.sum()), "share": hit.sum() / of.sum()}
-        for name, hit, of in cells
-    ]
-    before, after = label_quality(clean, noisy), label_quality(clean, told)
-    for name in before:
-        rows.append({"what": f"{name.replace('_', ' ')}: before", "share": before[name]})
-        rows.append({"what": f"{name.replace('_', ' ')}: by the teacher", "share": after[name]})
-    caption = f"The teacher's labels for the other training images, {study.fractions()[0]:.0%} verified, first seed."
-    return out.table("corrections", pd.DataFrame(rows), caption=caption)
-
-
 def correction_figure(study: Study, out: ArtefactWriter, *, count: int = 6) -> Figure:
     """Before and after: noisy and teacher labels of real training images, the largest changes first."""
     arrays, told = study.labels.arrays, study.qualitative["proposed"].arrays["teacher_labels"]
     better = (arrays["noisy"] != arrays["clean"]).sum(axis=1) - (told != arrays["clean"]).sum(axis=1)
-    verified = make_problem(study.setting, _first_seed(study), study.labels).verified(study.fractions()[0])[0]
+    verified = study.problem(study.first_seed).verified(study.fractions()[0])[0]
     pictured = np.setdiff1d(_pictured(study, TRAIN), verified.numpy())  # what the teacher was told does not count
     order = pictured[np.argsort(-better[pictured], kind="stable")]
     rows = [*order[: count // 2], *order[::-1][: count - count // 2]]
@@ -405,38 +242,13 @@ def correction_figure(study: Study, out: ArtefactWriter, *, count: int = 6) -> F
     return out.figure("teacher_before_after", figure, data, caption=caption, alt=alt)
 
 
-def equal_budgets(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Section "Why": the same methods after equal numbers of updates, beside the paper's unequal ones."""
-    rows = []
-    used = study.scores[study.scores.equal_budget]
-    for fraction in sorted(used.fraction.unique()):
-        for series in ("proposed", "finetune_whole", "finetune_last"):
-            row = {"share of clean labels": f"{fraction:.0%}", "series": series}
-            for equal, name in ((False, "paper's budgets"), (True, "equal budgets")):
-                for metric in (*SCORES, "updates"):
-                    row[f"{metric}, {name}"] = study.values(series, fraction, metric, equal_budget=equal).mean()
-            rows.append(row)
-    caption = (
-        "Paper's budgets with early stopping, and equal numbers of updates without it (best validation pass kept)."
-    )
-    return out.table("why_equal_budgets", pd.DataFrame(rows), caption=caption)
-
-
 def _pictured(study: Study, part: int) -> list[int]:
     """Rows of one part whose picture may be shown, in a fixed order, those with about three clean labels first."""
     arrays = study.labels.arrays
     usable = np.isin(arrays["parts"], [part, VALIDATION] if part == TRAIN else [part])
-    if study.setting.dataset == "embedded":
-        usable &= np.isin(arrays["rows"], list(embedded_once().thumbnails))
+    usable &= np.isin(arrays["rows"], list(study.images.pictures))
     found = np.flatnonzero(usable)
     return found[np.argsort(abs(arrays["clean"][found].sum(axis=1) - 3), kind="stable")].tolist()
-
-
-def _picture(study: Study, row: int) -> np.ndarray:
-    place = int(study.labels.arrays["rows"][row])
-    if study.setting.dataset == "embedded":
-        return np.asarray(Image.open(embedded_once().thumbnails[place]).convert("RGB"))
-    return load_source(study.setting).inputs[place]
 
 
 def _picture_grid(study: Study, rows: Sequence[int], *, columns: int, room: float = 0.0) -> tuple[Figure, np.ndarray]:
@@ -446,7 +258,7 @@ def _picture_grid(study: Study, rows: Sequence[int], *, columns: int, room: floa
         axis.axis("off")
         axis.set_anchor("NW")
     for axis, row in zip(axes.flat, rows, strict=False):
-        axis.imshow(_picture(study, row))
+        axis.imshow(study.images.picture(_place(study, row)))
     return figure, axes
 
 
@@ -462,20 +274,16 @@ def _names(study: Study, labels: np.ndarray) -> str:
     return ", ".join(_class_names(study)[k] for k in np.flatnonzero(labels))
 
 
+def _place(study: Study, row: int) -> int:
+    """Where an image of the labels stands in the source."""
+    return int(study.labels.arrays["rows"][row])
+
+
 def _image_id(study: Study, row: int) -> int:
-    place = int(study.labels.arrays["rows"][row])
-    return int(embedded_once().coco_ids[place]) if study.setting.dataset == "embedded" else place
+    """The number of an image, which ends its file's name in COCO; where a file has another name, its place."""
+    found = re.search(r"\d+$", study.images.pictures[_place(study, row)].stem)
+    return int(found[0]) if found else _place(study, row)
 
 
 def _credits(study: Study, rows: Sequence[int]) -> str:
-    if study.setting.dataset != "embedded":
-        return ""
-    return "Pictures: " + "; ".join(embedded_once().credit(int(study.labels.arrays["rows"][i])) for i in rows) + "."
-
-
-def _first_seed(study: Study) -> int:
-    return int(study.scores.seed.min())
-
-
-def _deviations(study: Study) -> str:
-    return FROZEN if study.setting.dataset == "embedded" else ""
+    return "Pictures: " + "; ".join(study.images.credit(_place(study, row)) for row in rows) + "."

@@ -1,0 +1,178 @@
+"""What one seed trains on: images with clean and noisy labels, divided into training, validation and test part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nlcore.data.network import Batches, make_batches, make_network
+from nlcore.data.source import Images, Source
+from nlcore.data.weights import RANDOM
+from nlcore.devices import resolve_device
+from nlcore.errors import InputError
+from nlcore.generators import generator, torch_generator
+from nlcore.papers.teacher_student.protocol import PAPER, Protocol
+from nlcore.rows import row_numbers
+from nlcore.runs import Result
+from nlcore.training import FeatureBatches
+
+VALIDATION_SHARE = 0.2  # of the training part, where a data set has no validation part of its own
+TRAIN, VALIDATION, TEST, UNUSED = range(4)
+
+
+def divide(images: Images) -> np.ndarray:
+    """The part of each image, (N,): TRAIN, VALIDATION, TEST, or UNUSED where an image is in no part of the source.
+
+    An official val part is halved, the same for all seeds: one half is for validation, the other for testing (Section
+    4.1). Without one, every seed takes its validation images from the training part (`make_problem`).
+    """
+    parts = np.full(len(images.targets), UNUSED)
+    parts[images.train], parts[images.test] = TRAIN, TEST
+    if images.official:
+        order = generator(PAPER, "test part").permutation(images.test)
+        parts[order[round(len(order) / 2) :]] = VALIDATION
+    return parts
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one seed trains on. All index tensors are rows of `clean` and `noisy` (n, K)."""
+
+    source: Source
+    protocol: Protocol
+    seed: int
+    rows: np.ndarray  # (n,) places of the images in the source
+    clean: Tensor
+    noisy: Tensor
+    train: Tensor  # in random order: the first ones are verified
+    validation: Tensor
+    test: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """What computes."""
+        return resolve_device(self.source.device)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return self.clean.shape[1]
+
+    @property
+    def batches_in_a_pass(self) -> int:
+        """How many full batches the training part fills."""
+        return max(1, len(self.train) // self.protocol.batch_size)
+
+    @cached_property
+    def inputs(self) -> Any:
+        """What the network takes, (n, D) features or (n, S, S, 3) pixels; read when a run asks for it, not before."""
+        return _inputs(self.source, self.rows)
+
+    def generator(self, *purpose: str | float) -> torch.Generator:
+        """Random numbers for one purpose of this seed."""
+        return torch_generator(PAPER, self.source.data, self.seed, *purpose)
+
+    def verified(self, fraction: float) -> tuple[Tensor, Tensor]:
+        """(V, T): the share of training images whose clean labels may be used, and the rest.
+
+        Larger shares hold the smaller ones.
+
+        Raises:
+            InputError: not one image would be verified.
+        """
+        count = round(fraction * len(self.train))
+        if count < 1:
+            raise InputError(f"verified set: empty, {fraction:g} of {len(self.train)} images; expected one at least")
+        return self.train[:count], self.train[count:]
+
+    def network(self, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+        """The network as it is before any training, or with all the weights that a stage left."""
+        source = self.source
+        if weights is not None:  # nothing is fetched or read that they replace
+            source = source.model_copy(update={"weights": RANDOM, "weights_file": None})
+        options = {} if source.on_images else {"hidden": self.protocol.hidden}
+        draws = self.generator("weights", "network")
+        model = make_network(source, self.inputs, self.classes, generator=draws, **options)
+        if weights is not None:
+            model.load_state_dict(weights)
+        return model
+
+    def fetch(self, targets: Tensor, network: nn.Module, *, flips: torch.Generator | None = None) -> Batches:
+        """Batches of the network's inputs with `targets` (n, K); images are flipped if a generator is given."""
+        return make_batches(self.source, self.inputs, targets, network=network, generator=flips, augmentation=flip)
+
+    def feature_batches(self, features: np.ndarray, targets: Tensor) -> FeatureBatches:
+        """Batches of the trained network's features (n, D) with `targets` (n, K)."""
+        return FeatureBatches(features, targets, device=self.device)
+
+
+def make_problem(source: Source, protocol: Protocol, seed: int, labels: Result) -> Problem:
+    """One seed's division of a data set: validation images, and the order in which images become verified.
+
+    labels: the result of `Labels`. No image is read.
+    """
+    arrays, draw = labels.arrays, generator(PAPER, "division", source.data, seed)
+    held_out = np.flatnonzero(arrays["parts"] == VALIDATION)
+    train = draw.permutation(np.flatnonzero(arrays["parts"] == TRAIN))
+    if not len(held_out):
+        held_out, train = np.split(train, [round(VALIDATION_SHARE * len(train))])
+    return Problem(
+        source=source,
+        protocol=protocol,
+        seed=seed,
+        rows=arrays["rows"],
+        clean=torch.from_numpy(arrays["clean"]),
+        noisy=torch.from_numpy(arrays["noisy"]),
+        train=torch.from_numpy(train),
+        validation=torch.from_numpy(np.sort(held_out)),
+        test=torch.from_numpy(np.flatnonzero(arrays["parts"] == TEST)),
+    )
+
+
+class Chosen:
+    """The images `rows` (n,) of an array of N images, by their place among these; none is copied until it is asked for.
+
+    It has what `ImageBatches` asks of images: rows by number or slice, `shape` and `nbytes`.
+    """
+
+    def __init__(self, images: Any, rows: np.ndarray) -> None:
+        self.images, self.rows = images, rows
+        self.shape = (len(rows), *images.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images chosen."""
+        return len(self.rows) * int(np.prod(self.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: Any) -> np.ndarray:
+        return self.images[self.rows[row_numbers(places, len(self.rows))]]
+
+
+def _inputs(source: Source, rows: np.ndarray) -> Any:
+    return Chosen(source.load().inputs, rows) if source.on_images else _standardised(source)[rows]
+
+
+@lru_cache(maxsize=2)
+def _standardised(source: Source) -> np.ndarray:
+    """Features (N, D) float32, standardised by mean and deviation over the training part."""
+    images = source.load()
+    trained = images.inputs[images.train]
+    mean, deviation = trained.mean(axis=0), trained.std(axis=0)
+    return ((images.inputs - mean) / np.maximum(deviation, 1e-6)).astype(np.float32)
+
+
+def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (B, 3, H, W) mirrored left to right, and upside down, each with probability 1/2 (Section 4.2)."""
+    for axis in (3, 2):
+        chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device).view(-1, 1, 1, 1)
+        images = torch.where(chosen, images.flip(axis), images)
+    return images

@@ -1,0 +1,179 @@
+"""Tables of the paper, and ours: each one function of the study; the published values stand beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from nlcore.data.extended_coco import count_labels, label_quality
+from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
+from nlcore.papers.teacher_student.study import SCORES, Study
+from nlcore.papers.teacher_student.words import NO_OPEN_IMAGES, deviations
+from nlcore.report.verdicts import estimate
+from nlcore.report.words import title
+from nlcore.report.writer import ArtefactWriter, Headline
+
+
+def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Table 1: annotations by part, clean and noisy, beside the published counts."""
+    said, rows = CONTRACT.published()["table_1"], []
+    problem = study.problem(0)
+    for part in ("train", "validation", "test"):
+        index = getattr(problem, part).numpy()
+        for kind in ("clean", "noisy"):
+            ours = count_labels(getattr(problem, kind).numpy()[index])
+            paper = dict(zip(ours, said[part][kind], strict=True))
+            row = {"part": part, "labels": kind, "images": len(index)}
+            for name in ours:
+                row |= {f"{name}, published": paper[name], name: ours[name]}
+            rows.append(row)
+    ours = rows[1]["labels per image"]
+    return out.table(
+        "table_1",
+        pd.DataFrame(rows),
+        caption="Table 1. Extended COCO: what the paper has, and what is used here (division of seed 0).",
+        headline=Headline("noisy labels per training image", "1.67", f"{ours:.2f}", f"{ours - 1.67:+.2f}"),
+        deviations=deviations(study.source),
+    )
+
+
+def quality_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Which share of the noisy labels is right, and of the true ones missing, beside the text's numbers."""
+    said = CONTRACT.published()["text"]
+    ours = label_quality(study.labels.arrays["clean"], study.labels.arrays["noisy"])
+    counted = 1 - said["noisy_annotations"] * said["noisy_labels_right"] / 224107
+    rows = [
+        {"quantity": "noisy labels that are right", "published": said["noisy_labels_right"], "from Table 1": None,
+         "ours": ours["noisy_labels_right"]},
+        {"quantity": "true labels that are missing", "published": said["true_labels_missing"], "from Table 1": counted,
+         "ours": ours["true_labels_missing"]},
+    ]  # fmt: skip
+    return out.table("label_quality", pd.DataFrame(rows), caption="Quality of the noisy labels.")
+
+
+def table_2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Table 2: every method at 5, 30 and 50 % clean labels."""
+    return _score_table(
+        study, out, "table_2", METHODS, (0.05, 0.3, 0.5), "Table 2. All methods by share of clean labels."
+    )
+
+
+def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Table 3: Open Images V1. Without its runs: the published values, and empty places for ours."""
+    said, rows = CONTRACT.published()["table_3"], []
+    for method in METHODS[:-1]:
+        row = {"series": method}
+        for metric, paper in zip(SCORES, said[method], strict=True):
+            row |= {f"{metric}, published": paper, **_cell(study.open_images, method, 1.0, metric)}
+        rows.append(row)
+    missing = "" if study.open_images else NO_OPEN_IMAGES
+    caption = "Table 3. Open Images V1." + (f" Not run: {missing}" if missing else "")
+    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=missing)
+
+
+def ablation_table(study: Study, out: ArtefactWriter, id: str) -> pd.DataFrame:
+    """One of Tables 4, 5, 6: a choice in the proposed network, at 5 and 10 %; proposed = both = hard."""
+    series = {"table_4": ("linear", "proposed"), "table_5": ("none", "teacher_only", "student_only", "both"),
+              "table_6": ("soft", "hard")}[id]  # fmt: skip
+    what = {"table_4": "Linear against non-linear", "table_5": "Pre-training", "table_6": "Soft against hard labels"}
+    return _score_table(study, out, id, series, (0.05, 0.1), f"{title(id)} {what[id]}.")
+
+
+def activation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """The non-linear maps that the paper says differ little; it prints no numbers."""
+    rows = []
+    for series in ("proposed", "tanh", "relu"):
+        row = {"series": "sigmoid" if series == "proposed" else series}
+        for metric in SCORES:
+            for fraction in (0.05, 0.1):
+                row |= _cell(study, series, fraction, metric, f"{metric} {fraction:.0%}")
+        rows.append(row)
+    return out.table("activations", pd.DataFrame(rows), caption="Sigmoid, tanh and ReLU in both heads.")
+
+
+def _score_table(
+    study: Study, out: ArtefactWriter, id: str, names: Sequence[str], fractions: Sequence[float], caption: str
+) -> pd.DataFrame:
+    """Rows: series. Columns: mAP, then AP_all, at each share: published, ours, half width of the 95 % interval."""
+    said, rows = CONTRACT.published()[id], []
+    for series in names:
+        row = {"series": series}
+        places = [(metric, fraction) for metric in SCORES for fraction in fractions]
+        for (metric, fraction), paper in zip(places, said[series], strict=True):
+            name = f"{metric} {fraction:.0%}"
+            row |= {f"{name}, published": paper, **_cell(study, _run_name(series), fraction, metric, name)}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame["seeds"] = [len(study.values(_run_name(name), fractions[0], "mAP")) for name in names]
+    name = f"mAP {fractions[0]:.0%}"
+    best = frame.set_index("series").loc[names[-1] if id != "table_2" else "proposed"]
+    ours, paper = best[name], best[f"{name}, published"]
+    headline = Headline(f"proposed, {name} clean", f"{paper:.4f}", f"{ours:.4f}", f"{ours - paper:+.4f}")
+    return out.table(id, frame, caption=caption, deviations=deviations(study.source), headline=headline)
+
+
+def _run_name(series: str) -> str:
+    return "proposed" if series in ("both", "hard") else series
+
+
+def _cell(study: Study | None, series: str, fraction: float, metric: str, name: str | None = None) -> dict[str, float]:
+    values = [] if study is None else study.values(series, fraction, metric)
+    if not len(values):
+        return {name or metric: np.nan, f"{name or metric} ±": np.nan}
+    found = estimate(values)
+    return {name or metric: found.mean, f"{name or metric} ±": found.high - found.mean if found.seeds > 1 else np.nan}
+
+
+def corrections(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What the teacher does to the labels of the training images of T: which errors it removes, which it makes."""
+    arrays, told = study.labels.arrays, study.qualitative["proposed"].arrays["teacher_labels"]
+    problem = study.problem(study.first_seed)
+    rest = problem.verified(study.fractions()[0])[1].numpy()
+    clean, noisy, told = arrays["clean"][rest], arrays["noisy"][rest], told[rest]
+    cells = [
+        (
+            "noisy label wrong, teacher removes it",
+            (noisy == 1) & (clean == 0) & (told == 0),
+            (noisy == 1) & (clean == 0),
+        ),
+        (
+            "noisy label right, teacher removes it",
+            (noisy == 1) & (clean == 1) & (told == 0),
+            (noisy == 1) & (clean == 1),
+        ),
+        ("true label missing, teacher adds it", (noisy == 0) & (clean == 1) & (told == 1), (noisy == 0) & (clean == 1)),
+        (
+            "label rightly absent, teacher adds it",
+            (noisy == 0) & (clean == 0) & (told == 1),
+            (noisy == 0) & (clean == 0),
+        ),
+    ]
+    rows = [
+        {"what": name, "cells": int(hit.sum()), "of": int(of.sum()), "share": hit.sum() / of.sum()}
+        for name, hit, of in cells
+    ]
+    before, after = label_quality(clean, noisy), label_quality(clean, told)
+    for name in before:
+        rows.append({"what": f"{name.replace('_', ' ')}: before", "share": before[name]})
+        rows.append({"what": f"{name.replace('_', ' ')}: by the teacher", "share": after[name]})
+    caption = f"The teacher's labels for the other training images, {study.fractions()[0]:.0%} verified, first seed."
+    return out.table("corrections", pd.DataFrame(rows), caption=caption)
+
+
+def equal_budgets(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Section "Why": the same methods after equal numbers of updates, beside the paper's unequal ones."""
+    rows = []
+    used = study.scores[study.scores.equal_budget]
+    for fraction in sorted(used.fraction.unique()):
+        for series in ("proposed", "finetune_whole", "finetune_last"):
+            row = {"share of clean labels": f"{fraction:.0%}", "series": series}
+            for equal, name in ((False, "paper's budgets"), (True, "equal budgets")):
+                for metric in (*SCORES, "updates"):
+                    row[f"{metric}, {name}"] = study.values(series, fraction, metric, equal_budget=equal).mean()
+            rows.append(row)
+    caption = (
+        "Paper's budgets with early stopping, and equal numbers of updates without it (best validation pass kept)."
+    )
+    return out.table("why_equal_budgets", pd.DataFrame(rows), caption=caption)
