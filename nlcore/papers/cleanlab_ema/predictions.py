@@ -10,7 +10,7 @@ from typing import Literal
 
 from nlcore.data.benchmark import make_benchmark
 from nlcore.papers.cleanlab_ema.classifiers import fold_probabilities, make_classifier, predict_labels
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 
 Group = Literal["small", "large"]
 Classifier = Literal["logistic_regression", "random_forest", "joint_random_forest"]
@@ -34,8 +34,8 @@ class FoldPredictions(Spec):
     classifier: Classifier
     fold: int
 
-    def seconds(self) -> float:
-        return FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(type(self).__name__, FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data = make_benchmark(self.group, self.seed)
@@ -56,8 +56,8 @@ class TestPartPredictions(Spec):
     classifier: Classifier
     train_labels: Literal["given", "true"]
 
-    def seconds(self) -> float:
-        return 1.3 * FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(type(self).__name__, 1.3 * FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data = make_benchmark(self.group, self.seed)

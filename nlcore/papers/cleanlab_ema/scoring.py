@@ -11,7 +11,7 @@ from nlcore.data.benchmark import make_benchmark
 from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at, mean_accuracy, spearman
 from nlcore.papers.cleanlab_ema.classifiers import FOLDS, fold_rows
 from nlcore.papers.cleanlab_ema.predictions import Classifier, FoldPredictions, Group, TestPartPredictions
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.label_quality import label_quality_scores
 
 ALPHAS = (0.2, 0.4, 0.5, 0.6, 0.8, 0.85, 0.9, 0.95)
@@ -68,8 +68,8 @@ class PoolingScores(Spec):
             for fold in range(FOLDS)
         ]
 
-    def seconds(self) -> float:
-        return 0.6 if self.group == "small" else 6.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.6 if self.group == "small" else 6.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data = make_benchmark(self.group, self.seed)
@@ -117,8 +117,8 @@ class TestPartAccuracy(Spec):
     def requires(self) -> Sequence[Spec]:
         return [TestPartPredictions(**self.model_dump())]
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data, predicted = make_benchmark(self.group, self.seed), inputs[0].arrays["predicted"]
@@ -135,8 +135,8 @@ class DatasetStatistics(Spec):
     group: Group
     seed: int
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data = make_benchmark(self.group, self.seed)

@@ -24,7 +24,7 @@ from nlcore.data.image_cache import fingerprint_files, image_cache
 from nlcore.data.image_set import ImageSet
 from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import FeatureBatches, ImageBatches, Recipe, predict, shuffled, train
 from nlcore.training.models import image_model, linear_head, normalisation
 
@@ -58,8 +58,8 @@ class HeldOutTags(Spec):
             return embedded().fingerprint
         return fingerprint_files(celeba_images(self.folder).paths, size=self.size)
 
-    def seconds(self) -> float:
-        return 1.5 if self.source == "embedded" else 3600.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 1.5 if self.source == "embedded" else 3600.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         given = tagging_labels(self.source, self.folder, self.injected)

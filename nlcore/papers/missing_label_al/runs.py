@@ -8,24 +8,28 @@ are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
 
 from nlcore.data.division import ActiveSplit
-from nlcore.data.network import for_source, make_learner, training_seconds
-from nlcore.data.source import TEST_SHARE, Images, Source
+from nlcore.data.network import for_source, make_learner
+from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.losses import asymmetric_loss, asymmetric_loss_raw
 from nlcore.noise import hide_labels
-from nlcore.papers.missing_label_al.measures import Choice, Combination, canonical, strategy_of
+from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
-from nlcore.runs import Result, Spec
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, run_active_learning
 from nlcore.training.learners import Learner, map_on
+
+EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
 
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
@@ -64,7 +68,7 @@ class MissingLabelRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
-    def recipe(self, epochs: int, **changes) -> Recipe:
+    def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""
         protocol = self.protocol
         settings = {
@@ -76,21 +80,22 @@ class MissingLabelRun(Spec):
         }
         return for_source(self.source, Recipe(**settings | changes))
 
-    def learner(self, **options) -> Learner:
+    def learner(self, **options: Any) -> Learner:
         """A fresh learner with one member per seed; `options` as for `make_learner`."""
         recipe = self.recipe(self.protocol.epochs)
         return make_learner(self.source, recipe, paper=PAPER, seeds=self.seeds, **options)
 
-    def planned_images(self) -> tuple[int, int]:
-        """About how many images are clean and how many are in the pool, without looking at any."""
-        total = 3082 if self.source.data == "embedded" else 5000  # as in val2017
-        total = min(total, 2 * self.source.limit) if self.source.limit else total
-        clean = round(self.protocol.clean_share * total)
-        return clean, round((1 - TEST_SHARE) * total) - clean
+    def clean_size(self) -> int:
+        """About how many images are clean from the start."""
+        return round(self.protocol.clean_share * sum(self.source.sizes()))
 
-    def trained_seconds(self, images: int) -> float:
-        """About how long it takes to train every seed on so many images, and to look at others in between."""
-        return len(self.seeds) * training_seconds(self.source, int(1.5 * images))
+    def pool_size(self) -> int:
+        """About how many images a pool holds."""
+        return self.source.sizes()[0] - self.clean_size()
+
+    def work_of(self, trained: float, looked_at: float) -> Work:
+        """To train every seed on so many images and to predict so many."""
+        return training_work(self.source, len(self.seeds) * trained, len(self.seeds) * looked_at)
 
 
 class MeasureRun(MissingLabelRun):
@@ -117,10 +122,11 @@ class MeasureRun(MissingLabelRun):
             raise InputError(f"{self.choice}: gives what another choice gives; expected that one, {expected}")
         return self
 
-    def seconds(self) -> float:
-        protocol, (clean, _) = self.protocol, self.planned_images()
-        each = [clean + i * protocol.batch for i in range(protocol.budget // protocol.batch + 1)]
-        return self.trained_seconds(protocol.epochs * sum(each))
+    def work(self) -> Work:
+        protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
+        trained = protocol.epochs * sum(self.clean_size() + i * protocol.batch for i in range(iterations + 1))
+        tested = protocol.epochs * (iterations + 1) * self.source.sizes()[1]
+        return self.work_of(trained, tested + MEASURES[self.measure].entropy * iterations * self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Algorithm 1.
@@ -178,8 +184,9 @@ class WholeSetRun(MissingLabelRun):
             raise InputError(f"unknown_as {self.unknown_as!r}: nothing is unknown at noise 0; expected 'masked'")
         return self
 
-    def seconds(self) -> float:
-        return self.trained_seconds(self.protocol.whole_epochs * self.planned_images()[1])
+    def work(self) -> Work:
+        epochs = self.protocol.whole_epochs
+        return self.work_of(epochs * self.pool_size(), -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The baseline of Figs. 2 and 6b.
@@ -193,7 +200,11 @@ class WholeSetRun(MissingLabelRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = partial_labels(images, split.pool, self.noise, self.seeds)
-        settings = {"schedule": "one_cycle", "schedule_epochs": protocol.whole_schedule_epochs, "evaluate_every": 5}
+        settings = {
+            "schedule": "one_cycle",
+            "schedule_epochs": protocol.whole_schedule_epochs,
+            "evaluate_every": EVALUATE_WHOLE,
+        }
         learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
         history = learner.fit(
             split.pool,
