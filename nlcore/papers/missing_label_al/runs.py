@@ -23,7 +23,7 @@ from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, run_active_learning
@@ -154,6 +154,7 @@ class MeasureRun(MissingLabelRun):
             strategy=strategy_of(self.measure, combination=self.combination, hard_share=self.hard_share),
             rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
             evaluate=map_on(split.test, images.targets),
+            checkpoint=scratch_folder(),
         )
         return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32)})
 
@@ -206,11 +207,13 @@ class WholeSetRun(MissingLabelRun):
             "evaluate_every": EVALUATE_WHOLE,
         }
         learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
+        folder = scratch_folder()
         history = learner.fit(
             split.pool,
             np.maximum(given, 0) if self.unknown_as == "negative" else given,
             evaluate=map_on(split.test, images.targets),
             recipe=self.recipe(protocol.whole_epochs, **settings),
+            checkpoint=folder and folder / "training.safetensors",
         )
         names = [name for name in history[0] if name != "epoch"]
         return Result(arrays={name: np.array([row[name] for row in history]).T for name in names})
