@@ -1,6 +1,7 @@
 """Images decoded once: squash-resized to the training size and kept as one memory-mapped array of bytes.
 
-Training then reads pixels at memory speed instead of decoding JPEGs in every epoch (COCO 2014 at 224: 18 GB).
+Training then reads pixels at memory speed instead of decoding JPEGs in every epoch (COCO 2014 at 224: 18 GB). Where
+such an array would fit on no disk (Open Images at 299: 2.5 TB), `StreamedImages` stands in for it.
 Resizing is what the public ASL code does: the whole image to a square, aspect ratio ignored, bilinear, no crop.
 """
 
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -22,10 +24,14 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nlcore.errors import InputError
+from nlcore.rows import row_numbers
 
 FORMAT = 1  # part of the fingerprint: raise it when the same files would give other bytes
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises, all of it
 ARRAY_FILE, RECORD_FILE = "images.npy", "cache.json"
+STREAM_WORKERS = 8  # at most: a batch is small, and the machine may run several trainings
+
+OnBadImage = Literal["skip", "fail"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def image_cache(
     directory: str | Path,
     *,
     size: int = 224,
-    on_bad_image: Literal["skip", "fail"] = "fail",
+    on_bad_image: OnBadImage = "fail",
     workers: int | None = None,
     progress: bool = True,
 ) -> ImageCache:
@@ -56,8 +62,7 @@ def image_cache(
     Raises InputError for an unreadable image with `on_bad_image="fail"` (naming it), for no usable image at all, and
     for want of disk space.
     """
-    if on_bad_image not in ("skip", "fail"):
-        raise InputError(f"on_bad_image is {on_bad_image!r}, expected 'skip' or 'fail'")
+    _check_choice(on_bad_image)
     fingerprint = fingerprint_files(paths, size=size)
     complete = Path(directory) / f"images_{size}_{fingerprint[:16]}"
     complete.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +73,49 @@ def image_cache(
     if cache.skipped and on_bad_image == "fail":
         raise InputError(_complaint(next(iter(cache.skipped.values())), len(cache.skipped)))
     return cache
+
+
+class StreamedImages:
+    """Images (N, size, size, 3) uint8 that are decoded when their rows are asked for: `images[[7, 2]]` is (2, ...).
+
+    The pixels are those of `image_cache`, and nothing is kept of them. `shape` and `nbytes` are those of the array it
+    stands for, so whoever asks whether that fits into memory gets the right answer. `workers` threads decode a batch
+    (by default one per core, 8 at most). With `on_bad_image="skip"` a row that cannot be read is black and is entered
+    in `skipped` (row -> what was wrong with the file); with "fail", `images[...]` raises an InputError naming the file.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(
+        self, paths: Sequence[Path], *, size: int, on_bad_image: OnBadImage = "fail", workers: int | None = None
+    ) -> None:
+        _check_choice(on_bad_image)
+        self.paths, self.on_bad_image = paths, on_bad_image
+        self.shape = (len(paths), size, size, 3)
+        self.skipped: dict[int, str] = {}
+        self._pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, STREAM_WORKERS))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images decoded; what this object takes itself are a few hundred."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The images of a number, of numbers (B,), of a slice or of a mask."""
+        rows = row_numbers(rows, len(self))
+        images = np.zeros((rows.size, *self.shape[1:]), np.uint8)
+        flat = rows.reshape(-1).tolist()
+        found = self._pool.map(lambda place: _decode(self.paths[flat[place]], images[place]), range(len(flat)))
+        for row, complaint in zip(flat, found, strict=True):
+            if complaint and self.on_bad_image == "fail":
+                raise InputError(_complaint(complaint, 1, instead="black"))
+            if complaint:
+                self.skipped[row] = complaint
+        return images.reshape(*rows.shape, *self.shape[1:])
 
 
 def load_image(path: str | Path, size: int) -> np.ndarray:
@@ -97,6 +145,30 @@ def fingerprint_files(paths: Sequence[Path], *, size: int) -> str:
     return digest.hexdigest()
 
 
+def content_fingerprint(paths: Sequence[Path]) -> str:
+    """Hash over every file's name and length, in their order (64 hexadecimal digits): what a run's key says of images.
+
+    Neither folders nor times are part of it: a data set that was copied or moved is the same data set. A missing file
+    counts as one of length -1. Folders are listed once each, which takes about a second for COCO's 122,000 files.
+    """
+    split = [os.path.split(path) for path in paths]
+    wanted: dict[str, set[str]] = {}
+    for folder, name in split:
+        wanted.setdefault(folder, set()).add(name)
+    lengths = {folder: _lengths(folder, names) for folder, names in wanted.items()}
+    lines = (f"{name}\0{lengths[folder].get(name, -1)}\n" for folder, name in split)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _lengths(folder: str, names: Collection[str]) -> dict[str, int]:
+    """name -> bytes, of those of `names` that lie in a folder."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.name in names and entry.is_file()}
+    except OSError:
+        return {}
+
+
 def _build(
     paths: Sequence[Path], complete: Path, size: int, on_bad_image: str, workers: int | None, progress: bool
 ) -> None:
@@ -123,23 +195,26 @@ def _decode_all(
     paths: Sequence[Path], images: np.ndarray, on_bad_image: str, workers: int | None, progress: bool
 ) -> dict[int, str]:
     """Fill `images`, every thread its own rows. Returns what was wrong with the bad ones, or stops at the first."""
-
-    def decode(row: int) -> str | None:
-        try:
-            images[row] = load_image(paths[row], images.shape[1])
-        except DECODE_ERRORS as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
-            return f"{paths[row]}: {reason}"
-
+    decode = lambda row: _decode(paths[row], images[row])
     skipped = {}
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for row, complaint in enumerate(_shown(pool.map(decode, range(len(paths))), len(paths), progress)):
             if complaint and on_bad_image == "fail":
                 pool.shutdown(cancel_futures=True)
-                raise InputError(_complaint(complaint, 1))
+                raise InputError(_complaint(complaint, 1, instead="black"))
             if complaint:
                 skipped[row] = complaint
     return skipped
+
+
+def _decode(path: Path, target: np.ndarray) -> str | None:
+    """Put the image into `target` (size, size, 3), or leave it as it is and say what is wrong with the file."""
+    try:
+        target[:] = load_image(path, len(target))
+    except DECODE_ERRORS as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
+        return f"{path}: {reason}"
+    return None
 
 
 def _shown(results: Iterator[str | None], total: int, progress: bool) -> Iterator[str | None]:
@@ -157,9 +232,14 @@ def _open(complete: Path, fingerprint: str) -> ImageCache:
     return ImageCache(images, kept, skipped, fingerprint)
 
 
-def _complaint(first: str, count: int) -> str:
+def _check_choice(on_bad_image: str) -> None:
+    if on_bad_image not in ("skip", "fail"):
+        raise InputError(f"on_bad_image is {on_bad_image!r}, expected 'skip' or 'fail'")
+
+
+def _complaint(first: str, count: int, *, instead: str = "left out") -> str:
     more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"unreadable image {first}{more}; with on_bad_image='skip' it would be left out and counted"
+    return f"unreadable image {first}{more}; with on_bad_image='skip' it would be {instead} and counted"
 
 
 def _check_space(directory: Path, needed: int) -> None:

@@ -17,6 +17,7 @@ from nlcore.training.batches import (
 from nlcore.training.loop import TrainingResult, train
 from nlcore.training.prediction import Predictions, predict
 from nlcore.training.recipe import ASL_RECIPE, Recipe, schedule_at
+from nlcore.training.targets import SparseLabels
 
 __all__ = [
     "ASL_RECIPE",
@@ -25,6 +26,7 @@ __all__ = [
     "Predictions",
     "Recipe",
     "Sampler",
+    "SparseLabels",
     "TrainingResult",
     "fixed_order",
     "mixed",

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from nlcore.training.augmentation import augment
+from nlcore.training.targets import SparseLabels
 
 Sampler = Callable[[int], Sequence[Tensor]]
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Targets = Tensor | np.ndarray | SparseLabels
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
@@ -61,20 +63,45 @@ class FeatureBatches:
     """Fetches (features, targets) by index, all of it held on the device.
 
     features: (N, D). targets: (N, K), or (M, N, K) where each member of a stack has its own. An index batch (B,) gives
-    inputs (B, D) and targets (B, K); (M, B) gives (M, B, D) and (M, B, K).
+    inputs (B, D) and targets (B, K); (M, B) gives (M, B, D) and (M, B, K). Sparse targets (N, K) stay on the host, and
+    become dense on the device one batch at a time.
     """
 
-    def __init__(self, features: Tensor | np.ndarray, targets: Tensor | np.ndarray, *, device: torch.device) -> None:
+    def __init__(self, features: Tensor | np.ndarray, targets: Targets, *, device: torch.device) -> None:
         self.features = torch.as_tensor(features).to(device, torch.float32)
-        self.targets = torch.as_tensor(targets).to(device, torch.float32)
-        members = len(self.targets) if self.targets.ndim == 3 else 1
-        self._first_rows = torch.arange(members, device=device).unsqueeze(1) * self.targets.shape[-2]
-        self._flat_targets = self.targets.reshape(-1, self.targets.shape[-1])
+        self.targets = _placed(targets, device)
+        if isinstance(self.targets, Tensor):
+            members = len(self.targets) if self.targets.ndim == 3 else 1
+            self._first_rows = torch.arange(members, device=device).unsqueeze(1) * self.targets.shape[-2]
+            self._flat_targets = self.targets.reshape(-1, self.targets.shape[-1])
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        indices = indices.to(self.features.device, non_blocking=True)
-        rows = indices + self._first_rows if self.targets.ndim == 3 else indices
-        return _rows(self.features, indices), _rows(self._flat_targets, rows)
+        on_device = indices.to(self.features.device, non_blocking=True)
+        return _rows(self.features, on_device), self._targets(indices, on_device)
+
+    def _targets(self, indices: Tensor, on_device: Tensor) -> Tensor:
+        if isinstance(self.targets, SparseLabels):
+            return _dense(self.targets, indices, self.features.device)
+        rows = on_device + self._first_rows if self.targets.ndim == 3 else on_device
+        return _rows(self._flat_targets, rows)
+
+
+def _placed(targets: Targets, device: torch.device) -> Tensor | SparseLabels:
+    """Dense targets as float32 on the device; sparse ones as they are."""
+    return targets if isinstance(targets, SparseLabels) else torch.as_tensor(targets).to(device, torch.float32)
+
+
+def _dense(targets: SparseLabels, indices: Tensor, device: torch.device) -> Tensor:
+    """The targets of `indices` (..., B) as float32 (..., B, K): only the cells they store travel to the device."""
+    row, column, value = (torch.from_numpy(part) for part in targets.cells(indices.cpu().numpy()))
+    dense = torch.full((indices.numel() * targets.classes,), float(targets.default), device=device)
+    dense[_send(row * targets.classes + column, device)] = _send(value.float(), device)
+    return dense.view(*indices.shape, targets.classes)
+
+
+def _send(rows: Tensor, device: torch.device) -> Tensor:
+    """A copy on the device that the host does not wait for."""
+    return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows
 
 
 def _rows(table: Tensor, indices: Tensor) -> Tensor:
@@ -85,6 +112,9 @@ def _rows(table: Tensor, indices: Tensor) -> Tensor:
 class ImageBatches:
     """Fetches (images, targets) from the decoded uint8 cache (N, H, W, 3) by index batches (B,).
 
+    `images` may be anything that gives rows by an array of their numbers and has `shape` and `nbytes`, such as
+    `nlcore.data.image_cache.StreamedImages`; `targets` (N, K) may be sparse, as in `FeatureBatches`.
+
     Images come as float32 (B, 3, H, W), in [0, 1] before `mean` and `std`, channels last in memory, augmented on the
     device if `generator` is given. Where they fit, the whole cache is `resident` in the GPU's memory and no step waits
     for the host; else batches are copied from the (memory-mapped) array to pinned memory, `prefetch` of them ahead in a
@@ -94,7 +124,7 @@ class ImageBatches:
     def __init__(
         self,
         images: np.ndarray,
-        targets: Tensor | np.ndarray,
+        targets: Targets,
         *,
         device: torch.device,
         generator: torch.Generator | None = None,
@@ -104,7 +134,7 @@ class ImageBatches:
         resident: bool | None = None,
     ) -> None:
         self.device, self.generator, self.augmentation = device, generator, augmentation
-        self.targets = torch.as_tensor(targets).to(device, torch.float32)
+        self.targets = _placed(targets, device)
         self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self.identity = all(m == 0 for m in mean) and all(s == 1 for s in std)
         self.resident = device.type == "cuda" and (_fits(images.nbytes, device) if resident is None else resident)
@@ -120,11 +150,15 @@ class ImageBatches:
         batch = batch.float().div_(255)
         if not self.identity:
             batch = batch.sub_(self.mean).div_(self.std)
-        return batch.contiguous(memory_format=torch.channels_last), self.targets.index_select(0, on_device)
+        return batch.contiguous(memory_format=torch.channels_last), self._targets(indices, on_device)
+
+    def _targets(self, indices: Tensor, on_device: Tensor) -> Tensor:
+        if isinstance(self.targets, SparseLabels):
+            return _dense(self.targets, indices, self.device)
+        return self.targets.index_select(0, on_device)
 
     def _from_host(self, indices: Tensor) -> Tensor:
-        rows = torch.from_numpy(self.images[indices.cpu().numpy()])
-        return rows.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else rows
+        return _send(torch.from_numpy(self.images[indices.cpu().numpy()]), self.device)
 
 
 def _fits(size: int, device: torch.device, share: float = 0.6) -> bool:
@@ -178,4 +212,3 @@ def _in_thread(fetch: Callable[[Item], Result], batches: Iterable[Item], ahead: 
     finally:
         stop.set()
         thread.join()
-

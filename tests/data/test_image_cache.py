@@ -5,14 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+import timeit
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nlcore.data.coco import coco
-from nlcore.data.image_cache import image_cache, load_image
+from nlcore.data.image_cache import StreamedImages, content_fingerprint, image_cache, load_image
 from nlcore.errors import InputError
+from nlcore.training import ImageBatches
+from nlcore.training.batches import fetch_all
 from tests.coco_drawing import draw_coco
 
 
@@ -112,6 +116,77 @@ def test_too_little_disk_space(paths, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(InputError, match="GB are free"):
         build(paths, tmp_path / "cache")
+
+
+def test_streamed_images_are_the_caches(paths, tmp_path):
+    cache = build(paths, tmp_path / "cache").images
+    streamed = StreamedImages(paths, size=32, workers=3)
+    assert (len(streamed), streamed.shape, streamed.nbytes) == (10, cache.shape, cache.nbytes)
+    assert (streamed.dtype, streamed.ndim) == (cache.dtype, cache.ndim)
+    mask = np.arange(10) % 3 == 1
+    nothing = np.empty(0, int)
+    for index in (np.array([7, 2, 2, -1]), np.array([[0, 1], [9, 3]]), nothing, slice(2, 9, 3), mask, 4):
+        np.testing.assert_array_equal(streamed[index], cache[index])
+        assert streamed[index].dtype == np.uint8
+    with pytest.raises(IndexError):
+        streamed[[10]]
+
+
+def test_streamed_images_that_are_bad_are_named_or_black_and_counted(paths):
+    truncate(paths[2])
+    paths[6].unlink()
+    with pytest.raises(InputError, match=r"unreadable image .*000000000003\.jpg: .*truncated.* black and counted"):
+        StreamedImages(paths, size=32)[[0, 2, 6]]
+    streamed = StreamedImages(paths, size=32, on_bad_image="skip")
+    batch = streamed[[6, 0, 2]]
+    assert batch[0].max() == batch[2].max() == 0 and np.array_equal(batch[1], load_image(paths[0], 32))
+    assert streamed.skipped[6] == f"{paths[6]}: no such file" and set(streamed.skipped) == {2, 6}
+    with pytest.raises(InputError, match="expected 'skip' or 'fail'"):
+        StreamedImages(paths, size=32, on_bad_image="ignore")
+
+
+def test_a_network_is_fed_from_streamed_images_as_from_the_cache(paths, tmp_path):
+    sources = build(paths, tmp_path / "cache").images, StreamedImages(paths, size=32)
+    batches = list(torch.randperm(10, generator=torch.Generator().manual_seed(0)).split(4))
+
+    def fetched(images, prefetch):
+        draws = torch.Generator().manual_seed(1)
+        fetch = ImageBatches(images, np.eye(10), device=torch.device("cpu"), generator=draws)
+        fetch.prefetch = prefetch
+        return list(fetch_all(fetch, batches))
+
+    cached, streamed = (fetched(images, prefetch) for images, prefetch in zip(sources, (0, 2), strict=True))
+    for one, other in zip(cached, streamed, strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+
+def test_what_would_not_fit_is_not_decoded_to_be_measured():
+    streamed = StreamedImages(range(9_178_276), size=299)
+    assert streamed.nbytes == 9_178_276 * 299 * 299 * 3
+
+
+def test_the_content_is_names_and_lengths_wherever_and_whenever(paths, tmp_path):
+    content = content_fingerprint(paths)
+    (tmp_path / "elsewhere").mkdir()
+    moved = [path.rename(tmp_path / "elsewhere" / path.name) for path in paths]
+    os.utime(moved[0], (1, 1))
+    assert content_fingerprint(moved) == content_fingerprint([str(path) for path in moved]) == content
+    assert content_fingerprint(moved[::-1]) != content
+    assert content_fingerprint(moved[1:]) != content
+    moved[3].write_bytes(moved[3].read_bytes() + b" ")
+    longer = content_fingerprint(moved)
+    moved[3].unlink()
+    assert len({content, longer, content_fingerprint(moved)}) == 3
+    assert content_fingerprint(paths) == content_fingerprint([tmp_path / "nowhere" / path.name for path in paths])
+
+
+def test_the_content_of_all_of_coco_is_known_in_two_seconds(tmp_path):
+    """A twentieth of COCO 2014's files, in a twentieth of the time."""
+    for number in range(6_000):
+        (tmp_path / f"COCO_train2014_{number:012d}.jpg").touch()
+    paths = sorted(tmp_path.iterdir())
+    content_fingerprint(paths)
+    assert min(timeit.repeat(lambda: content_fingerprint(paths), number=1, repeat=3)) < 2 / 20
 
 
 SLOW_BUILD = """

@@ -53,7 +53,8 @@ def test_a_gpu_is_shared_only_as_far_as_measured_memory_allows():
 
 def test_the_longest_run_goes_first_and_requirements_before_all():
     short, long = Placed(number=9, device="cpu"), Placed(number=1, device="cpu")
-    schedule = Schedule([short, Total(number=1), long, Square(number=1)], lambda spec: "all")
+    costs = {short: 1.0, Total(number=1): 2.0, long: 9.0, Square(number=1): 0.5}
+    schedule = Schedule(costs, lambda spec: "all")
     taken = [schedule.take(lambda spec: True) for _ in range(4)]
     assert taken == [long, short, Square(number=1), None]
     assert schedule.finish(Square(number=1), None) == [Square(number=1)]
@@ -62,13 +63,13 @@ def test_the_longest_run_goes_first_and_requirements_before_all():
 
 def test_a_full_group_does_not_hold_up_another():
     gpu, cpu = Placed(number=1, device="cuda"), Placed(number=2, device="cpu")
-    schedule = Schedule([gpu, cpu], lambda spec: spec.device)
+    schedule = Schedule({gpu: 1.0, cpu: 1.0}, lambda spec: spec.device)
     assert schedule.take(lambda spec: spec.device == "cpu") == cpu
 
 
 def test_a_failure_ends_everything_that_needs_it():
     failing = Failing(kind="other")
-    schedule = Schedule([NeedsFailing(), failing], lambda spec: "all")
+    schedule = Schedule({NeedsFailing(): 1.0, failing: 1.0}, lambda spec: "all")
     assert schedule.take(lambda spec: True) == failing
     assert set(schedule.finish(failing, RuntimeError())) == {failing, NeedsFailing()}
     assert schedule.done

@@ -11,7 +11,7 @@ from typing import Literal
 from nlcore.data.benchmark import make_benchmark
 from nlcore.papers.cleanlab_ema.classifiers import fold_probabilities, make_classifier, predict_labels
 from nlcore.papers.cleanlab_ema.protocol import Classifier, Group
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 
 # Seconds of one core for one fold, measured; a fit on the whole training part takes about 1.3 times as long.
 FOLD_SECONDS = {
@@ -32,8 +32,8 @@ class FoldPredictions(Spec):
     classifier: Classifier
     fold: int
 
-    def seconds(self) -> float:
-        return FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(type(self).__name__, FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Generate the dataset (appendix A), train on four of five folds (section 5.1), predict the fifth."""
@@ -55,8 +55,8 @@ class TestPartPredictions(Spec):
     classifier: Classifier
     train_labels: Literal["given", "true"]
 
-    def seconds(self) -> float:
-        return 1.3 * FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(type(self).__name__, 1.3 * FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Generate the dataset (appendix A), train on its whole training part, say which classes test examples have."""

@@ -12,7 +12,7 @@ from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at,
 from nlcore.papers.cleanlab_ema.classifiers import fold_rows
 from nlcore.papers.cleanlab_ema.predictions import FoldPredictions, TestPartPredictions
 from nlcore.papers.cleanlab_ema.protocol import FOLDS, Classifier, Group
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.label_quality import label_quality_scores
 
 ALPHAS = (0.2, 0.4, 0.5, 0.6, 0.8, 0.85, 0.9, 0.95)
@@ -73,8 +73,8 @@ class PoolingScores(Spec):
             for fold in range(FOLDS)
         ]
 
-    def seconds(self) -> float:
-        return 0.6 if self.group == "small" else 6.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.6 if self.group == "small" else 6.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Put the folds together, score every given label (Eq. 1), pool to one score per example (Eqs. 2 to 11), and
@@ -124,8 +124,8 @@ class TestPartAccuracy(Spec):
     def requires(self) -> Sequence[Spec]:
         return [TestPartPredictions(**self.model_dump())]
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Compare predicted with given and with true labels of the test part (Table S2)."""
@@ -143,8 +143,8 @@ class DatasetStatistics(Spec):
     group: Group
     seed: int
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Generate the dataset (appendix A, Eqs. 12 and 13) and count."""

@@ -14,15 +14,14 @@ import torch
 from sklearn.model_selection import KFold
 from torch import nn
 
-from nlcore.data.network import Batches, for_source, make_batches, make_network, training_seconds
+from nlcore.data.network import Batches, for_source, make_batches, make_network
 from nlcore.data.source import Images, Source
 from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Protocol
-from nlcore.runs import Result, Spec
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import Recipe, predict, shuffled, train
-
-TAGGED_IMAGES = {"embedded": 3_082, "celeba": 188_000}  # for plans, which do not read the labels
 
 
 class HeldOutTags(Spec):
@@ -40,10 +39,11 @@ class HeldOutTags(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
-    def seconds(self) -> float:
-        tagged = TAGGED_IMAGES[self.source.data]
-        images = min(tagged, self.source.limit or tagged) * (TAGGING_FOLDS - 1) // TAGGING_FOLDS
-        return training_seconds(self.source, self.protocol.epochs * images)
+    def work(self) -> Work:
+        tagged = sum(self.source.sizes())
+        return training_work(
+            self.source, self.protocol.epochs * tagged * (1 - 1 / TAGGING_FOLDS), tagged / TAGGING_FOLDS
+        )
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Section 5.2: hold one of four folds out, fine-tune on the tags of the others, predict what was held out."""

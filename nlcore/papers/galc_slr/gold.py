@@ -21,7 +21,7 @@ from nlcore.noise import true_corruption_matrix
 from nlcore.papers.galc_slr.fitting import Fit, Protocol
 from nlcore.papers.galc_slr.matrices import MatrixEstimates
 from nlcore.papers.galc_slr.silver import SilverLoss
-from nlcore.runs import Result
+from nlcore.runs import Result, Work
 
 THRESHOLDS = (0.8, 0.5)
 Method = Literal[
@@ -74,8 +74,8 @@ class GoldClassifier(Protocol):
         fields = {name: getattr(self, name) for name in ("silver_loss", "cap", "estimate_on")}
         return [MatrixEstimates(**self.shared(), **fields)]
 
-    def seconds(self) -> float:
-        return self.training_seconds()
+    def work(self) -> Work:
+        return Work(type(self).__name__, self.training_seconds())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         way, source, division = WAYS[self.method], self.source(), self.division()

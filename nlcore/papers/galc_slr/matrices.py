@@ -14,7 +14,7 @@ from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.data import capped
 from nlcore.papers.galc_slr.fitting import Protocol
 from nlcore.papers.galc_slr.silver import SilverClassifier, SilverLoss
-from nlcore.runs import Result
+from nlcore.runs import Result, Work
 
 READINGS = {"galc_slr": "repaired", "galc_slr as written": "as_written", "galc_slr unscaled": "unscaled"}
 
@@ -34,8 +34,8 @@ class MatrixEstimates(Protocol):
     def requires(self) -> Sequence[Protocol]:
         return [SilverClassifier(**self.shared(), silver_loss=self.silver_loss)]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         source, division = self.source(), self.division()
@@ -75,8 +75,8 @@ class SigmoidEffect(Protocol):
     def requires(self) -> Sequence[Protocol]:
         return [SilverClassifier(**self.shared()), MatrixEstimates(**self.shared())]
 
-    def seconds(self) -> float:
-        return 0.2
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         matrices, labels = inputs[1].arrays, self.division().noisy[self.division().silver]

@@ -13,7 +13,7 @@ import numpy as np
 
 from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
 from nlcore.papers.galc_slr.fitting import Fit, Protocol
-from nlcore.runs import Result
+from nlcore.runs import Result, Work
 
 SilverLoss = Literal["asl", "bce"]
 
@@ -23,8 +23,8 @@ class SilverClassifier(Protocol):
 
     silver_loss: SilverLoss = "asl"
 
-    def seconds(self) -> float:
-        return self.training_seconds()
+    def work(self) -> Work:
+        return Work(type(self).__name__, self.training_seconds())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         source, division = self.source(), self.division()

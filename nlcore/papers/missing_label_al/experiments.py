@@ -19,7 +19,7 @@ from nlcore.generators import generator
 from nlcore.losses import asymmetric_loss, asymmetric_loss_raw
 from nlcore.noise import hide_labels
 from nlcore.papers.image_task import Task, TaskData, finish_recipe, load_task, make_learner
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.missing_ratio import relabelling_cost, select_batch
 from nlcore.scorers.uncertainty import prediction_entropy
 from nlcore.training import Recipe
@@ -143,10 +143,10 @@ class MeasureRun(MissingLabelRun):
     hard_share: float = 0.1
     combination: Literal["ties", "product"] = "ties"
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         protocol = self.protocol
         each = [300 + i * protocol.batch for i in range(protocol.budget // protocol.batch + 1)]
-        return len(self.seeds) * self.task.seconds(int(1.5 * protocol.epochs * sum(each)))
+        return Work(type(self).__name__, len(self.seeds) * self.task.seconds(int(1.5 * protocol.epochs * sum(each))))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         strategy = strategy_of(self.measure, combination=self.combination, hard_share=self.hard_share)
@@ -176,8 +176,9 @@ class WholeSetRun(MissingLabelRun):
 
     reading: Reading
 
-    def seconds(self) -> float:
-        return len(self.seeds) * self.task.seconds(int(1.5 * self.protocol.whole_epochs * 1850))
+    def work(self) -> Work:
+        each = self.task.seconds(int(1.5 * self.protocol.whole_epochs * 1850))
+        return Work(type(self).__name__, len(self.seeds) * each)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         data, protocol = load_task(self.task), self.protocol

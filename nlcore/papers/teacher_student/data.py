@@ -21,7 +21,7 @@ from nlcore.data.openimages import open_images
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers.teacher_student.setting import Setting
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import FeatureBatches, ImageBatches
 from nlcore.training.models import image_model, mlp_head, normalisation
 
@@ -45,8 +45,8 @@ class Labels(Spec):
     def data_fingerprint(self) -> str:
         return fingerprint(self.setting)
 
-    def seconds(self) -> float:
-        return 0.5 if self.setting.dataset == "embedded" else 120.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.5 if self.setting.dataset == "embedded" else 120.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         setting = self.setting
@@ -68,8 +68,10 @@ class Labels(Spec):
 
 def _open_images_labels(setting: Setting) -> Result:
     data = open_images(_root(setting), images=True)
-    parts = np.where(~data.is_validation, TRAIN, np.where(data.verified, VERIFIED, TEST))
-    arrays = {"clean": data.human.toarray(), "noisy": data.machine.toarray(), "parts": parts.astype(np.int64)}
+    there = data.present
+    parts = np.where(~data.is_validation, TRAIN, np.where(data.verified, VERIFIED, TEST))[there]
+    clean, noisy = np.maximum(data.human[there], 0), data.machine[there]
+    arrays = {"clean": clean, "noisy": noisy, "parts": parts.astype(np.int64)}
     return Result({"class_names": list(data.class_names)}, {"rows": np.arange(len(parts)), **arrays})
 
 
@@ -140,10 +142,11 @@ def _divide(parts: np.ndarray) -> np.ndarray:
 
 def _open_images(setting: Setting) -> Source:
     data = open_images(_root(setting), images=True)
+    paths = data.paths[data.present]
     cache = image_cache(
-        data.paths, cache_folder(), size=setting.image_size, on_bad_image=setting.on_bad_image, progress=False
+        paths, cache_folder(), size=setting.image_size, on_bad_image=setting.on_bad_image, progress=False
     )
-    return Source(cache.images, np.empty((len(data.paths), 0)), data.class_names, np.empty(0), cache.fingerprint)
+    return Source(cache.images, np.empty((len(paths), 0)), data.class_names, np.empty(0), cache.fingerprint)
 
 
 def _root(setting: Setting) -> Path:

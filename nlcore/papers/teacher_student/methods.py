@@ -34,7 +34,7 @@ from nlcore.papers.teacher_student.stages import (
     outcome,
     stored_weights,
 )
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import FeatureBatches, TrainingResult, mixed, predict, train
 from nlcore.training.models import last_layer
 
@@ -77,10 +77,10 @@ class Method(Stage):
             stages.append(PretrainedHeads(**shared, activation=self.activation, passes=passes))
         return stages
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         if self.method == "finetune_whole" and self.setting.model != "mlp":
-            return IMAGE_SECONDS * 1500 * self.setting.finetune_passes
-        return {"proposed": 2.5, "finetune_whole": 1.5}.get(self.method, 0.7)
+            return Work(type(self).__name__, IMAGE_SECONDS * 1500 * self.setting.finetune_passes)
+        return Work(type(self).__name__, {"proposed": 2.5, "finetune_whole": 1.5}.get(self.method, 0.7))
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         problem = make_problem(self.setting, self.seed, inputs[0])

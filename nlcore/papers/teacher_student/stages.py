@@ -14,7 +14,7 @@ from nlcore.metrics import average_precision_all, mean_average_precision
 from nlcore.papers.teacher_student.data import Labels, Problem, fingerprint, make_problem
 from nlcore.papers.teacher_student.heads import Activation, TeacherStudent, pretraining_loss
 from nlcore.papers.teacher_student.setting import Setting
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import FeatureBatches, Recipe, Sampler, TrainingResult, predict, shuffled, train
 
 IMAGE_SECONDS = 0.03  # of one core, for one image forward and backward through a MobileNet; a GPU takes far less
@@ -46,8 +46,9 @@ class Network(Stage):
     def requires(self) -> Sequence[Spec]:
         return [Labels(setting=self.setting)]
 
-    def seconds(self) -> float:
-        return 3.0 if self.setting.model == "mlp" else IMAGE_SECONDS * 1500 * self.setting.passes
+    def work(self) -> Work:
+        on_images = IMAGE_SECONDS * 1500 * self.setting.passes
+        return Work(type(self).__name__, 3.0 if self.setting.model == "mlp" else on_images)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         problem = make_problem(self.setting, self.seed, inputs[0])
@@ -79,8 +80,8 @@ class PretrainedHeads(Stage):
     def requires(self) -> Sequence[Spec]:
         return [Labels(setting=self.setting), Network(setting=self.setting, seed=self.seed, labels="noisy")]
 
-    def seconds(self) -> float:
-        return 1.5 if self.setting.dataset == "embedded" else 10.0
+    def work(self) -> Work:
+        return Work(type(self).__name__, 1.5 if self.setting.dataset == "embedded" else 10.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         problem = make_problem(self.setting, self.seed, inputs[0])
