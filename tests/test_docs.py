@@ -28,9 +28,6 @@ NOT_YET = (
     "nlcore/papers/teacher_student/*",
     "nlcore/report/*",
     "nlcore/runs/*",
-    "nlcore/training/active.py",
-    "nlcore/training/learners.py",
-    "nlcore/training/state_file.py",
     "nlcore/training/targets.py",
 )
 DONE = [module for module in MODULES if not any(fnmatch(module, pattern) for pattern in NOT_YET)]

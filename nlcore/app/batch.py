@@ -20,8 +20,8 @@ from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.paper import Asked, Paper
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
-from nlcore.runs.engines import gpu_memory
 from nlcore.runs.execute import SINGLE_THREAD, environment
+from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 

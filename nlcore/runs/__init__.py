@@ -1,6 +1,6 @@
 """Runs: typed specs, a content-addressed store, and one way to compute grids, on this machine or on a cluster."""
 
-from nlcore.runs.engines import make_engine
+from nlcore.runs.engine import make_engine
 from nlcore.runs.grid import Plan, forget, plan_grid, run_grid, run_grids, with_requirements
 from nlcore.runs.schedule import RunFailedError
 from nlcore.runs.scratch import scratch_folder

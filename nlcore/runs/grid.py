@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from nlcore.errors import InputError
 from nlcore.runs.cost import CostModel, Estimate
-from nlcore.runs.engines import Engine, make_engine
+from nlcore.runs.engine import Engine, make_engine
+from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
 from nlcore.runs.spec import Spec
@@ -112,11 +113,16 @@ def run_grid(
 
     Raises: as `run_grids`.
     """
+    if workers != 0:
+        leave_if_unguarded()
     specs = list(specs)
     if fresh:
         forget(specs, store)
     plan = plan_grid(specs, store)
-    run_grids({label: plan}, store, make_engine(workers=workers))
+    try:
+        run_grids({label: plan}, store, make_engine(workers=workers))
+    except UnguardedScriptError as error:
+        raise error.with_traceback(None) from None  # it is about the caller's script, not about what happened in here
     return plan
 
 

@@ -50,6 +50,14 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None
 
 
+def gpu_memory() -> list[int]:
+    """Bytes of memory of every GPU that torch sees."""
+    import torch  # late: a plan or a grid without runs does without it
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_properties(number).total_memory for number in range(count)]
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -9,9 +9,17 @@ from itertools import count
 
 from nlcore.runs.spec import Spec
 
+MAX_DEATHS = 3  # how often a worker may die on the same run before the grid gives up on it
+Ended = tuple[Spec, BaseException | None]  # a run that is over, and why it failed
+
 
 class RunFailedError(RuntimeError):
     """One or more runs of a grid did not finish; the others are in the store."""
+
+
+def died_too_often() -> RunFailedError:
+    """The error of a run that was begun `MAX_DEATHS` times in vain."""
+    return RunFailedError(f"its worker died {MAX_DEATHS} times (out of memory?)")
 
 
 class Schedule:

@@ -40,7 +40,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.total < self.batch:
             raise InputError(
-                f"budget {self.total} in batches of {self.batch}: expected at least one batch of one image"
+                f"budget {self.total}: too small for batches of {self.batch}; expected at least one batch of one image"
             )
         if self.total % self.batch:
             raise InputError(f"budget {self.total}: no multiple of the batch of {self.batch}; expected whole batches")
@@ -59,6 +59,7 @@ class Look:
 
     @cached_property
     def predictions(self) -> Predictions:
+        """Logits (M, n, K) and features of all `rows`, computed at the first use."""
         return self.learner.predict(self.rows, features=True)
 
     def probabilities(self, member: int, rows: np.ndarray) -> np.ndarray:
@@ -252,7 +253,7 @@ def _check(pool: np.ndarray, initial: np.ndarray, budget: Budget) -> None:
             f"pool of {pool.shape[1]} images: smaller than the budget; expected at least {budget.total} to relabel"
         )
     if any(np.isin(rows, clean).any() for rows, clean in zip(pool, initial, strict=True)):
-        raise InputError("the pool holds images of the initial set; expected none in both")
+        raise InputError("pool: holds images of the initial set; expected none in both")
 
 
 def _views(state: ActiveState, look: Look, iteration: int, rngs: Sequence[np.random.Generator]) -> list[PoolView]:

@@ -77,7 +77,7 @@ class ActiveCheckpoint:
         return {f"model/{name}": tensor for name, tensor in self.learner.model.state_dict().items()}
 
     def _remove_other_trainings(self, iteration: int) -> None:
-        """Earlier ones are done; later ones followed from a choice that was not kept, and need not be made again."""
+        """Earlier ones are done; later ones followed from a choice that was not kept: the next may be another."""
         for file in self.folder.glob("training_*"):
             if file.name.split(".")[0] != f"training_{iteration}":
                 shutil.rmtree(file) if file.is_dir() else file.unlink()  # a folder: from a killed writer

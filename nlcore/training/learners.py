@@ -40,6 +40,7 @@ class Learner:
 
     @property
     def members(self) -> int:
+        """M."""
         return len(self.orders)
 
     @property

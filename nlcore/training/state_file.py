@@ -124,7 +124,8 @@ class SavedState:
         saved = {name: t.shape for name, t in self.tensors.items() if name.split("/")[0] in parts}
         differing = sorted({name for name, _ in shapes.items() ^ saved.items()})
         if differing:
-            raise InputError(f"{self.path}: a checkpoint of another model ({', '.join(differing[:5])} differ)")
+            some = ", ".join(differing[:5])
+            raise InputError(f"{self.path}: a checkpoint of another model; expected the same {some}")
         if len(self.generators) != len(generators):
             raise InputError(f"{self.path}: holds {len(self.generators)} generators; expected {len(generators)}")
         with torch.no_grad():

@@ -9,6 +9,7 @@ import torch
 from nlcore.errors import InputError
 from nlcore.training import state_file
 from nlcore.training.active import Budget
+from nlcore.training.state_file import read_state
 from tests.training import interruptible
 from tests.training.interruptible import (
     GIVEN,
@@ -79,14 +80,19 @@ def test_interrupted_active_learning_goes_on_to_the_same_result(kind, event, num
     assert steps == left
 
 
+def timed(event, monkeypatch):
+    """The event, with a clock that it moves on: a second passes with each step."""
+    monkeypatch.setattr(state_file, "monotonic", lambda: float(event.counts["step"]))
+    return event
+
+
 @pytest.mark.parametrize("seconds", [1, 5, 9, 14, 20, 33, 70])
 def test_whatever_the_clock_let_be_saved_the_result_is_the_same(seconds, undisturbed, tmp_path, monkeypatch):
-    """A second passes with each step; some states and trainings get saved before an interruption, and others not."""
+    """Some states and trainings get saved before an interruption, and others not."""
     monkeypatch.setenv(state_file.SECONDS, str(seconds))
     moments = np.random.default_rng(seconds).integers(min(3 * seconds, 50), sum(STEPS), size=5)
     for number in (*moments, 0):
-        event = Interruption("step", number)
-        monkeypatch.setattr(state_file, "monotonic", lambda event=event: float(event.counts["step"]))
+        event = timed(Interruption("step", number), monkeypatch)
         try:
             outcome = learn_actively("heads", tmp_path, event)
             break
@@ -96,6 +102,27 @@ def test_whatever_the_clock_let_be_saved_the_result_is_the_same(seconds, undistu
     kept = seconds < sum(STEPS)
     assert any(tmp_path.iterdir()) == kept
     assert (event.counts["step"] < sum(STEPS)) == kept
+
+
+def test_a_state_is_not_saved_again_before_its_time(tmp_path, monkeypatch):
+    """The trainings take 6, 12, 15 and 21 seconds: 16 have passed before the second choice, and not until the third."""
+    monkeypatch.setenv(state_file.SECONDS, "16")
+    learn_actively("heads", tmp_path, timed(Interruption(), monkeypatch))
+    saved = read_state(tmp_path / "state.safetensors")
+    assert [name for name in saved.tensors if name.startswith("chosen/")] == ["chosen/0", "chosen/1"]
+    assert len(saved.state["histories"]) == 2
+
+
+def test_a_process_that_finds_a_training_finished_keeps_the_next_choice_at_once(tmp_path, monkeypatch):
+    """Else what it saves of the next training would be of no use to the process after it, each time anew."""
+    monkeypatch.setenv(state_file.SECONDS, "12")
+    with pytest.raises(Interrupted):
+        learn_actively("heads", tmp_path, timed(Interruption("choice", 3 * 2), monkeypatch))
+    with pytest.raises(Interrupted):
+        learn_actively("heads", tmp_path, timed(Interruption("step", 15), monkeypatch))
+    event = timed(Interruption(), monkeypatch)
+    learn_actively("heads", tmp_path, event)
+    assert event.counts["step"] == 7
 
 
 def test_a_training_whose_choice_was_not_kept_is_made_again(undisturbed, tmp_path):
