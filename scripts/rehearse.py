@@ -1,4 +1,4 @@
-"""A dress rehearsal of the papers' full-size path on drawn images: every kind of run, with its real network, in minutes.
+"""A dress rehearsal of the papers' full-size path on drawn images: every kind of run, with its real network.
 
     python scripts/rehearse.py FOLDER --labels LABELS.npz [--papers galc_slr] [--share 0.01] [--workers 2] [--keep]
 
@@ -7,10 +7,10 @@ folder shaped like CelebA and one shaped like Open Images V1, and the store, cac
 holds the label sets of train2014 (`targets`, bits packed, 80 classes); the other parts draw theirs from the same rows.
 --share makes all counts smaller.
 
-Then, as a laboratory would: `--plan` of the profile `paper` at full counts; the profile `rehearsal`, which walks the same
-path with the same networks, sizes and folders and few steps, killed at three moments (SIGKILL) and begun again; and
-once more, when nothing may be left to compute. Weights are random, and asked for as such. Printed at the end: seconds,
-the largest memory of all processes together, and how often the images were decoded.
+Then, as a laboratory would: `--plan` of the profile `paper` at full counts; the profile `rehearsal`, which walks the
+same path with the same networks, sizes and folders and few steps, killed at three moments (SIGKILL) and begun again;
+and once more, when nothing may be left to compute. Weights are random, and asked for as such. Printed at the end:
+seconds, the largest memory of all processes together, and how often the images were decoded.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ def draw_everything(folder: Path, labels: Path, share: float) -> None:
     pictures = draw_pictures(folder / "pictures")
     for part, count in COUNTS.items():
         number = max(round(share * count), 400)
-        rows = np.arange(number) if part == "train2014" else generator("rehearsal", part).integers(len(targets), size=number)
-        draw_coco(folder / "coco", part, targets[rows % len(targets)], pictures)
+        rows = np.arange(number) % len(targets)
+        if part != "train2014":
+            rows = generator("rehearsal", part).integers(len(targets), size=number)
+        draw_coco(folder / "coco", part, targets[rows], pictures)
     draw_celeba(folder / "celeba", max(round(share * CELEBA_IMAGES), 400), pictures)
     (folder / "drawn").touch()
 

@@ -21,7 +21,7 @@ from nlcore.papers.paper import Paper
 from nlcore.papers.profiles import Resources, load_profile
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import Store, Work, run_grid
 
 
 def as_study(tagging):
@@ -206,9 +206,9 @@ def test_bad_input_is_told_in_one_line(celeba):
         PAPER.specs("rehearsal", resources=Resources(celeba_root=str(celeba), weights=str(celeba / "absent.pth")))
 
 
-def test_plans_tell_a_head_from_a_network():
-    head = HeldOutTags(source=Source(), protocol=Protocol(), fold=0, injected=None)
-    network = Source(data="celeba", model="efficientnet_b0", weights="random", device="cpu")
-    whole = head.model_copy(update={"source": network})
-    few = head.model_copy(update={"source": network.model_copy(update={"limit": 64})})
-    assert head.seconds() < few.seconds() < whole.seconds() / 1000
+def test_plans_count_the_images_of_a_folder(celeba):
+    source = Source(data="celeba", model="efficientnet_b0", weights="random", root=str(celeba))
+    run = HeldOutTags(source=source, protocol=Protocol(epochs=2), fold=0, injected=None)
+    assert run.work() == Work("train efficientnet_b0 224", 2 * 24 + 8 / 3)  # trained on 24 of 32, looked at 8
+    head = run.model_copy(update={"source": Source()})
+    assert head.work() == Work("train linear", pytest.approx(2 * 3082 * 3 / 4 + 3082 / 4 / 3))
