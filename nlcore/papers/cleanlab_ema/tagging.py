@@ -41,14 +41,8 @@ class HeldOutTags(Spec):
 
     def work(self) -> Work:
         tagged = sum(self.source.sizes())
-<<<<<<< HEAD
         held_out = tagged / TAGGING_FOLDS
         return training_work(self.source, self.protocol.epochs * (tagged - held_out), held_out)
-=======
-        return training_work(
-            self.source, self.protocol.epochs * tagged * (1 - 1 / TAGGING_FOLDS), tagged / TAGGING_FOLDS
-        )
->>>>>>> h-clean
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Section 5.2: hold one of four folds out, fine-tune on the tags of the others, predict what was held out."""
