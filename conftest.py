@@ -1,7 +1,10 @@
 """Settings of every test session: the notebooks run at the smallest profile, and write nothing into the repository."""
 
+import importlib.util
 import os
 import tempfile
+
+import pytest
 
 # Before NumPy and torch are loaded: threads of small computations cost more than they bring on shared cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,9 +13,21 @@ _folder = tempfile.TemporaryDirectory(prefix="nlcore-tests-")
 os.environ.setdefault("NLCORE_OUTPUT", os.path.join(_folder.name, "figures"))
 os.environ.setdefault("NLCORE_STORE", os.path.join(_folder.name, "store"))
 
+# The examples in docstrings are collected from every module of nlcore; one of them cannot be imported without Ray.
+collect_ignore = [] if importlib.util.find_spec("ray") else ["nlcore/runs/ray_engine.py"]
+
 # Whole batches and clusters take minutes: begun first, they leave no worker alone with them at the end.
 LONG = ("tests/app/test_batch.py", "tests/app/test_verification.py", "tests/runs/test_ray_engine.py")
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def names_of_examples(doctest_namespace):
+    """What an example in a docstring may use without importing it, as if its reader had just done so."""
+    import numpy
+    import torch
+
+    doctest_namespace.update(np=numpy, torch=torch)

@@ -1,6 +1,7 @@
 """Loss correction with an estimated corruption matrix (paper 4: GLC and GALC-SLR).
 
-A corruption matrix C is (K, K): C[k, j] is the probability that label k was turned into label j. The estimators take
+A corruption matrix C is (K, K): C[k, j] is the probability, a fraction in [0, 1], that label k was turned into label j
+(paper 4, Section 3.1). The estimators take
 what a *silver* classifier, trained on noisy labels, predicts for images whose true labels are known (*gold* images).
 They are NumPy, since a matrix is estimated once per run; correcting the predictions in the loss is torch.
 """
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 
 Reading = Literal["repaired", "as_written", "unscaled"]
@@ -24,7 +25,7 @@ class CorruptionEstimate:
     """An estimated corruption matrix, and the classes for which there was too little to estimate it from.
 
     Attributes:
-        matrix: (K, K).
+        matrix: (K, K) float64.
         identity_rows: classes without a usable gold image; their row is that of the identity.
         borrowed_regulators: classes without a single-label image; their regulator is GLC's row.
     """
@@ -35,7 +36,10 @@ class CorruptionEstimate:
 
 
 def true_matrix(classes: int, rate: float) -> CorruptionEstimate:
-    """The matrix of symmetric noise by paper 4's formula (see `noise.true_corruption_matrix`), as an estimate."""
+    """The matrix of symmetric noise by paper 4's formula, as an estimate that has no gaps.
+
+    Args and errors as for `noise.true_corruption_matrix`; `rate` is a fraction in [0, 1].
+    """
     return CorruptionEstimate(true_corruption_matrix(classes, rate))
 
 
@@ -45,6 +49,17 @@ def gold_count_matrix(gold_targets: np.ndarray, gold_noisy_targets: np.ndarray) 
     Args:
         gold_targets: (n, K) of 0 and 1, the true labels of the gold images.
         gold_noisy_targets: (n, K), the labels the same images had before they were verified.
+
+    Returns:
+        The matrix of `noise.empirical_corruption_matrix`; a class without a gold image gets the row of the identity.
+
+    Raises:
+        InputError: no gold image at all, shapes that differ, targets not 0 or 1, or other numbers of labels.
+
+    >>> gold_count_matrix(np.array([[1, 1, 0], [1, 0, 0]]), np.array([[1, 0, 1], [1, 0, 0]]))
+    CorruptionEstimate(matrix=array([[1., 0., 0.],
+           [0., 0., 1.],
+           [0., 0., 1.]]), identity_rows=(2,), borrowed_regulators=())
     """
     gold_targets = _checked_targets(gold_targets)
     matrix = empirical_corruption_matrix(gold_targets, gold_noisy_targets)
@@ -52,14 +67,23 @@ def gold_count_matrix(gold_targets: np.ndarray, gold_noisy_targets: np.ndarray) 
 
 
 def glc_matrix(targets: np.ndarray, softmax: np.ndarray) -> CorruptionEstimate:
-    """Gold Loss Correction: row k is the mean softmax output over the gold images that have class k.
+    """Gold Loss Correction (GLC): row k is the mean softmax output over the gold images that have class k.
+
+    Paper 4 (3.2) takes it from Hendrycks et al. (2018), whose images have one class each.
 
     Args:
         targets: (n, K) of 0 and 1, the true labels of the gold images.
         softmax: (n, K), the silver classifier's softmax output for them.
 
+    Returns:
+        The matrix, whose rows sum to 1 as the softmax does; a class without a gold image gets the row of the identity.
+
     Raises:
         InputError: no gold image at all, shapes that differ, targets not 0 or 1, outputs not in [0, 1].
+
+    >>> glc_matrix(np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])).matrix
+    array([[0.7, 0.3],
+           [0.2, 0.8]])
     """
     targets, softmax = _checked_targets(targets), _checked_outputs(softmax, targets, "softmax outputs")
     images = targets.sum(axis=0)  # (K,)
@@ -76,7 +100,7 @@ def galc_slr_matrix(
     *,
     reading: Reading = "repaired",
 ) -> CorruptionEstimate:
-    """Algorithm 1 of paper 4, GALC-SLR's estimate with single-label regulators, without its loops over images:
+    """Algorithm 1 of paper 4 (3.3), GALC-SLR's estimate with single-label regulators, without its loops over images:
 
         C_hat = diag(A)^-1 (Y' F_sig - B Reg + diag(B 1) Reg)
 
@@ -99,14 +123,23 @@ def galc_slr_matrix(
             turns every entry near 0 into 0.5; "unscaled" is C_hat itself, which the paper's Fig. 4 shows.
 
     Returns:
-        The matrix. A class without an image gets the row of the identity (as does, when repaired, a row without a
-        positive entry), a class without a single-label image GLC's row as its regulator.
+        The matrix, of entries in [0, 1] unless it is "unscaled". A class without an image gets the row of the identity
+        (as does, when repaired, a row without a positive entry), a class without a single-label image GLC's row as its
+        regulator.
 
     Raises:
-        InputError: as for `glc_matrix`.
+        InputError: as for `glc_matrix`; an unknown reading; a class of a single-label image that is none.
+
+    >>> softmax = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])  # of one single-label image per class
+    >>> targets = np.array([[1, 1, 0], [0, 0, 1]])  # the first image has two
+    >>> sigmoid = targets @ softmax  # the classifier sees both corrupted labels of it, added up
+    >>> galc_slr_matrix(targets, sigmoid, sigmoid / 2, np.array([0, 1, 2]), softmax).matrix
+    array([[0.5, 0.3, 0.2],
+           [0.1, 0.6, 0.3],
+           [0.1, 0.1, 0.8]])
     """
     if reading not in ("repaired", "as_written", "unscaled"):
-        raise InputError(f"reading must be 'repaired', 'as_written' or 'unscaled', not {reading!r}")
+        raise InputError(f"reading: found {reading!r}; expected 'repaired', 'as_written' or 'unscaled'")
     glc = glc_matrix(targets, softmax)
     targets = _checked_targets(targets)
     sigmoid = _checked_outputs(sigmoid, targets, "sigmoid outputs")
@@ -128,15 +161,28 @@ def matrix_tensor(
 
     The check is here, once before training, because looking into a matrix on a GPU would make every step wait.
 
+    Args:
+        matrix: C, or any stack of them; rows need not sum to 1, since "as_written" and "unscaled" ones do not.
+        device: where the training runs.
+        dtype: of the tensor.
+
+    Returns:
+        (..., K, K), for `corrected_probabilities` and `corrected_logits`.
+
     Raises:
         InputError: it is not square, or a row has NaN, infinite or negative entries.
+
+    >>> matrix_tensor(np.array([[1.5, -0.5], [0, 1]]))
+    Traceback (most recent call last):
+    nlcore.errors.InputError: corruption matrix: row 0 has negative entries; expected finite ones of at least 0
     """
     matrix = np.asarray(matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        raise InputError(f"a corruption matrix must be square, not of shape {matrix.shape}")
+        raise InputError(f"corruption matrix: found shape {matrix.shape}; expected a square one")
     for wrong, what in ((~np.isfinite(matrix), "NaN or infinite"), (matrix < 0, "negative")):
         if wrong.any():
-            raise InputError(f"row {np.argwhere(wrong)[0][-2]} of the corruption matrix has {what} entries")
+            row = np.argwhere(wrong)[0][-2]
+            raise InputError(f"corruption matrix: row {row} has {what} entries; expected finite ones of at least 0")
     return torch.as_tensor(matrix, device=device, dtype=dtype)
 
 
@@ -158,11 +204,13 @@ def corrected_probabilities(
 
     Raises:
         InputError: the matrix is not (K, K).
+
+    >>> corrected_probabilities(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.4], [0.4, 0.6]]))
+    tensor([[0.6000, 0.4000]])
     """
     classes = probabilities.shape[-1]
     if matrix.shape[-2:] != (classes, classes):
-        raise InputError(f"a corruption matrix for {classes} classes must be {classes} x {classes}, not "
-                         f"{' x '.join(map(str, matrix.shape))}")  # fmt: skip
+        raise InputError(f"corruption matrix: found shape {tuple(matrix.shape)}; expected ({classes}, {classes})")
     wide = torch.promote_types(probabilities.dtype, torch.float32)
     with torch.autocast(probabilities.device.type, enabled=False):
         observed = probabilities.to(wide) @ matrix.to(device=probabilities.device, dtype=wide)
@@ -174,6 +222,19 @@ def corrected_logits(logits: torch.Tensor, matrix: torch.Tensor, *, floor: float
 
     The corrected loss of paper 4 is `loss(corrected_logits(logits, C), noisy_targets)` on silver images, plus
     `loss(logits, targets)` on gold ones.
+
+    Args:
+        logits: (..., N, K) of the gold classifier.
+        matrix, floor: as for `corrected_probabilities`; a floor is needed here, to keep the logits finite.
+
+    Returns:
+        (..., N, K), in float32 at least.
+
+    Raises:
+        InputError: the matrix is not (K, K).
+
+    >>> corrected_logits(torch.tensor([[3.0, -3.0]]), torch.tensor([[0.6, 0.4], [0.4, 0.6]])).sigmoid()
+    tensor([[0.5905, 0.4095]])
     """
     wide = torch.promote_types(logits.dtype, torch.float32)
     return torch.logit(corrected_probabilities(torch.sigmoid(logits.to(wide)), matrix, floor=floor))
@@ -186,7 +247,7 @@ def _single_label_regulators(
     classes, number = np.asarray(classes), len(glc_rows)
     integers = classes.size == 0 or np.issubdtype(classes.dtype, np.integer)
     if classes.ndim != 1 or not integers or np.any((classes < 0) | (classes >= number)):
-        raise InputError(f"single-label images need one class each, a whole number from 0 to {number - 1}")
+        raise InputError(f"single-label images: found other classes; expected a whole number from 0 to {number - 1}")
     labels = np.eye(number)[classes.astype(np.int64)]  # (m, K)
     softmax = _checked_outputs(softmax, labels, "softmax outputs of single-label images")
     images = labels.sum(axis=0)
@@ -211,16 +272,15 @@ def _classes(mask: np.ndarray) -> tuple[int, ...]:
 def _checked_targets(targets: np.ndarray) -> np.ndarray:
     targets = np.asarray(targets)
     if targets.ndim != 2 or not ((targets == 0) | (targets == 1)).all():
-        raise InputError(f"targets must be (images, classes) of 0 and 1; got shape {targets.shape}")
+        raise InputError(f"targets of shape {targets.shape}: not usable; expected (images, classes) of 0 and 1")
     if len(targets) == 0:
-        raise InputError("the gold set is empty: a corruption matrix needs images with known labels")
+        raise InputError("gold set: empty; expected images with known labels to estimate a corruption matrix from")
     return targets.astype(np.float64)
 
 
 def _checked_outputs(outputs: np.ndarray, targets: np.ndarray, what: str) -> np.ndarray:
     outputs = np.asarray(outputs, dtype=np.float64)
-    if outputs.shape != targets.shape:
-        raise InputError(f"{what} {outputs.shape} do not fit the targets {targets.shape}")
+    require(outputs.shape == targets.shape, f"shape of {what}", outputs.shape, f"{targets.shape}, that of the targets")
     if not ((outputs >= 0) & (outputs <= 1)).all():
-        raise InputError(f"{what} must lie in [0, 1]; there are others, or NaN")
+        raise InputError(f"{what}: found other values or NaN; expected fractions between 0 and 1")
     return outputs

@@ -12,10 +12,20 @@ from nlcore.errors import InputError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU if there is one; `cpu`, `cuda` and `cuda:N` are taken at their word.
+    """The device of a name that a person gave.
 
-    Raises InputError for an unknown name, and for a GPU that is not there: a run asked for CUDA never goes on
-    silently on the CPU.
+    Args:
+        name: "auto" is the GPU if there is one; "cpu", "cuda" and "cuda:N" are taken at their word.
+
+    Raises:
+        InputError: an unknown name, or a GPU that is not there: a run asked for CUDA never goes on silently on the
+            CPU.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    >>> resolve_device("gpu")
+    Traceback (most recent call last):
+    nlcore.errors.InputError: device: found 'gpu'; expected auto, cpu, cuda or cuda:N
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -24,26 +34,41 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise InputError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+        raise InputError(f"device: found {name!r}; expected auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         build = "this build of torch has no CUDA" if torch.version.cuda is None else f"torch sees {count} of them"
-        raise InputError(f"device {name!r}: no such GPU here ({build}); use --device cpu or auto")
+        raise InputError(f"device: found {name!r}, no such GPU here ({build}); expected cpu or auto")
     return device
 
 
 @contextmanager
 def explain_out_of_memory(batch_size: int) -> Iterator[None]:
-    """Turns CUDA's out-of-memory error into an InputError that says which batch size to try."""
+    """While entered, CUDA's out-of-memory error becomes an InputError that says which batch size to try.
+
+    Args:
+        batch_size: samples in a batch; half of it is what the message proposes.
+
+    Raises:
+        InputError: the GPU's memory was not enough for the block.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        advice = f"try a batch size of {batch_size // 2}" if batch_size > 1 else "a smaller model is needed"
-        raise InputError(f"out of GPU memory at batch size {batch_size}: {advice}") from error
+        advice = f"a batch size of {batch_size // 2}" if batch_size > 1 else "a smaller model"
+        raise InputError(f"batch size {batch_size}: out of GPU memory; expected {advice}") from error
 
 
 def bfloat16_autocast(device: torch.device, enabled: bool) -> AbstractContextManager:
-    """bfloat16 autocast on a GPU, if `enabled`; the CPU always computes in float32. It can be entered repeatedly."""
+    """bfloat16 autocast on a GPU, if `enabled`; the CPU always computes in float32.
+
+    Args:
+        device: where the model computes.
+        enabled: as the recipe has it (`Recipe.bfloat16`).
+
+    Returns:
+        A context that can be entered again and again: around every step of a training, say.
+    """
     return torch.autocast("cuda", torch.bfloat16) if enabled and device.type == "cuda" else nullcontext()
 
 
@@ -52,6 +77,9 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
     """While entered, torch uses only algorithms that give identical bytes each time, or stops; then as before.
 
     On a GPU this is slower. On the CPU the suite's own code is deterministic either way, for one number of threads.
+
+    Args:
+        enabled: False changes nothing, so that a recipe's field can be passed on as it is.
     """
     if not enabled:
         yield

@@ -12,8 +12,17 @@ from nlcore.errors import InputError
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to a temporary file beside `path` and rename it: the file is there whole, or not at all.
 
+    Args:
+        path: the file; its folder is made where it is absent, and an older file of this name is replaced.
+        content: text is written in UTF-8, with its line ends as they are.
+
     Raises:
         InputError: the folder cannot be written, or the disk is full. The temporary file is removed.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder) / "tables" / "one.csv", "a,b\\n")
+    ...     (Path(folder) / "tables" / "one.csv").read_text()
+    'a,b\\n'
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = None
@@ -35,8 +44,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 def require_writable_folder(path: Path, *, what: str) -> None:
     """Fail before any work is done where `path` cannot take files.
 
+    Args:
+        path: the folder; it is made where it is absent.
+        what: what it is for, the first words of the message: "store", "output folder".
+
     Raises:
-        InputError: the folder cannot be made or written; names it and `what` it was for.
+        InputError: the folder cannot be made or written, or is a file.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

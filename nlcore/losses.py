@@ -5,7 +5,8 @@ of M models puts its member axis first. Half-precision logits are computed in fl
 clamped probability overflows.
 
 `reduction`: "sum" over everything; "mean" over the known cells of the last two axes, then summed over leading axes,
-so that every member of a stack is trained as it would be alone; "none" keeps the shape.
+so that every member of a stack is trained as it would be alone; "none" keeps the shape. Every loss is in nats, at least
+0, of float32 or, where the logits are, float64; it is a scalar tensor, or (..., B, K) for "none".
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from nlcore.errors import InputError, require
 
 SMALLEST_PROBABILITY = 1e-8  # of the public ASL code: keeps the logarithm finite
 
@@ -35,7 +38,23 @@ def asymmetric_loss(
         -(p_m)^gamma_neg log(1 - p_m)        where it is 0,
         nothing                              where it is -1.
 
-    `focusing_gradient=False` treats the factor before the logarithm as a constant, as the published recipe does.
+    Args:
+        logits: (..., B, K).
+        targets: (..., B, K) of 1, 0 and -1 (unknown).
+        gamma_neg: focusing of the absent classes, gamma^- of Eq. 1: the larger, the less an easy cell counts.
+        gamma_pos: focusing of the present ones, gamma^+.
+        clip: the margin m of Eq. 2, a probability: an absent class below it costs nothing.
+        reduction: "sum" (the published recipe's), "mean" or "none"; see the module's text.
+        focusing_gradient: False treats the factor before the logarithm as a constant, as the published recipe does.
+
+    Returns:
+        The loss, at least 0: a scalar, or (..., B, K) for "none".
+
+    Raises:
+        InputError: the shapes differ, or the reduction is unknown.
+
+    >>> asymmetric_loss(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]), reduction="none")  # -log .5, -.45^4 log .55
+    tensor([[0.6931, 0.0245, -0.0000]])
     """
     _check_shapes(logits, targets)
     return _asymmetric_loss_of_probabilities(
@@ -53,7 +72,21 @@ def asymmetric_loss_of_probabilities(
     reduction: str = "sum",
     focusing_gradient: bool = False,
 ) -> Tensor:
-    """`asymmetric_loss` for probabilities in place of logits: paper 4 puts its corrected C^T g(x) into it."""
+    """`asymmetric_loss` for probabilities in place of logits: paper 4 (3.3) puts its corrected C^T g(x) into it.
+
+    Args:
+        probabilities: (..., B, K) in [0, 1]. One below 1e-8 where the target is 1 costs as much as 1e-8 does.
+        targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient: as for `asymmetric_loss`.
+
+    Returns:
+        As `asymmetric_loss`.
+
+    Raises:
+        InputError: the shapes differ, or the reduction is unknown.
+
+    >>> asymmetric_loss_of_probabilities(torch.tensor([[0.5, 0.5]]), torch.tensor([[1, 0]]))
+    tensor(0.7177)
+    """
     _check_shapes(probabilities, targets)
     return _asymmetric_loss_of_probabilities(
         _at_least_float32(probabilities), targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient
@@ -76,6 +109,19 @@ def asymmetric_loss_raw(
     (1 - p t - q (1 - t))^(gamma_pos t + gamma_neg (1 - t)). At t = -1 the log-likelihood is 2 log(q) - log(p), the
     factor (1 + p - 2 q)^(2 gamma_neg - gamma_pos): a strong push towards "absent" that also rewards a small p. Equal
     to `asymmetric_loss` on targets 0 and 1. With an exponent that is no whole number the factor can be NaN, as there.
+
+    Args:
+        logits, targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient: as for `asymmetric_loss`; here an
+            unknown cell has a loss and counts in the "mean".
+
+    Returns:
+        As `asymmetric_loss`, but possibly below 0.
+
+    Raises:
+        InputError: the shapes differ, or the reduction is unknown.
+
+    >>> asymmetric_loss_raw(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]), reduction="none")
+    tensor([[6.9315e-01, 2.4515e-02, 3.2934e-04]])
     """
     _check_shapes(logits, targets)
     p, t = torch.sigmoid(_at_least_float32(logits)), targets.to(torch.promote_types(logits.dtype, torch.float32))
@@ -88,7 +134,24 @@ def asymmetric_loss_raw(
 
 
 def masked_binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Binary cross-entropy of sigmoid(logits) over the cells whose target is known."""
+    """Binary cross-entropy of sigmoid(logits) over the cells whose target is known: what papers 3 and 5 train with.
+
+    A cell costs -log(p) where the target is 1, and -log(1 - p) where it is 0, with p = sigmoid(logits).
+
+    Args:
+        logits: (..., B, K).
+        targets: (..., B, K) of 1, 0 and -1 (unknown); anything between 0 and 1 is taken as a soft label.
+        reduction: "mean", "sum" or "none"; see the module's text.
+
+    Returns:
+        The loss, at least 0: a scalar, or (..., B, K) for "none".
+
+    Raises:
+        InputError: the shapes differ, or the reduction is unknown.
+
+    >>> masked_binary_cross_entropy(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]))
+    tensor(0.6931)
+    """
     _check_shapes(logits, targets)
     logits, known = _at_least_float32(logits), targets >= 0
     cells = functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
@@ -125,7 +188,7 @@ def _reduce(cells: Tensor, known: Tensor, reduction: str) -> Tensor:
         return cells.sum()
     if reduction == "mean":
         return (cells.sum((-2, -1)) / known.sum((-2, -1)).clamp(min=1)).sum()
-    raise ValueError(f'reduction must be "sum", "mean" or "none", not {reduction!r}')
+    raise InputError(f'reduction: found {reduction!r}; expected "sum", "mean" or "none"')
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -133,5 +196,5 @@ def _at_least_float32(values: Tensor) -> Tensor:
 
 
 def _check_shapes(values: Tensor, targets: Tensor) -> None:
-    if values.shape != targets.shape:
-        raise ValueError(f"logits {tuple(values.shape)} and targets {tuple(targets.shape)} differ in shape")
+    expected = f"{tuple(values.shape)}, that of the predictions"
+    require(values.shape == targets.shape, "shape of targets", tuple(targets.shape), expected)

@@ -21,8 +21,9 @@ SCHEMAS = {
 def ensure_torchvision() -> bool:
     """Declare torchvision's missing operators, if they are missing; call it before importing torchvision or timm.
 
-    Returns whether anything was declared: False with a CUDA or ROCm build of torch (a mismatch there should be seen),
-    where torchvision is absent, where its extension loads, and on every call after the first.
+    Returns:
+        Whether anything was declared: False with a CUDA or ROCm build of torch (a mismatch there should be seen), where
+        torchvision is absent, where its extension loads, and on every call after the first.
     """
     if torch.version.cuda or torch.version.hip or _extension_loads():
         return False

@@ -186,19 +186,19 @@ def test_gradients():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: glc_matrix(np.zeros((0, 3)), np.zeros((0, 3))), "gold set is empty"),
-        (lambda: gold_count_matrix(np.zeros((0, 3)), np.zeros((0, 3))), "gold set is empty"),
+        (lambda: glc_matrix(np.zeros((0, 3)), np.zeros((0, 3))), "gold set: empty"),
+        (lambda: gold_count_matrix(np.zeros((0, 3)), np.zeros((0, 3))), "gold set: empty"),
         (lambda: glc_matrix(np.full((2, 3), -1), np.zeros((2, 3))), "0 and 1"),
-        (lambda: glc_matrix(np.eye(3), np.full((3, 3), np.nan)), r"softmax outputs must lie in \[0, 1\]"),
-        (lambda: glc_matrix(np.eye(3), np.eye(4)), "do not fit"),
+        (lambda: glc_matrix(np.eye(3), np.full((3, 3), np.nan)), "softmax outputs: found other values or NaN"),
+        (lambda: glc_matrix(np.eye(3), np.eye(4)), r"shape of softmax outputs: found \(4, 4\); expected \(3, 3\)"),
         (lambda: galc_slr_matrix(*random_problem(), reading="literal"), "reading"),
         (lambda: galc_slr_matrix(np.eye(3), np.eye(3), np.eye(3), np.array([3]), np.eye(3)[:1]), "from 0 to 2"),
         (lambda: galc_slr_matrix(np.eye(3), np.eye(3), np.eye(3), np.array([0.0]), np.eye(3)[:1]), "whole number"),
         (lambda: galc_slr_matrix(np.eye(3), np.eye(3) * 2, np.eye(3), np.array([0]), np.eye(3)[:1]), "sigmoid"),
-        (lambda: matrix_tensor(np.array([[1, 0], [np.nan, 1]])), "row 1 of the corruption matrix has NaN"),
-        (lambda: matrix_tensor(np.array([[1.5, -0.5], [0, 1]])), "row 0 of the corruption matrix has negative"),
+        (lambda: matrix_tensor(np.array([[1, 0], [np.nan, 1]])), "corruption matrix: row 1 has NaN"),
+        (lambda: matrix_tensor(np.array([[1.5, -0.5], [0, 1]])), "corruption matrix: row 0 has negative"),
         (lambda: matrix_tensor(np.zeros((2, 3))), "square"),
-        (lambda: corrected_probabilities(torch.zeros(2, 3), torch.eye(4)), "must be 3 x 3, not 4 x 4"),
+        (lambda: corrected_probabilities(torch.zeros(2, 3), torch.eye(4)), r"found shape \(4, 4\); expected \(3, 3\)"),
     ],
 )
 def test_unusable_input_is_one_clear_line(call, message):

@@ -45,7 +45,7 @@ def test_swaps_are_exact_and_leave_the_true_classes(targets, rate, seed):
 def test_swaps_without_room_are_refused(targets, rate, seed):
     swaps = round(rate * int(targets.sum()))
     assume(swaps > room_for_swaps(targets))
-    with pytest.raises(InputError, match=f"{swaps} swaps asked.*for {room_for_swaps(targets)} only"):
+    with pytest.raises(InputError, match=f"absent classes for {room_for_swaps(targets)} swaps; expected {swaps}$"):
         swap_labels(targets, rate, np.random.default_rng(seed))
 
 
@@ -116,12 +116,14 @@ def test_counted_matrix_meets_the_printed_one_on_single_label_images():
 @pytest.mark.parametrize(
     ("targets", "rate", "message"),
     [
-        (np.eye(3), 1.1, r"rate must lie in \[0, 1\], not 1.1"),
-        (np.eye(3), -0.1, "rate"),
-        (np.eye(3), float("nan"), "rate"),
-        (np.eye(3) * 2, 0.1, "targets must be 0 or 1"),
-        (-np.eye(3), 0.1, "targets must be 0 or 1"),
-        (np.full((2, 2), np.nan), 0.1, "targets must be 0 or 1"),
+        (np.eye(3), 40, r"noise rate: found 40; expected a fraction between 0 and 1"),
+        (np.eye(3), 1.1, r"noise rate: found 1.1; expected a fraction between 0 and 1"),
+        (np.eye(3), -0.1, "noise rate"),
+        (np.eye(3), float("nan"), "noise rate"),
+        (np.eye(3), "0.4", "noise rate: found '0.4'"),
+        (np.eye(3) * 2, 0.1, "targets: .*expected 0 or 1"),
+        (-np.eye(3), 0.1, "targets: .*expected 0 or 1"),
+        (np.full((2, 2), np.nan), 0.1, "targets: .*expected 0 or 1"),
         (np.ones(3), 0.1, r"\(images, classes\)"),
     ],
 )
@@ -133,7 +135,9 @@ def test_unusable_noise_is_one_clear_line(noise, targets, rate, message):
 def test_unusable_matrices_are_one_clear_line():
     with pytest.raises(InputError, match="number of labels has changed"):
         empirical_corruption_matrix(np.eye(3), np.ones((3, 3)))
-    with pytest.raises(InputError, match="differ in shape"):
+    with pytest.raises(InputError, match=r"noisy targets: found shape \(4, 4\); expected \(3, 3\)"):
         empirical_corruption_matrix(np.eye(3), np.eye(4))
-    with pytest.raises(InputError, match="two classes"):
+    with pytest.raises(InputError, match="classes: found 1; expected at least two"):
         true_corruption_matrix(1, 0.2)
+    with pytest.raises(InputError, match="noise rate: found 40; expected a fraction"):
+        true_corruption_matrix(3, 40)

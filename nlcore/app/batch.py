@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,66 +17,83 @@ from rich.table import Table
 from nlcore.app import notebooks, site
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
-from nlcore.papers import NOTEBOOKS, study_of
-from nlcore.papers.profiles import Resources
+from nlcore.papers import BUILT_IN, paper, papers
+from nlcore.papers.paper import Asked, Paper
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
 from nlcore.runs.execute import SINGLE_THREAD, environment
+from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a person asked for on the command line."""
+    """What a person asked for on the command line: of which papers, of each of them, and of the machine."""
 
-    papers: Sequence[str] = tuple(NOTEBOOKS)
-    profile: str = "embedded"
-    seeds: Sequence[int] | None = None
+    names: Sequence[str] = BUILT_IN
+    asked: Asked = field(default_factory=Asked)
     workers: int | None = None
     engine: str = "local"
     address: str | None = None
     runs_per_gpu: int | None = None
-    resources: Resources = field(default_factory=Resources)
-    output: Path = ROOT / "figures"
-    store: Path = ROOT / ".nlcore" / "store"
-    partial: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # a notebook's own
+
+    @property
+    def papers(self) -> list[Paper]:
+        """The papers named.
+
+        Raises:
+            InputError: none, or one that there is not.
+        """
+        if not self.names:
+            raise InputError(f"papers: none named; expected one or more of {', '.join(papers())}")
+        return [paper(name) for name in self.names]
 
     def grids(self) -> dict[str, list[Spec]]:
         """The runs of every paper.
 
         Raises:
-            InputError: a paper, profile or seed that there is not.
+            InputError: a paper, profile or seed that there is not, or data that are not what they should be.
         """
-        if not self.papers:
-            raise InputError(f"papers: none named; expected one or more of {', '.join(NOTEBOOKS)}")
-        if self.seeds is not None and not self.seeds:
-            raise InputError("seeds: none named; expected at least one")
+        asked = self.asked
         return {
-            paper: study_of(paper).grid(self.profile, seeds=self.seeds, resources=self.resources)
-            for paper in self.papers
+            one.id: one.specs(asked.profile, seeds=asked.seeds, resources=asked.resources) for one in self.papers
         }
 
-    def folder(self, paper: str) -> Path:
+    def folder(self, one: Paper) -> Path:
         """Where a paper's artefacts go."""
-        return self.output / paper / self.profile
+        return one.folder(self.asked)
 
-    def executed(self, paper: str) -> Path:
+    def executed(self, one: Paper) -> Path:
         """Where its executed notebook goes."""
-        return self.folder(paper) / "notebook.ipynb"
+        return self.folder(one) / "notebook.ipynb"
 
-    def notebook_parameters(self, paper: str) -> dict[str, Any]:
-        """What a paper's notebook is given: of the resources, those that it states."""
-        given = {
-            "profile": self.profile, "seeds": self.seeds and list(self.seeds), "workers": self.workers,
-            "output": str(self.output.resolve()), "store": str(self.store.resolve()), "partial": self.partial,
+    def notebook_parameters(self, one: Paper) -> dict[str, Any]:
+        """What a paper's notebook is given: of what was asked, what it states."""
+        asked = self.asked
+        given = asdict(asked.resources) | {
+            "profile": asked.profile, "seeds": asked.seeds and list(asked.seeds), "workers": self.workers,
+            "output": str(asked.output.resolve()), "store": str(asked.store.resolve()), "partial": asked.partial,
+            "variant": asked.variant,
         }  # fmt: skip
-        stated = notebooks.stated_parameters(notebooks.FOLDER / NOTEBOOKS[paper])
-        used = {name: value for name, value in asdict(self.resources).items() if name in stated}
-        return given | used | self.parameters
+        stated = notebooks.stated_parameters(one.notebook)
+        return {name: value for name, value in given.items() if name in stated} | dict(self.parameters)
+
+
+def with_parameters(batch: Batch, parameters: Mapping[str, Any]) -> Batch:
+    """The batch with `-p NAME=VALUE`: what every notebook knows changes what is asked, the rest is a variant."""
+    asked = batch.asked
+    known = {**asdict(asked.resources), **{name: getattr(asked, name) for name in STANDARD}}
+    own = {name: value for name, value in parameters.items() if name not in known and name not in OF_THE_BATCH}
+    variant = "-".join([asked.variant, *(f"{name}-{value}" for name, value in sorted(own.items()))]).strip("-")
+    changed = Asked.of(parameters.get("profile", asked.profile), known | dict(parameters) | {"variant": variant})
+    return replace(batch, asked=changed, workers=parameters.get("workers", batch.workers), parameters=own)
+
+
+STANDARD = ("seeds", "partial", "output", "store", "variant")
+OF_THE_BATCH = ("profile", "workers")
 
 
 def check(batch: Batch) -> None:
@@ -85,34 +102,33 @@ def check(batch: Batch) -> None:
     Raises:
         InputError: in one line, the first thing that is wrong.
     """
+    for one in batch.papers:
+        notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
     batch.grids()
-    for paper in batch.papers:
-        notebooks.check_parameters(notebooks.FOLDER / NOTEBOOKS[paper], batch.notebook_parameters(paper))
 
 
 def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
-    store, workers = Store(batch.store), batch.workers or os.cpu_count() or 1
-    title = f"profile {batch.profile}, {workers} workers"
-    table = Table("paper", "kind of run", "runs", "in the store", "to run", "core time", "estimated time", title=title)
-    for paper, specs in batch.grids().items():
+    store, workers = Store(batch.asked.store), batch.workers or os.cpu_count() or 1
+    title = f"profile {batch.asked.profile}, {workers} workers"
+    columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
+    table = Table(*columns, title=title)
+    for name, specs in batch.grids().items():
         plan = plan_grid(specs, store)
-        for kind in dict.fromkeys(type(spec).__name__ for spec in plan.specs):
-            runs = [spec for spec in plan.specs if type(spec).__name__ == kind]
-            missing = [spec for spec in runs if spec in plan.missing]
-            cost = duration(sum(spec.seconds() for spec in missing))
-            table.add_row(paper, kind, str(len(runs)), str(len(runs) - len(missing)), str(len(missing)), cost, "")
-        total, missing = len(plan.specs), len(plan.missing)
-        wall = duration(wall_seconds(plan, workers))
-        table.add_row(paper, "all", str(total), str(total - missing), str(missing), duration(plan.seconds), wall)
+        for kind in plan.kinds():
+            counts = map(str, (kind.runs, kind.runs - kind.missing, kind.missing))
+            cost = duration(kind.seconds)
+            table.add_row(name, kind.name, *counts, ", ".join(kind.devices), kind.rates, cost, "")
+        counts = map(str, (len(plan.specs), len(plan.specs) - len(plan.missing), len(plan.missing)))
+        wall = duration(plan.wall_seconds(workers, _gpus(plan)))
+        table.add_row(name, "all", *counts, "", "", duration(plan.seconds), wall)
         table.add_section()
     console.print(table)
 
 
-def wall_seconds(plan: Plan, workers: int) -> float:
-    """At least the longest run, at best the work shared out evenly."""
-    longest = max((spec.seconds() for spec in plan.missing), default=0.0)
-    return max(longest, plan.seconds / workers)
+def _gpus(plan: Plan) -> int:
+    """How many GPUs this machine has for a plan that uses them."""
+    return len(gpu_memory()) if any("cuda" in kind.devices for kind in plan.kinds()) else 0
 
 
 def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_notebooks: bool = False) -> bool:
@@ -123,26 +139,26 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         RunFailedError: runs failed; what finished is in the store.
     """
     check(batch)
-    require_writable_folder(batch.output, what="output folder")
+    require_writable_folder(batch.asked.output, what="output folder")
     done, failures = compute(batch, console, fresh=fresh)
-    for paper in done:
+    for one in done:
         if update_notebooks:
-            notebooks.store_outputs(batch.executed(paper), notebooks.FOLDER / NOTEBOOKS[paper])
-        console.print(summary(batch, paper))
+            notebooks.store_outputs(batch.executed(one), one.notebook)
+        console.print(summary(batch, one))
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
     if done:
-        console.print(f"report: {_short(site.build(batch.output))}", soft_wrap=True)
+        console.print(f"report: {_short(site.build(batch.asked.output))}", soft_wrap=True)
     return not failures
 
 
-def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[str], list[str]]:
+def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[Paper], list[str]]:
     """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed."""
-    store = Store(batch.store)
+    store = Store(batch.asked.store)
     grids = batch.grids()
     if fresh:
         forget([spec for grid in grids.values() for spec in grid], store)
-    plans = {} if batch.partial else {paper: plan_grid(specs, store) for paper, specs in grids.items()}
+    plans = {} if batch.asked.partial else {name: plan_grid(specs, store) for name, specs in grids.items()}
     with reporter(_parts(grids, plans)) as report:
         engine = make_engine(
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
@@ -152,61 +168,59 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())
     found = f"{computed} runs computed" if computed else "nothing to compute"
-    console.print(f"{found}, {runs - computed} taken from the store {_short(batch.store)}")
+    console.print(f"{found}, {runs - computed} taken from the store {_short(store.root)}")
     return done, failures
 
 
 def _parts(grids: Iterable[str], plans: Mapping[str, Plan]) -> dict[str, Part]:
     """A paper's steps: its missing runs, and its notebook."""
-    runs = {paper: plans[paper].part() if paper in plans else Part(0, 0.0) for paper in grids}
-    return {paper: Part(part.steps + 1, part.seconds + NOTEBOOK_SECONDS) for paper, part in runs.items()}
+    runs = {name: plans[name].part() if name in plans else Part(0, 0.0) for name in grids}
+    return {name: Part(part.steps + 1, part.seconds + NOTEBOOK_SECONDS) for name, part in runs.items()}
 
 
-def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[str], list[str]]:
+def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list[str]]:
     """Execute the papers' notebooks side by side, each in processes of its own; those that ran, and why others failed.
 
     Their computing is done: what they find in the store they read and draw.
     """
-    done, failures = [], []
-    at_once = min(batch.workers or os.cpu_count() or 1, len(batch.papers)) or 1
+    done, failures, chosen = set(), [], batch.papers
+    at_once = min(batch.workers or os.cpu_count() or 1, len(chosen)) or 1
     with environment(SINGLE_THREAD), process_pool(at_once) as pool:
-        begun = {pool.submit(_execute_notebook, batch, paper): paper for paper in batch.papers}
-        for paper in batch.papers:
-            report.note(paper, f"notebooks/{NOTEBOOKS[paper]}")
+        begun = {
+            pool.submit(notebooks.execute, one.notebook, batch.executed(one), batch.notebook_parameters(one)): one
+            for one in chosen
+        }
+        for one in chosen:
+            report.note(one.id, f"notebooks/{one.notebook.name}")
         for future in as_completed(begun):
-            paper = begun[future]
-            try:
-                future.result()
-                done.append(paper)
-            except notebooks.NotebookFailedError as error:
-                failures.append(str(error))
-            except BrokenProcessPool:
-                failures.append(f"{NOTEBOOKS[paper]}: the process that executed it was killed; run it again")
-            report.note(paper, "done" if paper in done else "failed")
-            report.advance(paper, NOTEBOOK_SECONDS)
-    return [paper for paper in batch.papers if paper in done], failures
+            one = begun[future]
+            failure = _failure(future, one)
+            failures += [failure] if failure else []
+            done |= set() if failure else {one.id}
+            report.note(one.id, "failed" if failure else "done")
+            report.advance(one.id, NOTEBOOK_SECONDS)
+    return [one for one in chosen if one.id in done], failures
 
 
-def _execute_notebook(batch: Batch, paper: str) -> None:
-    notebooks.execute(notebooks.FOLDER / NOTEBOOKS[paper], batch.executed(paper), batch.notebook_parameters(paper))
+def _failure(future: Any, one: Paper) -> str:
+    """Why a notebook failed, or nothing."""
+    try:
+        future.result()
+    except notebooks.NotebookFailedError as error:
+        return str(error)
+    except BrokenProcessPool:
+        return f"{one.notebook.name}: the process that executed it was killed; run it again"
+    return ""
 
 
-def summary(batch: Batch, paper: str) -> Table:
+def summary(batch: Batch, one: Paper) -> Table:
     """Artefact, paper, ours, verdict: read from what the notebook has just written."""
-    folder = batch.folder(paper)
+    folder = batch.folder(one)
     manifest = json.loads((folder / "manifest.json").read_text())
-    table = Table(
-        "artefact or claim", "what", "paper", "ours", "verdict", title=f"{paper}, {batch.profile}: {_short(folder)}"
-    )
+    table = Table("artefact or claim", "what", "paper", "ours", "verdict", title=f"{one.id}: {_short(folder)}")
     for id, entry in manifest["artefacts"].items():
-        headline = entry.get("headline") or {}
-        table.add_row(
-            id,
-            headline.get("what", ""),
-            headline.get("paper", ""),
-            headline.get("ours", ""),
-            headline.get("verdict", "made"),
-        )
+        headline = {"what": "", "paper": "", "ours": "", "verdict": "made"} | (entry.get("headline") or {})
+        table.add_row(id, *(headline[name] for name in ("what", "paper", "ours", "verdict")))
     for decided in json.loads((folder / "verdicts.json").read_text()):
         part = decided["speaking"]
         size = "" if part["published"] is None else f"{part['published']:.3g}"

@@ -14,39 +14,43 @@ import typer
 import yaml
 from rich.console import Console
 
-from nlcore.app import batch, site, verification
+from nlcore.app import batch, site, trace, verification
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
-from nlcore.papers import NOTEBOOKS
+from nlcore.papers import BUILT_IN, add_folder, papers
+from nlcore.papers.paper import Asked
 from nlcore.papers.profiles import Resources, parse_seeds
+from nlcore.places import figures_folder, store_folder
 from nlcore.runs import RunFailedError
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-ALL = ",".join(NOTEBOOKS)
-Papers = Annotated[str, typer.Option(help=f"comma-separated: {', '.join(NOTEBOOKS)}")]
-Profile = Annotated[str, typer.Option(help="how much to run: smoke, embedded, finetune, paper")]
+Papers = Annotated[str | None, typer.Option("--papers", help=f"comma-separated: {', '.join(BUILT_IN)}; all by default")]
+PaperFolder = Annotated[list[str] | None, typer.Option(help="package of a paper of one's own (docs/add_a_paper.md)")]
+Profile = Annotated[str, typer.Option(help="how much to run: smoke, embedded, finetune, paper, rehearsal")]
 Seeds = Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")]
 Workers = Annotated[int | None, typer.Option(help="processes; one per core by default")]
 Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]
 Address = Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto; one is begun here without")]
 RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as many as fit by default")]
-DataRoot = Annotated[str | None, typer.Option(help="folder of the images that finetune and paper train on")]
+DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune and paper")]
 CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
-Weights = Annotated[str | None, typer.Option(help="file of pre-trained weights; timm: those timm publishes")]
+OpenImagesRoot = Annotated[str | None, typer.Option(help="folder of Open Images V1, for teacher_student")]
+Weights = Annotated[str | None, typer.Option(help="a file, timm, timm:TAG, or random; the profile's own by default")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]
-Output = Annotated[Path, typer.Option(help="where tables and figures go")]
-StoreFolder = Annotated[Path, typer.Option("--store", help="where finished runs are kept")]
+Output = Annotated[Path | None, typer.Option(help="where tables and figures go; figures/ by default")]
+StoreFolder = Annotated[Path | None, typer.Option("--store", help="of finished runs; .nlcore/store by default")]
 
 
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    papers: Papers = ALL,
+    named: Papers = None,
+    paper_folder: PaperFolder = None,
     profile: Profile = "embedded",
     seeds: Seeds = None,
     workers: Workers = None,
@@ -55,12 +59,13 @@ def run(
     runs_per_gpu: RunsPerGpu = None,
     data_root: DataRoot = None,
     celeba_root: CelebaRoot = None,
+    open_images_root: OpenImagesRoot = None,
     weights: Weights = None,
     device: Device = "auto",
     on_bad_image: OnBadImage = "fail",
     deterministic: Deterministic = False,
-    output: Output = batch.Batch.output,
-    store: StoreFolder = batch.Batch.store,
+    output: Output = None,
+    store: StoreFolder = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
     ] = False,
@@ -75,30 +80,33 @@ def run(
 
     The options belong before the command: run_all.py --papers galc_slr verify
     """
-    _check(device, on_bad_image, engine, workers=workers, runs_per_gpu=runs_per_gpu)
-    asked = batch.Batch(
-        papers=[name for name in papers.replace(" ", "").split(",") if name],
+    _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
+    for folder in paper_folder or []:
+        add_folder(folder)
+    roots = {"data_root": data_root, "celeba_root": celeba_root, "open_images_root": open_images_root}
+    asked = Asked(
         profile=profile,
-        seeds=None if seeds is None else parse_seeds(seeds),
-        workers=workers,
-        engine=engine,
-        address=address,
-        runs_per_gpu=runs_per_gpu,
-        resources=Resources(data_root, weights, device, on_bad_image, deterministic, celeba_root),
-        output=output,
-        store=store,
+        seeds=None if seeds is None else tuple(parse_seeds(seeds)),
+        resources=Resources(
+            **roots, weights=weights, device=device, on_bad_image=on_bad_image, deterministic=deterministic
+        ),
         partial=partial,
-        parameters=dict(map(_assignment, parameter or [])),
+        output=output or figures_folder(),
+        store=store or store_folder(),
     )
+    plain = batch.Batch(_names(named), asked, workers, engine, address, runs_per_gpu)
+    wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
-    batch.check(asked)
-    context.obj = asked, console
+    context.obj = wanted, console
+    if context.invoked_subcommand in ("report", "show"):
+        return 0
+    batch.check(wanted)
     if context.invoked_subcommand:
         return 0
     if plan:
-        batch.print_plan(asked, console)
+        batch.print_plan(wanted, console)
         return 0
-    return 0 if batch.reproduce(asked, console, fresh=fresh, update_notebooks=update_notebooks) else 1
+    return 0 if batch.reproduce(wanted, console, fresh=fresh, update_notebooks=update_notebooks) else 1
 
 
 @app.command()
@@ -112,24 +120,42 @@ def verify(
 
     Runs that are in the store are read from it, others are computed. Exit code 1 where anything has drifted.
     """
-    asked, console = context.obj
-    return 0 if verification.verify(asked, console, revision=revision) else 1
+    wanted, console = context.obj
+    return 0 if verification.verify(wanted, console, revision=revision) else 1
 
 
 @app.command()
 def report(context: typer.Context) -> int:
     """Write figures/index.html from the artefacts that there are; computes nothing."""
-    asked, console = context.obj
-    console.print(f"report: {site.build(asked.output)}", soft_wrap=True)
+    wanted, console = context.obj
+    console.print(f"report: {site.build(wanted.asked.output)}", soft_wrap=True)
     return 0
 
 
-def _check(device: str, on_bad_image: str, engine: str, **counts: int | None) -> None:
+@app.command()
+def show(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="a run's key, an artefact, or PAPER/ARTEFACT such as galc_slr/table_1")],
+) -> int:
+    """What stands behind a table or figure: its runs; or what a run was, and the values and arrays it gave."""
+    wanted, console = context.obj
+    trace.show(wanted, target, console)
+    return 0
+
+
+def _names(text: str | None) -> list[str]:
+    """The papers that were named, or all."""
+    return list(papers()) if text is None else [name for name in text.replace(" ", "").split(",") if name]
+
+
+def _check(device: str, on_bad_image: str, engine: str, address: str | None, **counts: int | None) -> None:
     resolve_device(device)
     if on_bad_image not in ("fail", "skip"):
         raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")
     if engine not in ("local", "ray"):
         raise InputError(f"engine {engine!r}: unknown; expected local or ray")
+    if address is not None and engine != "ray":
+        raise InputError(f"address {address}: only the Ray engine has one; expected --engine ray with it")
     for name, count in counts.items():
         if count is not None and count < 1:
             raise InputError(f"{name.replace('_', '-')} {count}: expected one or more")

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import nbformat
 import papermill
@@ -19,8 +19,7 @@ from traitlets.config import Config
 
 from nlcore.errors import InputError
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None}
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None, "Optional": Optional}
 
 # It warns of parameters whose type it cannot read; check_parameters reads them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)

@@ -1,8 +1,9 @@
 """`run_all.py verify`: every table and figure is made anew and held against the one there is, cell by cell.
 
-Where the runs behind a paper's artefacts are, to the byte, those that made the ones there are, every cell must be the
-same text. Where runs were computed anew, on another machine say, a cell may differ by what
-`papers/<paper>/tolerances.yaml` states for its column; a column that is not listed there may not differ at all.
+Where the runs behind a paper's artefacts are, to the byte, those that made the ones there are (as provenances tell),
+every cell must be the same text. Where runs were computed anew, on another machine say, a cell may differ by what the
+paper's `tolerances.yaml` states for its column; a column that is not listed there may not differ at all. A verdict that
+changes its word because numbers moved within their tolerance stands at its boundary: that is told, and is no drift.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from rich.console import Console
 
-from nlcore.app.batch import ROOT, Batch, compute
+from nlcore.app.batch import Batch, compute
 from nlcore.errors import InputError
+from nlcore.papers.paper import Paper
+from nlcore.places import home
+from nlcore.report.writer import PROVENANCE
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 SHOWN = 40  # drifts that are listed one by one
+# Columns whose words follow from numbers beside them.
+DECIDED = ("verdict", "reason", "verdict by default", "changes", "decided by", "judgement", "weakest part")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of one paper: cells compared, whether exactly, and a line for every drift."""
+    """What became of one paper: cells compared, whether exactly, drifts, and words at the edge of changing."""
 
     cells: int
     exact: bool
     drifts: tuple[str, ...]
+    edges: tuple[str, ...] = ()
 
 
 def verify(batch: Batch, console: Console, *, revision: str | None = None) -> bool:
@@ -46,35 +51,38 @@ def verify(batch: Batch, console: Console, *, revision: str | None = None) -> bo
     Raises:
         InputError: there is nothing to compare with.
     """
-    kept = {paper: _kept_files(batch, paper, revision) for paper in batch.papers}
+    kept = {one.id: _kept_files(batch, one, revision) for one in batch.papers}
     with tempfile.TemporaryDirectory(prefix="nlcore-verify-") as folder:
-        fresh = replace(batch, output=Path(folder))
+        fresh = replace(batch, asked=replace(batch.asked, output=Path(folder)))
         done, failures = compute(fresh, console)
-        found = {paper: compare(kept[paper], _files(fresh.folder(paper)), tolerances(paper)) for paper in done}
-    for paper, comparison in found.items():
-        how = "exactly: the runs are those that made them" if comparison.exact else "within each column's tolerance"
-        where = revision or batch.folder(paper)
-        console.print(f"{paper}: {comparison.cells:,} cells compared with {where}, {how}", soft_wrap=True)
-    drifts = [f"{paper}/{batch.profile}/{line}" for paper, c in found.items() for line in c.drifts] + failures
-    for line in drifts[:SHOWN]:
-        console.print(f"[red]drift[/red] {line}", soft_wrap=True, highlight=False)
-    if len(drifts) > SHOWN:
-        console.print(f"... and {len(drifts) - SHOWN} more")
+        found = {one.id: compare(kept[one.id], _files(fresh.folder(one)), one.tolerances()) for one in done}
+    for one in done:
+        how = "exactly: the runs are those that made them" if found[one.id].exact else "within each column's tolerance"
+        where = revision or batch.folder(one)
+        console.print(f"{one.id}: {found[one.id].cells:,} cells compared with {where}, {how}", soft_wrap=True)
+    said = lambda name: [f"{id}/{batch.asked.profile}/{line}" for id, c in found.items() for line in getattr(c, name)]
+    _list(console, "at its boundary", said("edges"))
+    drifts = said("drifts") + failures
+    _list(console, "[red]drift[/red]", drifts)
     console.print(f"{len(drifts)} drift{'s' * (len(drifts) > 1)} found" if drifts else "nothing has drifted")
     return not drifts
 
 
-def tolerances(paper: str) -> Mapping[str, float]:
-    """Column -> by how much a cell may differ where its runs were computed anew; `.inf`: not compared."""
-    path = files("nlcore") / "papers" / paper / "tolerances.yaml"
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+def _list(console: Console, what: str, lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        console.print(f"{what} {line}", soft_wrap=True, highlight=False)
+    if len(lines) > SHOWN:
+        console.print(f"... and {len(lines) - SHOWN} more")
 
 
-def compare(kept: Mapping[str, str], anew: Mapping[str, str], allowed: Mapping[str, Mapping[str, float]]) -> Comparison:
-    """Hold the files of a folder (name -> text; its CSVs and its manifest) against those made anew."""
+def compare(kept: Mapping[str, str], anew: Mapping[str, str], allowed: Mapping[str, float]) -> Comparison:
+    """Hold the files of a folder (name -> text; its CSVs and its provenance) against those made anew.
+
+    allowed: column -> by how much its cells may differ where runs were computed anew.
+    """
     exact = _results(kept) == _results(anew) is not None
     names = sorted(name for name in kept.keys() | anew.keys() if name.endswith(".csv"))
-    cells, drifts = 0, []
+    cells, drifts, edges = 0, [], []
     for name in names:
         if name not in anew or name not in kept:
             drifts.append(f"{name}: {'is not made any more' if name in kept else 'was not there before'}")
@@ -83,24 +91,39 @@ def compare(kept: Mapping[str, str], anew: Mapping[str, str], allowed: Mapping[s
             pd.read_csv(io.StringIO(side[name]), dtype=str, keep_default_na=False) for side in (kept, anew)
         )
         cells += before.size
-        drifts += (f"{name}: {line}" for line in _drifts(before, after, {} if exact else allowed))
-    return Comparison(cells, exact, tuple(drifts))
+        for line, at_edge in _differences(before, after, {} if exact else allowed, words=not exact):
+            (edges if at_edge else drifts).append(f"{name}: {line}")
+    return Comparison(cells, exact, tuple(drifts), tuple(edges))
 
 
-def _drifts(before: pd.DataFrame, after: pd.DataFrame, allowed: Mapping[str, float]) -> Iterator[str]:
+def _differences(
+    before: pd.DataFrame, after: pd.DataFrame, allowed: Mapping[str, float], *, words: bool
+) -> Iterator[tuple[str, bool]]:
+    """A line for everything that differs by more than it may, and whether it is only a word at its boundary."""
     if list(before.columns) != list(after.columns):
-        yield f"columns were {list(before.columns)}, are {list(after.columns)}"
+        yield f"columns were {list(before.columns)}, are {list(after.columns)}", False
         return
     if len(before) != len(after):
-        yield f"had {len(before)} rows, has {len(after)}"
+        yield f"had {len(before)} rows, has {len(after)}", False
         return
-    for column in before.columns:
-        for row in (before[column] != after[column]).to_numpy().nonzero()[0]:
-            old, new = before[column].iloc[row], after[column].iloc[row]
-            if column not in allowed or deviation(old, new) > allowed[column]:
-                others = ", ".join(f"{name} {before[name].iloc[row]}" for name in before.columns[:4] if name != column)
-                limit = f" (may differ by {allowed[column]:g})" if column in allowed else ""
-                yield f"row {row + 2} ({others}), column {column!r}: was {old or 'empty'}, is {new or 'empty'}{limit}"
+    differs = before != after
+    for row in differs.any(axis=1).to_numpy().nonzero()[0]:
+        columns = list(before.columns[differs.iloc[row]])
+        beyond = [c for c in columns if not _within(before[c].iloc[row], after[c].iloc[row], allowed.get(c))]
+        only_words = words and all(column in DECIDED for column in beyond) and len(beyond) < len(columns)
+        for column in beyond:
+            yield _told(before, after, row, column, allowed), only_words
+
+
+def _within(old: str, new: str, tolerance: float | None) -> bool:
+    return tolerance is not None and deviation(old, new) <= tolerance
+
+
+def _told(before: pd.DataFrame, after: pd.DataFrame, row: int, column: str, allowed: Mapping[str, float]) -> str:
+    old, new = before[column].iloc[row], after[column].iloc[row]
+    others = ", ".join(f"{name} {before[name].iloc[row]}" for name in before.columns[:4] if name != column)
+    limit = f" (may differ by {allowed[column]:g})" if column in allowed else ""
+    return f"row {row + 2} ({others}), column {column!r}: was {old or 'empty'}, is {new or 'empty'}{limit}"
 
 
 def deviation(old: str, new: str) -> float:
@@ -112,22 +135,22 @@ def deviation(old: str, new: str) -> float:
 
 
 def _results(folder: Mapping[str, str]) -> str | None:
-    """The name of the results behind a folder, as its manifest states it."""
-    return json.loads(folder["manifest.json"]).get("results") if "manifest.json" in folder else None
+    """The name of the results behind a folder, as its provenance states it."""
+    return json.loads(folder[PROVENANCE]).get("results") if PROVENANCE in folder else None
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in (*folder.glob("*.csv"), *folder.glob("manifest.json"))}
+    return {path.name: path.read_text() for path in (*folder.glob("*.csv"), *folder.glob(PROVENANCE))}
 
 
-def _kept_files(batch: Batch, paper: str, revision: str | None) -> dict[str, str]:
-    folder = batch.folder(paper)
+def _kept_files(batch: Batch, one: Paper, revision: str | None) -> dict[str, str]:
+    folder = batch.folder(one)
     if revision is None:
         found, where = _files(folder), str(folder)
     else:
         found, where = _committed(folder, revision), f"{folder} at {revision}"
     if not any(name.endswith(".csv") for name in found):
-        raise InputError(f"{where}: no CSV to compare with; expected the artefacts of {paper}, {batch.profile}")
+        raise InputError(f"{where}: no CSV to compare with; expected the artefacts of {one.id}, {batch.asked.profile}")
     return found
 
 
@@ -135,14 +158,14 @@ def _committed(folder: Path, revision: str) -> dict[str, str]:
     """The texts of a folder as they are in a Git revision."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", str(home()), *arguments], capture_output=True, text=True)
         if done.returncode:
             raise InputError(f"revision {revision!r}: {done.stderr.strip().splitlines()[-1]}")
         return done.stdout
 
-    if not folder.resolve().is_relative_to(ROOT):
-        raise InputError(f"{folder}: not inside {ROOT}; expected an output folder that Git keeps")
-    inside = folder.resolve().relative_to(ROOT).as_posix()
+    if not folder.resolve().is_relative_to(home()):
+        raise InputError(f"{folder}: not inside {home()}; expected an output folder that Git keeps")
+    inside = folder.resolve().relative_to(home()).as_posix()
     names = git("ls-tree", "--name-only", revision, f"{inside}/").splitlines()
-    wanted = [name for name in names if name.endswith((".csv", "manifest.json"))]
+    wanted = [name for name in names if name.endswith(".csv")]
     return {Path(name).name: git("show", f"{revision}:{name}") for name in wanted}

@@ -17,6 +17,8 @@ from cleanlab.benchmarking.noise_generation import generate_noise_matrix_from_tr
 from sklearn.datasets import make_multilabel_classification
 from sklearn.model_selection import train_test_split
 
+from nlcore.errors import require
+
 GAMMA_SHAPE, GAMMA_SCALE = 2.0, 0.01  # (kappa, theta) of Eq. 12
 MAX_ERRORS_PER_EXAMPLE = 3
 WORDS_PER_EXAMPLE = 500
@@ -24,9 +26,9 @@ WORDS_PER_EXAMPLE = 500
 
 @dataclass(frozen=True)
 class BenchmarkGroup:
-    """Sizes of one group of datasets (paper, Table S1)."""
+    """Sizes of one group of datasets (paper, Table S1): numbers of examples, features and classes."""
 
-    train: int
+    train: int  # examples
     test: int
     features: int
     classes: int
@@ -41,7 +43,10 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class BenchmarkDataset:
-    """One dataset: features are (N, D) with rows of unit length, labels (N, K) of 0 and 1."""
+    """One dataset: features are (N, D) with rows of unit length, labels (N, K) of 0 and 1.
+
+    The fields of the test part, whose labels have noise of the same matrices, have its number of rows instead of N.
+    """
 
     features: np.ndarray
     true_labels: np.ndarray
@@ -53,17 +58,34 @@ class BenchmarkDataset:
 
     @property
     def error_counts(self) -> np.ndarray:
-        """Number of wrongly annotated classes of every training example, shape (N,)."""
+        """Number of wrongly annotated classes of every training example, (N,), at most 3."""
         return (self.given_labels != self.true_labels).sum(axis=1)
 
 
 @lru_cache(maxsize=32)  # a large dataset takes three seconds and 40 MB, and a dozen runs use it
 def make_benchmark(group: str, seed: int) -> BenchmarkDataset:
-    """Generate dataset `seed` (0 to 9 in the paper) of `group` ("small" or "large"). Its arrays are read-only.
+    """Generate one dataset of the benchmark, the same to the bit on every machine.
 
     The order of the draws is part of the published data: everything comes from NumPy's global generator, which
     drawing a noise matrix seeds anew. The caller's global generator is left as it was.
+
+    Args:
+        group: "small" or "large".
+        seed: 0 to 9 in the paper.
+
+    Returns:
+        The dataset; its arrays are read-only, since calls with the same arguments share them.
+
+    Raises:
+        InputError: an unknown group.
+
+    >>> data = make_benchmark("small", 0)
+    >>> data.features.shape, data.given_labels.shape, data.noise_matrices.shape
+    ((5000, 3), (5000, 4), (4, 2, 2))
+    >>> np.bincount(data.error_counts).tolist()  # examples with 0, 1, 2 and 3 wrong annotations
+    [3134, 1605, 247, 14]
     """
+    require(group in GROUPS, "group", group, " or ".join(GROUPS))
     size = GROUPS[group]
     with _global_generator(seed):
         correct_rates = draw_correct_rates(size.classes)
@@ -86,11 +108,17 @@ def make_benchmark(group: str, seed: int) -> BenchmarkDataset:
 
 
 def draw_correct_rates(classes: int) -> np.ndarray:
-    """Half the trace of every class's noise matrix: its average share of right annotations, shape (K,).
+    """Half the trace of every class's noise matrix: its average share of right annotations, a fraction in [0.5, 1].
 
     Eq. 12 as the authors' code has it: Y_k = (1 - X_k) (1 - exp(-(r_k)^2 / K) / (2 K)) with X_k from a gamma
     distribution and r_k the rank (from 0) of 1 - X_k, so that the noisiest classes get noisier still (the text
     ranks X_k). Then max(Y_k, 1 - Y_k); Eq. 13's trace is twice that.
+
+    Args:
+        classes: K. The draws come from NumPy's global generator, see `make_benchmark`.
+
+    Returns:
+        (K,), of which the class with the lowest 1 - X_k has been lowered most.
     """
     rates = 1 - np.random.gamma(GAMMA_SHAPE, GAMMA_SCALE, size=classes)
     rates[np.argsort(rates)] *= rank_weights(classes)
@@ -98,12 +126,25 @@ def draw_correct_rates(classes: int) -> np.ndarray:
 
 
 def rank_weights(classes: int) -> np.ndarray:
-    """The second factor of Eq. 12 by rank, shape (K,): the first class, the noisiest, is lowered most."""
+    """The second factor of Eq. 12 by rank, (K,) in (0, 1): the first class, the noisiest, is lowered most.
+
+    >>> rank_weights(4).round(3)
+    array([0.875, 0.903, 0.954, 0.987])
+    """
     return 1 - np.exp(-(np.arange(classes) ** 2) / classes) / (2 * classes)
 
 
 def draw_noise_matrices(positive_rates: np.ndarray, correct_rates: np.ndarray, seed: int) -> np.ndarray:
-    """A random valid 2 x 2 noise matrix for each class with trace 2 * correct_rates[k] (Eq. 13), shape (K, 2, 2)."""
+    """A random valid 2 x 2 noise matrix for each class with trace 2 * correct_rates[k] (Eq. 13).
+
+    Args:
+        positive_rates: (K,) share of the examples that have the class.
+        correct_rates: (K,) of `draw_correct_rates`.
+        seed: class k is drawn with seed + k, from NumPy's global generator, which this seeds anew.
+
+    Returns:
+        (K, 2, 2): [k, given, true] = P(given | true), so columns sum to 1.
+    """
     return np.stack(
         [
             generate_noise_matrix_from_trace(
@@ -115,7 +156,15 @@ def draw_noise_matrices(positive_rates: np.ndarray, correct_rates: np.ndarray, s
 
 
 def add_class_noise(true_labels: np.ndarray, noise_matrices: np.ndarray) -> np.ndarray:
-    """Noisy copies of (N, K) labels; classes are flipped in order, and an example with three errors is left alone."""
+    """Noisy copies of labels; classes are flipped in order, and an example with three errors is left alone.
+
+    Args:
+        true_labels: (N, K) of 0 and 1; they stay as they are.
+        noise_matrices: (K, 2, 2) of `draw_noise_matrices`. The draws come from NumPy's global generator.
+
+    Returns:
+        (N, K) of 0 and 1.
+    """
     given = true_labels.copy()
     for k, matrix in enumerate(noise_matrices):
         open_rows = np.flatnonzero((given != true_labels).sum(axis=1) < MAX_ERRORS_PER_EXAMPLE)

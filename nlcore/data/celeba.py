@@ -1,4 +1,4 @@
-"""CelebA (Liu et al., ICCV 2015) with the seven tags of the label-quality paper, section 5.2."""
+"""CelebA (Liu et al., ICCV 2015) with the seven tags of paper 3: six in section 5.2's text, seven in its Table 1."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ def celeba(
 ) -> ImageSet:
     """The images with at least `min_labels` of the tags, from `list_attr_celeba.txt` and `img_align_celeba/`.
 
-    Targets are (N, len(tags)), image ids the numbers in the file names. `check_files=False` leaves missing images to
-    the image cache. Raises InputError where the folder, the file, a tag or an image is missing or a line is broken.
+    Args:
+        root: the folder that holds both.
+        tags: K of the forty in the list.
+        min_labels: images with fewer of the tags are left out; the paper's 188,000 have at least one.
+        check_files: False leaves missing images to the image cache, which names them and can skip them.
+
+    Returns:
+        The images in the order of the list; targets are (N, K), image ids the numbers in the file names.
+
+    Raises:
+        InputError: the folder, the file, a tag or an image is missing, or a line is broken.
     """
     root = Path(root)
     if not root.is_dir():
@@ -35,20 +44,31 @@ def celeba(
     present = {entry.name for entry in images.iterdir()} if check_files else set(names)
     absent = [name for name in names if name not in present]
     if absent:
-        raise InputError(f"{images}: {len(absent)} of {len(names)} images are missing, as {absent[0]}")
+        raise InputError(f"{images}: {len(absent)} of {len(names)} images missing, as {absent[0]}; expected all")
     image_ids = np.array([int(Path(name).stem) for name in names], dtype=np.int64)
     return ImageSet(image_ids, tuple(images / name for name in names), targets, tags)
 
 
 def read_attributes(path: Path, tags: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
-    """File names and (N, len(tags)) int8 targets; the file has a count, a line of names, then -1 or 1 for each tag."""
+    """The labels in CelebA's attribute list: a count, a line of names, then a line per image with -1 or 1 for each tag.
+
+    Args:
+        path: `list_attr_celeba.txt`.
+        tags: K of its names.
+
+    Returns:
+        N file names, and targets (N, K) int8 of 0 and 1.
+
+    Raises:
+        InputError: the file is missing or no attribute list, a tag is not in it, or a line is broken.
+    """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; `download` fetches it once CelebA's terms are accepted")
+        raise InputError(f"{path}: no such file; expected what `download` fetches once CelebA's terms are accepted")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     header = lines[1].split() if len(lines) > 1 else []
     unknown = [tag for tag in tags if tag not in header]
     if unknown:
-        raise InputError(f"{path}: not CelebA's attribute list: no tag {unknown[0]!r} in its second line")
+        raise InputError(f"{path}: no tag {unknown[0]!r} in its second line; expected CelebA's attribute list")
     rows = [line.split() for line in lines[2:] if line.strip()]
     _check_rows(path, lines[0], rows, len(header))
     columns = [1 + header.index(tag) for tag in tags]
@@ -58,6 +78,8 @@ def read_attributes(path: Path, tags: tuple[str, ...]) -> tuple[list[str], np.nd
 def _check_rows(path: Path, announced: str, rows: list[list[str]], tags: int) -> None:
     for number, row in enumerate(rows, start=3):
         if len(row) != tags + 1 or not Path(row[0]).stem.isdecimal() or not set(row[1:]) <= {"1", "-1"}:
-            raise InputError(f"{path}: line {number}: expected a numbered image and {tags} values of -1 or 1")
+            found = " ".join(row)[:40]
+            expected = f"a numbered image and {tags} values of -1 or 1"
+            raise InputError(f"{path}, line {number}: found {found!r}; expected {expected}")
     if announced.strip() != str(len(rows)) or not rows:
-        raise InputError(f"{path}: {len(rows)} images where its first line says {announced.strip()[:20]!r}")
+        raise InputError(f"{path}: found {len(rows)} images; expected {announced.strip()[:20]!r}, as line 1 says")

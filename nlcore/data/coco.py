@@ -1,4 +1,7 @@
-"""MS-COCO (https://cocodataset.org), or any folder in its format, as images with multi-label targets."""
+"""MS-COCO (Lin et al., ECCV 2014; https://cocodataset.org), or any folder in its format, as multi-label images.
+
+An image has a label for every class of which it has an annotation: targets are (N, K) int8 of 0 and 1.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,19 @@ COCO_CATEGORIES = {  # the official ids, which have gaps, in the official order
 
 
 def coco(root: str | Path, *, year: int, split: str, min_labels: int = 1, check_files: bool = True) -> ImageSet:
-    """COCO 2014 or 2017, `split` "train" or "val", from the official layout below `root`.
+    """COCO in its official layout: `annotations/instances_{split}{year}.json` and the folder `{split}{year}/`.
 
-    `annotations/instances_{split}{year}.json` and the folder `{split}{year}/`. The 80 classes are in official order;
-    for `min_labels` and `check_files`, and what is raised, see `coco_folder`.
+    Args:
+        root: the folder that holds both.
+        year: 2014 or 2017.
+        split: "train" or "val".
+        min_labels, check_files: as for `coco_folder`.
+
+    Returns:
+        The images, with the 80 classes in official order.
+
+    Raises:
+        InputError: no such folder, or as `coco_folder`.
     """
     root = Path(root)
     if not root.is_dir():
@@ -54,13 +66,22 @@ def coco_folder(
 ) -> ImageSet:
     """Any folder in COCO's format: targets (N, K) tell which classes have an annotation in the image.
 
-    Crowd regions count like every annotation, as in the public ASL code. Images with fewer than `min_labels` classes
-    are left out: 1 drops those without annotation, as ASL does, and 0 keeps all. `categories` (id -> name) sets the
-    classes; by default they are the file's own, by id. `check_files=False` leaves missing images to the image cache,
-    which names them and can skip them.
+    Crowd regions count like every annotation, as in the public ASL code.
 
-    Raises InputError where a folder or the file is absent, the file is not COCO's JSON, an annotation names an absent
-    image or an unknown category, or an image file is missing.
+    Args:
+        annotations_json: an instances file.
+        images_dir: the folder of the images that it names.
+        min_labels: images with fewer classes are left out: 1 drops those without annotation, as ASL does, 2 is what
+            papers 1 and 4 take, 0 keeps all.
+        check_files: False leaves missing images to the image cache, which names them and can skip them.
+        categories: id -> name of the K classes; by default they are the file's own, by id.
+
+    Returns:
+        The images in order of id.
+
+    Raises:
+        InputError: a folder or the file is absent, the file is not COCO's JSON, an annotation names an absent image or
+            an unknown category, a category has another name, no image has enough labels, or an image is missing.
     """
     annotations_json, images_dir = Path(annotations_json), Path(images_dir)
     index = read_instances(annotations_json)
@@ -71,7 +92,7 @@ def coco_folder(
     targets = image_targets(index, image_ids, sorted(categories))
     kept = targets.sum(axis=1) >= min_labels
     if not kept.any():
-        raise InputError(f"{annotations_json}: no image has {min_labels} or more classes")
+        raise InputError(f"{annotations_json}: no image with enough classes; expected some with {min_labels} or more")
     paths = tuple(images_dir / index.imgs[int(i)]["file_name"] for i in image_ids[kept])
     if check_files:
         _check_files(paths, images_dir)
@@ -79,16 +100,26 @@ def coco_folder(
 
 
 def read_instances(path: Path) -> COCO:
-    """pycocotools' index of an instances file, without its chatter. InputError where it is absent or not COCO."""
+    """pycocotools' index of an instances file, without its chatter.
+
+    Args:
+        path: `instances_train2014.json` and the like.
+
+    Returns:
+        The index; every annotation in it has its image, every image a file name and every category a name.
+
+    Raises:
+        InputError: the file is absent, no JSON, or not COCO's.
+    """
     if not path.is_file():
-        raise InputError(f"{path}: no such annotation file")
+        raise InputError(f"{path}: no such file; expected COCO's annotations")
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON, truncated perhaps ({error})") from None
+        raise InputError(f"{path}: not valid JSON ({error}); expected a whole COCO instances file") from None
     absent = [k for k in ("images", "annotations", "categories") if not _is_list_of_objects(content, k)]
     if absent:
-        raise InputError(f"{path}: not a COCO instances file: no list {', '.join(map(repr, absent))}")
+        raise InputError(f"{path}: no list {', '.join(map(repr, absent))}; expected a COCO instances file")
     index = COCO()
     index.dataset = content
     try:
@@ -96,14 +127,20 @@ def read_instances(path: Path) -> COCO:
             index.createIndex()
         _check_entries(index, path)
     except KeyError as error:
-        raise InputError(f"{path}: not a COCO instances file: an entry has no {error}") from None
+        raise InputError(f"{path}: an entry has no {error}; expected a COCO instances file") from None
     except TypeError as error:
-        raise InputError(f"{path}: not a COCO instances file: {error}") from None
+        raise InputError(f"{path}: {error}; expected a COCO instances file") from None
     return index
 
 
 def image_targets(index: COCO, image_ids: np.ndarray, category_ids: list[int]) -> np.ndarray:
-    """(N, K) int8: 1 where an image has an annotation of the class, crowd or not."""
+    """Targets (N, K) int8: 1 where an image has an annotation of the class, crowd or not.
+
+    Args:
+        index: of `read_instances`.
+        image_ids: (N,) all of its images, in the order wanted.
+        category_ids: K of them, all that its annotations name, in the order wanted.
+    """
     row = {int(image): i for i, image in enumerate(image_ids)}
     column = {category: k for k, category in enumerate(category_ids)}
     targets = np.zeros((len(row), len(column)), dtype=np.int8)
@@ -121,7 +158,8 @@ def _check_entries(index: COCO, path: Path) -> None:
     """Every annotation has its image, and every image and category a name (KeyError otherwise)."""
     absent = sorted({a["image_id"] for a in index.anns.values()} - set(index.imgs))
     if absent:
-        raise InputError(f"{path}: annotations name {len(absent)} absent images, the first with id {absent[0]}")
+        found = f"annotations name {len(absent)} absent images, the first with id {absent[0]}"
+        raise InputError(f"{path}: {found}; expected every image in its list")
     for entries, field in ((index.imgs, "file_name"), (index.cats, "name")):
         for entry in entries.values():
             entry[field]
@@ -134,10 +172,11 @@ def _check_categories(index: COCO, path: Path, categories: Mapping[int, str] | N
     renamed = [k for k in own if categories.get(k, own[k]) != own[k]]
     if renamed:
         k = renamed[0]
-        raise InputError(f"{path}: category {k} is {own[k]!r}, expected {categories[k]!r}")
+        raise InputError(f"{path}: found {own[k]!r} as category {k}; expected {categories[k]!r}")
     unknown = sorted({a["category_id"] for a in index.anns.values()} - set(categories))
     if unknown:
-        raise InputError(f"{path}: unknown category ids {', '.join(map(str, unknown[:5]))} ({len(unknown)} in all)")
+        found = f"unknown category ids {', '.join(map(str, unknown[:5]))} ({len(unknown)} in all)"
+        raise InputError(f"{path}: {found}; expected those of its categories")
     return categories
 
 
@@ -145,4 +184,5 @@ def _check_files(paths: tuple[Path, ...], images_dir: Path) -> None:
     present = {entry.name for entry in images_dir.iterdir()}  # one listing: 82,081 single look-ups take minutes on NFS
     absent = [p for p in paths if p.relative_to(images_dir).as_posix() not in present and not p.is_file()]
     if absent:
-        raise InputError(f"{images_dir}: {len(absent)} of {len(paths)} annotated images missing, as {absent[0].name}")
+        found = f"{len(absent)} of {len(paths)} annotated images missing, as {absent[0].name}"
+        raise InputError(f"{images_dir}: {found}; expected all of them")

@@ -1,4 +1,4 @@
-"""Downloads of COCO 2014 and 2017 and of CelebA's attribute list, from their official addresses.
+"""Downloads of COCO 2014 and 2017, CelebA's attribute list and Open Images V1's lists, from their official addresses.
 
 The size is shown first; a download that was cut goes on where it stopped, in the same call or in a later one; the
 checksum is compared; archives are unpacked into the layout that `coco` reads.
@@ -21,7 +21,7 @@ import pooch
 import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 
 CHUNK = 1 << 16  # bytes; what a cut connection loses at most
 TIMEOUT = 30  # seconds without a byte
@@ -29,12 +29,12 @@ TIMEOUT = 30  # seconds without a byte
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to fetch. `checksum` is pooch's "algorithm:digits"; None where no published one is known."""
+    """One file to fetch."""
 
     url: str
-    name: str
+    name: str  # in the folder where it is put
     size: int | None = None  # bytes
-    checksum: str | None = None
+    checksum: str | None = None  # pooch's "algorithm:digits"; None where no published one is known
     terms: str | None = None  # what must be accepted before it may be fetched
     about: int | None = None  # bytes, where only a rounded size is known
 
@@ -85,23 +85,48 @@ def download(
     say: Callable[[str], None] = print,
     catalogue: dict[str, tuple[RemoteFile, ...]] = CATALOGUE,
 ) -> list[Path]:
-    """Fetch every file of data set `name` into `root` and unpack archives there; files that are there are kept.
+    """Fetch every file of a data set and unpack archives; files that are there are kept.
 
-    CelebA's images have to be fetched by hand from the page its terms name. Raises InputError for an unknown name,
-    terms not accepted, no connection, want of disk space, a refused address, or a wrong size or checksum.
+    CelebA's images have to be fetched by hand from the page its terms name.
+
+    Args:
+        name: of the catalogue: "coco2014", "coco2017", "celeba" (attributes only) or "openimages_v1" (lists only).
+        root: the folder, made where it is absent.
+        accept_terms: whether you accept the terms of a data set that has some.
+        progress: whether to show a bar.
+        say: what gets a line about every file before it is fetched: its size, and where it comes from and goes to.
+        catalogue: what there is to fetch.
+
+    Returns:
+        Where each file lies.
+
+    Raises:
+        InputError: an unknown name, terms not accepted, no connection, want of disk space, a refused address, or a
+            wrong size or checksum.
     """
-    if name not in catalogue:
-        raise InputError(f"no data set {name!r} to download, expected one of {', '.join(catalogue)}")
+    require(name in catalogue, "data set to download", name, f"one of {', '.join(catalogue)}")
     root = Path(root)
     for file in catalogue[name]:
         if file.terms and not accept_terms:
-            raise InputError(f"{file.name}: {file.terms}; pass accept_terms if you accept this")
+            raise InputError(f"{file.name}: {file.terms}; expected accept_terms, if you accept this")
     root.mkdir(parents=True, exist_ok=True)
     return [fetch(file, root, progress=progress, say=say) for file in catalogue[name]]
 
 
 def fetch(file: RemoteFile, root: Path, *, progress: bool = True, say: Callable[[str], None] = print) -> Path:
-    """One file into `root`: announce, download or resume, verify, unpack if it is an archive. Returns its path."""
+    """One file: announce, download or resume, verify, unpack if it is an archive.
+
+    Args:
+        file: what to fetch; without a published checksum, that of the first download is what later ones must have.
+        root: the folder, which exists.
+        progress, say: as for `download`.
+
+    Returns:
+        Where the file lies.
+
+    Raises:
+        InputError: no connection, want of disk space, a refused address, or a wrong size or checksum.
+    """
     target = root / file.name
     checksum = file.checksum or _recorded_checksum(target)
     downloader = ResumingDownloader(file, root, progress, say)
@@ -113,7 +138,7 @@ def fetch(file: RemoteFile, root: Path, *, progress: bool = True, say: Callable[
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file.name}: wrong checksum, deleted; expected {checksum}, from {file.url}") from None
+        raise InputError(f"{file.name}: wrong checksum, so deleted; expected {checksum}, from {file.url}") from None
     if checksum is None:
         _checksum_file(target).write_text(pooch.file_hash(str(target)) + "\n", encoding="utf-8")
     if zipfile.is_zipfile(target):
@@ -128,7 +153,8 @@ class ResumingDownloader:
     """A downloader for pooch that keeps what has arrived in `<name>.part` and asks only for the rest.
 
     pooch's own deletes a partial file. The server's entity tag is kept in `<name>.part.etag`, so that a file that has
-    changed in between is fetched anew, not joined to the old half.
+    changed in between is fetched anew, not joined to the old half. Calling it raises what `requests` raises once it has
+    given up, and InputError for want of space or a wrong size.
     """
 
     file: RemoteFile
@@ -156,7 +182,7 @@ class ResumingDownloader:
         received = transfer.received
         if self.file.size not in (None, received):
             part.unlink()
-            raise InputError(f"{self.file.name}: {received} bytes came, expected {self.file.size}; from {url}")
+            raise InputError(f"{self.file.name}: {received} bytes came; expected {self.file.size}, from {url}")
         os.replace(part, output_file)
         transfer.etag_file.unlink(missing_ok=True)
 
@@ -176,14 +202,20 @@ class Transfer:
 
     @property
     def received(self) -> int:
+        """Bytes that are here, from earlier calls and processes too."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     @property
     def etag_file(self) -> Path:
+        """Beside `part`: the server's name for the version of the file that `part` is a piece of."""
         return self.part.with_name(self.part.name + ".etag")
 
     def go_on(self) -> None:
-        """One request for what is missing, appended as it comes; whole from the start if the server insists."""
+        """One request for what is missing, appended as it comes; whole from the start if the server insists.
+
+        Raises:
+            requests.RequestException: the connection failed or ended early, or the server refused; what has come stays.
+        """
         with requests.get(self.url, headers=self._headers(), stream=True, timeout=TIMEOUT) as response:
             if response.status_code == 416 and self.received:  # nothing beyond what is here: all of it, or another file
                 self.complete = response.headers.get("Content-Range", "") == f"bytes */{self.received}"
@@ -214,7 +246,23 @@ class Transfer:
 
 
 def unpack(archive: Path, root: Path) -> None:
-    """Extract what is not there yet in full, so that an unpacking that was killed is completed the next time."""
+    """Extract what is not there yet in full, so that an unpacking that was killed is completed the next time.
+
+    Args:
+        archive: a zip file.
+        root: where its members go.
+
+    Raises:
+        InputError: want of disk space.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with zipfile.ZipFile(Path(folder, "val2017.zip"), "w") as content:
+    ...         content.writestr("val2017/1.txt", "one")
+    ...     unpack(Path(folder, "val2017.zip"), Path(folder))
+    ...     Path(folder, "val2017", "1.txt").read_text()
+    'one'
+    """
     with zipfile.ZipFile(archive) as content:
         members = [m for m in content.infolist() if not m.is_dir()]
         missing = [m for m in members if _size(root / m.filename) != m.file_size]
@@ -224,7 +272,10 @@ def unpack(archive: Path, root: Path) -> None:
 
 
 def unpack_tar(archive: Path, root: Path) -> None:
-    """Extract a (compressed) tar archive's files that are not there yet in full; nothing outside of `root`."""
+    """Extract a (compressed) tar archive's files that are not there yet in full; nothing outside of `root`.
+
+    Args and errors as for `unpack`.
+    """
     with tarfile.open(archive) as content:
         members = [m for m in content if m.isfile() and _size(root / m.name) != m.size]
         _check_space(root, sum(m.size for m in members), archive.name)
@@ -250,14 +301,16 @@ def _remote_size(url: str) -> int:
 def _check_space(root: Path, needed: int, name: str) -> None:
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise InputError(f"{root}: {name} needs {needed / 1e9:.1f} GB, only {free / 1e9:.1f} GB are free")
+        raise InputError(f"{root}: {free / 1e9:.1f} GB are free; expected {needed / 1e9:.1f} GB for {name}")
 
 
 def _unreachable(file: RemoteFile, target: Path, error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError):
-        return f"{file.name}: {file.url} answered {error.response.status_code}; put the file at {target} by other means"
+        found = f"{file.url} answered {error.response.status_code}"
+        return f"{file.name}: {found}; expected the file, so put it at {target} by other means"
     host = urlsplit(file.url).hostname
-    return f"{file.name}: no connection to {host} (offline?); run again to go on, or put {file.url} at {target}"
+    way_out = f"run again to go on, or put {file.url} at {target}"
+    return f"{file.name}: no connection to {host} (offline?); expected one, so {way_out}"
 
 
 def _checksum_file(target: Path) -> Path:

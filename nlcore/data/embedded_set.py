@@ -55,16 +55,28 @@ class EmbeddedSet:
     fingerprint: str  # SHA-256 of everything that the arrays here come from
 
     def credit(self, row: int) -> str:
-        """The line that has to stand beside a picture of this image."""
+        """The line that has to stand beside a picture of image `row`: its id, where it comes from, its licence.
+
+        >>> embedded().credit(0)
+        'COCO 9, http://farm5.staticflickr.com/...jpg (Attribution-NonCommercial-NoDerivs License)'
+        """
         licence = self.licences.get(int(self.licence_ids[row]), {"name": "licence not known"})["name"]
         return f"COCO {self.coco_ids[row]}, {self.source_urls[row]} ({licence})"
 
 
 @lru_cache(maxsize=2)
 def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
-    """The set in the package, or one that scripts/build_embedded.py wrote to `folder`. InputError if part is absent.
+    """The embedded set, read once for a process: copy an array before you write into it.
 
-    It is read once for a process: copy an array before you write into it.
+    Args:
+        folder: the one in the package, or one that scripts/build_embedded.py wrote.
+
+    Raises:
+        InputError: a file of the folder is absent.
+
+    >>> data = embedded()
+    >>> data.features.shape, data.targets.shape, len(data.train), len(data.test)
+    ((3084, 1280), (3084, 80), 2157, 925)
     """
     arrays, images, about, fingerprint = _read(Path(folder))
     coco_ids = np.array([int(image["coco_id"]) for image in images], dtype=np.int64)
@@ -90,7 +102,19 @@ def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
 
 
 def dequantise(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """(N, D) float32 values of `name`: minimum + step * byte, dimension by dimension."""
+    """Values that are stored as a byte each: minimum + step * byte, dimension by dimension.
+
+    Args:
+        arrays: `{name}s` (N, D) uint8, `{name}_minimum` and `{name}_step` (D,) float32.
+        name: "feature" or "crop".
+
+    Returns:
+        (N, D) float32.
+
+    >>> bytes_, minimum, step = np.array([[0, 255]], np.uint8), np.float32([0, 1]), np.float32([1, 2])
+    >>> dequantise({"crops": bytes_, "crop_minimum": minimum, "crop_step": step}, "crop")
+    array([[  0., 511.]], dtype=float32)
+    """
     return arrays[f"{name}_minimum"] + arrays[f"{name}_step"] * arrays[f"{name}s"].astype(np.float32)
 
 

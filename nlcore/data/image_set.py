@@ -1,4 +1,4 @@
-"""What every source of labelled images returns."""
+"""What every reader of labelled images returns: COCO, CelebA, Open Images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ class ImageSet:
     class_names: tuple[str, ...]  # K names
 
     def __len__(self) -> int:
+        """N, the number of images."""
         return len(self.paths)
 
     def select(self, rows: np.ndarray) -> ImageSet:
-        """The images of `rows` (indices or a mask), in that order."""
+        """Some of the images as a set of their own, in the order of `rows`.
+
+        Args:
+            rows: (n,) indices, or a mask (N,).
+
+        >>> paths = Path("7.jpg"), Path("9.jpg")
+        >>> images = ImageSet(np.array([7, 9]), paths, np.eye(2, dtype=np.int8), ("cat", "dog"))
+        >>> images.select(np.array([1])).image_ids, len(images)
+        (array([9]), 2)
+        """
         rows = np.arange(len(self))[rows]
         return ImageSet(self.image_ids[rows], tuple(self.paths[i] for i in rows), self.targets[rows], self.class_names)

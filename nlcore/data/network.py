@@ -85,13 +85,3 @@ def for_source(source: Source, recipe: Recipe) -> Recipe:
     """A recipe with what follows from the source: precision and memory layout for images, determinism."""
     on_gpu = {"bfloat16": True, "channels_last": True} if source.on_images else {}
     return replace(recipe, **on_gpu, deterministic=source.deterministic)
-
-
-def training_seconds(source: Source, images: int) -> float:
-    """About how long training on so many images takes, on one core or on a GPU; measured on ours."""
-    if not source.on_images:
-        return {"linear": 2e-5, "mlp": 1e-4}[source.model] * images
-    light = source.model.startswith("mobilenet")
-    if resolve_device(source.device).type == "cuda":
-        return (0.0006 if light else 0.0015) * images
-    return (0.06 if light else 0.5) * (source.size / 224) ** 2 * images

@@ -183,7 +183,12 @@ def _listed(root: Path, classes: Classes) -> list[str] | None:
     if classes not in ("trainable", "all"):
         raise InputError(f"classes is {classes!r}, expected 'trainable' or 'all'")
     path = root / TRAINABLE_FILE
-    return path.read_text(encoding="utf-8").split() if classes == "trainable" and path.is_file() else None
+    if classes == "all" or not path.is_file():
+        return None
+    listed = list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    if not listed:
+        raise InputError(f"{path}: empty, expected a machine id on each line")
+    return listed
 
 
 def _trainable(training: SparseLabels, validation: SparseLabels, root: Path) -> np.ndarray:

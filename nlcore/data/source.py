@@ -23,12 +23,13 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba
-from nlcore.data.coco import COCO_CATEGORIES, coco_folder
+from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
 from nlcore.data.image_cache import image_cache
 from nlcore.data.image_set import ImageSet
+from nlcore.data.remembered import remembered_coco
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import cache_folder
@@ -81,6 +82,10 @@ class Source(BaseModel):
         """
         return _load(self)
 
+    def sizes(self) -> tuple[int, int]:
+        """About how many training and test images there are, from the labels alone: no image is read."""
+        return _sizes(self)
+
 
 @dataclass(frozen=True)
 class Images:
@@ -106,6 +111,21 @@ class Images:
 @lru_cache(maxsize=2)
 def _load(source: Source) -> Images:
     return {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba}[source.data](source)
+
+
+@lru_cache(maxsize=8)
+def _sizes(source: Source) -> tuple[int, int]:
+    if source.data == "embedded":
+        images = source.load()
+        return len(images.train), len(images.test)
+    if source.data == "celeba":
+        counts = [len(celeba(source.root, tags=TAGS, min_labels=source.min_labels, check_files=False)), 0]
+    else:
+        counts = [int((part.targets.sum(axis=1) >= source.min_labels).sum()) for part in coco_parts(source)]
+    if source.data == "coco" and len(counts) == 1:
+        counts = [round((1 - TEST_SHARE) * counts[0]), round(TEST_SHARE * counts[0])]
+    train, test = (min(count, source.limit or count) for count in counts)
+    return train, test
 
 
 def _load_embedded(source: Source) -> Images:
@@ -179,9 +199,9 @@ def coco_parts(source: Source) -> list[ImageSet]:
     root = _root(source)
     # Categories of official parts are COCO's own, so that all parts have the same classes; another folder has its own.
     if _is_whole(root):
-        return [coco_folder(root / "annotations" / WHOLE, root / "images", min_labels=0, check_files=False)]
+        return [remembered_coco(root / "annotations" / WHOLE, root / "images", categories=None)]
     return [
-        coco_folder(file, root / part, min_labels=0, check_files=False, categories=COCO_CATEGORIES)
+        remembered_coco(file, root / part, categories=COCO_CATEGORIES)
         for part, file in zip(source.parts, label_files(source), strict=True)
     ]
 

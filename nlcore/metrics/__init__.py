@@ -1,7 +1,8 @@
 """How good are the predictions, and how good are the rankings of suspicious images? By the question that is asked.
 
 `classification`: average precision and F1 of classifiers. `active_learning`: what relabelling bought. `detection`:
-how well low scores find label errors. A run depends on the functions it uses, not on their neighbours.
+how well low scores find label errors. They return fractions in [0, 1], never per cent. A run depends on the functions
+it uses, not on their neighbours.
 """
 
 from nlcore.metrics.active_learning import increase_per_label, value_at_cost

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require, require_fraction
 
 Array = Any  # a NumPy array or a torch tensor
 Definition = Literal["standard", "asl"]
@@ -34,16 +34,16 @@ def per_class_average_precision(targets: Array, scores: Array, *, definition: De
             the sum is divided by P_k + 1e-8, a class without positives is 0.
 
     Returns:
-        (..., K) in float64, of the kind of array that `scores` is. On the CPU NumPy is the faster of the two.
+        (..., K) fractions in [0, 1], float64, of the kind of array that `scores` is. On the CPU NumPy is the faster
+        of the two.
 
     Raises:
-        InputError: the shapes do not fit, or a target is not -1, 0 or 1.
+        InputError: the shapes do not fit, nothing to evaluate, a target that is not -1, 0 or 1, an unknown definition.
 
     >>> per_class_average_precision(np.array([[1], [0], [1]]), np.array([[0.9], [0.8], [0.7]]))  # (1/1 + 2/3) / 2
     array([0.83333333])
     """
-    if definition not in ("standard", "asl"):
-        raise InputError(f"definition must be 'standard' or 'asl', not {definition!r}")
+    require(definition in ("standard", "asl"), "definition", definition, "'standard' or 'asl'")
     xp, targets, scores = _checked(targets, scores)
     by_class = lambda array: xp.matrix_transpose(xp.broadcast_to(array, scores.shape))  # (..., K, N)
     return _average_precision(xp, by_class(targets), xp.matrix_transpose(scores), definition)
@@ -52,19 +52,29 @@ def per_class_average_precision(targets: Array, scores: Array, *, definition: De
 def mean_average_precision(
     targets: Array, scores: Array, *, without: Sequence[int] = (), definition: Definition = "standard"
 ) -> Array:
-    """mAP: the mean of `per_class_average_precision` (same arguments) over the classes.
+    """mAP of papers 1, 2, 4 and 5: the mean of `per_class_average_precision` over the classes.
 
-    Classes without a positive image are left out ("standard") or count as 0 ("asl"); NaN where no class is left.
-    `without` names further classes to leave out: mAP without `person` is `mean_average_precision(y, p, without=[0])`.
+    Args:
+        targets, scores, definition: as for `per_class_average_precision`. Classes without a positive image are left out
+            ("standard") or count as 0 ("asl").
+        without: further classes to leave out: mAP without `person` is `mean_average_precision(y, p, without=[0])`.
 
     Returns:
-        A scalar, or one value per leading index of `scores`.
+        A fraction in [0, 1] (0.75 for the 75 % of a paper), or one per leading index of `scores`; NaN where no class is
+        left.
+
+    Raises:
+        InputError: as `per_class_average_precision`; a class to leave out that is none.
+
+    >>> targets, scores = np.array([[1, 0], [0, 1], [1, 0]]), np.array([[0.9, 0.2], [0.8, 0.3], [0.7, 0.1]])
+    >>> float(mean_average_precision(targets, scores)), float(mean_average_precision(targets, scores, without=[0]))
+    (0.9166666666666666, 1.0)
     """
     average_precisions = per_class_average_precision(targets, scores, definition=definition)  # (..., K)
     xp = array_namespace(average_precisions)
     classes = average_precisions.shape[-1]
     if any(not 0 <= k < classes for k in without):
-        raise InputError(f"cannot leave out the classes {list(without)}: there are {classes}, numbered from 0")
+        raise InputError(f"without: found the classes {list(without)}; expected some of 0 to {classes - 1}")
     kept = np.isin(np.arange(classes), list(without), invert=True)
     counted = ~xp.isnan(average_precisions) & xp.asarray(kept, device=device(average_precisions))
     total = xp.sum(xp.where(counted, average_precisions, 0.0), axis=-1)
@@ -73,9 +83,19 @@ def mean_average_precision(
 
 
 def average_precision_all(targets: Array, scores: Array) -> Array:
-    """AP_all of paper 5: the average precision of all image-class cells in one class-agnostic ranking.
+    """AP_all of paper 5 (4.2): the average precision of all image-class cells in one class-agnostic ranking.
 
-    Args as for `per_class_average_precision`; a scalar, or one value per leading index. NaN without a positive.
+    Args:
+        targets, scores: as for `per_class_average_precision`; the scores of different classes are compared.
+
+    Returns:
+        A fraction in [0, 1], or one per leading index; NaN without a positive.
+
+    Raises:
+        InputError: as `per_class_average_precision`.
+
+    >>> float(average_precision_all(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.8], [0.1, 0.7]])))  # (1 + 2/3) / 2
+    0.8333333333333333
     """
     xp, targets, scores = _checked(targets, scores)
     cells = (*scores.shape[:-2], scores.shape[-2] * scores.shape[-1])
@@ -84,20 +104,37 @@ def average_precision_all(targets: Array, scores: Array) -> Array:
 
 
 def mean_class_f1(targets: Array, probabilities: Array, *, threshold: float = 0.8) -> Array:
-    """CF1 of paper 4: the mean over the classes of F1 = 2 TP / (2 TP + FP + FN), which is 0 where TP = 0.
-
-    A class is predicted where its probability exceeds the threshold (paper 4 gives none; ASL's script uses 0.8).
+    """CF1 of paper 4 (4.1): the mean over the classes of F1 = 2 TP / (2 TP + FP + FN), which is 0 where TP = 0.
 
     Args:
         targets: (..., N, K) of 1, 0 and -1 (unknown: the cell is left out).
-        probabilities: (..., N, K); NaN predicts nothing.
+        probabilities: (..., N, K) in [0, 1]; NaN predicts nothing.
+        threshold: in [0, 1]; a class is predicted where its probability exceeds it (paper 4 gives none; ASL's script
+            uses 0.8).
+
+    Returns:
+        A fraction in [0, 1], or one per leading index.
+
+    Raises:
+        InputError: the shapes do not fit, nothing to evaluate, a target that is not -1, 0 or 1, a threshold that is no
+            fraction.
+
+    >>> targets, probabilities = np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.9], [0.6, 0.9]])
+    >>> float(mean_class_f1(targets, probabilities))  # classes: 2 / 3 each
+    0.6666666666666666
     """
     xp, true_positives, positives, predicted = _counts(targets, probabilities, threshold)
     return xp.mean(_f1(xp, true_positives, positives, predicted), axis=-1)[()]
 
 
 def overall_f1(targets: Array, probabilities: Array, *, threshold: float = 0.8) -> Array:
-    """OF1 of paper 4: F1 of all image-class cells together (micro F1); arguments as for `mean_class_f1`."""
+    """OF1 of paper 4 (4.1): F1 of all image-class cells together (micro F1).
+
+    Args, shape of the result and errors as for `mean_class_f1`.
+
+    >>> float(overall_f1(np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.1], [0.6, 0.9]])))  # 2 of 3 found: 4 / 5
+    0.8
+    """
     xp, *counts = _counts(targets, probabilities, threshold)
     return _f1(xp, *(xp.sum(count, axis=-1) for count in counts))[()]
 
@@ -106,11 +143,11 @@ def _checked(targets: Array, scores: Array) -> tuple[ModuleType, Array, Array]:
     """The common namespace, the targets and the scores, which then have the shape (..., N, K) with NaN at the end."""
     xp = array_namespace(targets, scores)
     if scores.ndim < 2 or targets.ndim < 2 or tuple(targets.shape[-2:]) != tuple(scores.shape[-2:]):
-        raise InputError(f"targets {tuple(targets.shape)} and scores {tuple(scores.shape)} must be (images, classes)")
-    if 0 in scores.shape:
-        raise InputError(f"scores {tuple(scores.shape)} are empty: nothing to evaluate")
+        found = f"{tuple(targets.shape)} and {tuple(scores.shape)}"
+        raise InputError(f"targets and scores: found shapes {found}; expected both (images, classes)")
+    require(0 not in scores.shape, "shape of scores", tuple(scores.shape), "at least one image and one class")
     if not xp.all((targets == 1) | (targets == 0) | (targets == -1)):
-        raise InputError("targets must be 1, 0 or -1 (unknown)")
+        raise InputError("targets: found other values; expected 1, 0 or -1 (unknown)")
     shape = np.broadcast_shapes(tuple(targets.shape), tuple(scores.shape))
     return xp, targets, xp.broadcast_to(xp.where(xp.isnan(scores), -xp.inf, scores), shape)
 
@@ -158,6 +195,7 @@ def _first_not_below(xp: ModuleType, ascending: Array, row: Array, values: Array
 
 def _counts(targets: Array, probabilities: Array, threshold: float) -> tuple[ModuleType, Array, Array, Array]:
     """Per class, over the known cells: true positives, positives and predicted positives, each (..., K)."""
+    require_fraction("threshold", threshold)
     xp, targets, probabilities = _checked(targets, probabilities)
     positive, predicted = targets == 1, (probabilities > threshold) & (targets >= 0)
     count = lambda cells: xp.sum(xp.astype(cells, xp.float64), axis=-2)

@@ -104,15 +104,15 @@ class Paper:
     def folder(self, asked: Asked) -> Path:
         """Where the artefacts of what was asked go: `<output>/<paper>/<profile>`, or a folder beside it.
 
-        A profile's own folder holds the profile as it is. With other seeds, other weights, or runs left out, the name
-        says so ("embedded.seeds-0"), and nothing that was made from more is overwritten.
+        A profile's own folder holds the profile as it is. With other seeds, other weights, runs left out, or a variant
+        of one's own, the name says so ("embedded.seeds-0"), and nothing that was made from more is overwritten.
         """
         settings, parts = load_profile(self.package, asked.profile), []
         if asked.seeds is not None and list(asked.seeds) != settings.get("seeds"):
             parts.append("seeds-" + "-".join(map(str, asked.seeds)))
         if asked.resources.weights is not None:
             parts.append(f"weights-{Path(asked.resources.weights).stem.replace(':', '-')}")
-        parts += ["partial"] * asked.partial + [f"{name}-{value}" for name, value in asked.others]
+        parts += [*["partial"] * asked.partial, *filter(None, [asked.variant])]
         return Path(asked.output) / self.id / ".".join([asked.profile, *parts])
 
     def open(self, profile: str = "embedded", *, workers: int | None = None, **parameters: Any) -> Session:
@@ -121,7 +121,7 @@ class Paper:
         Args:
             profile: how much to run.
             workers: processes; one per core by default.
-            parameters: `seeds`, `partial`, `output`, `store` and the fields of `Resources`, as a notebook states them.
+            parameters: `seeds`, `partial`, `output`, `store`, `variant` and the fields of `Resources`.
 
         Raises:
             InputError: unusable input. RunFailedError: runs failed; what finished is in the store.
@@ -144,7 +144,7 @@ class Asked:
     partial: bool = False
     output: Path = field(default_factory=figures_folder)
     store: Path = field(default_factory=store_folder)
-    others: tuple[tuple[str, Any], ...] = ()  # a notebook's own parameters that were changed
+    variant: str = ""  # names a folder of its own beside the profile's, for runs with other parameters
 
     @classmethod
     def of(cls, profile: str, parameters: Mapping[str, Any]) -> Asked:
@@ -157,7 +157,7 @@ class Asked:
             partial=parameters.get("partial", False),
             output=Path(parameters.get("output") or figures_folder()),
             store=Path(parameters.get("store") or store_folder()),
-            others=tuple(sorted((parameters.get("others") or {}).items())),
+            variant=parameters.get("variant") or "",
         )
 
 

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlcore.runs.spec import Spec
-from nlcore.runs.store import DamagedRecordError, Store
+from nlcore.runs.cost import note_cost
+from nlcore.runs.scratch import scratch
+from nlcore.runs.spec import Result, Spec
+from nlcore.runs.store import Store
 
 # Every run is single-threaded, so that its bytes depend neither on the machine's cores nor on the number of workers.
 SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -26,27 +28,31 @@ class Cost:
 
 
 def execute(spec: Spec, store_root: Path) -> Cost:
-    """Compute one run and store it, unless another driver has done so meanwhile."""
+    """Compute one run and store it, unless another driver has done so meanwhile.
+
+    Locks are taken from a run to what it requires, never the other way, so that drivers cannot wait for each other.
+    """
     store = Store(store_root)
     with store.lock(spec):
-        if is_finished(spec, store):
+        if store.read(spec) is not None:
             return Cost()
-        inputs = [store.result(required) for required in spec.requires()]
+        inputs = [_input(required, store) for required in spec.requires()]
         start = time.perf_counter()
-        result = spec.compute(inputs)
+        with scratch(store.scratch(spec)):
+            result = spec.compute(inputs)
         seconds = time.perf_counter() - start
         store.write(spec, result, seconds=seconds)
+        store.clear_scratch(spec)
+        note_cost(store, spec, seconds)
     return Cost(seconds, _free_gpu_memory())
 
 
-def is_finished(spec: Spec, store: Store) -> bool:
-    """Whether the store holds an intact record; a damaged one is reported and set aside."""
-    try:
-        return store.read(spec) is not None
-    except DamagedRecordError as error:
-        store.set_aside(spec)
-        print(f"{error}: computing it anew", file=sys.stderr, flush=True)
-        return False
+def _input(spec: Spec, store: Store) -> Result:
+    """The result of a required run, computed here and now where its record is lost or damaged at this moment."""
+    record = store.read(spec)
+    if record is None:
+        execute(spec, store.root)
+    return record.result if record else store.result(spec)
 
 
 def _free_gpu_memory() -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from nlcore.errors import InputError
-from nlcore.runs.engines import Engine, make_engine
-from nlcore.runs.execute import is_finished
+from nlcore.runs.cost import CostModel, Estimate
+from nlcore.runs.engine import Engine, make_engine
+from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
 from nlcore.runs.spec import Spec
@@ -16,47 +17,90 @@ from nlcore.runs.store import Store
 
 
 @dataclass(frozen=True)
+class Kind:
+    """The runs of one class in a plan: how many there are, how many are missing, and what these will take."""
+
+    name: str
+    runs: int
+    missing: int
+    seconds: float
+    devices: tuple[str, ...]
+    rates: str  # "measured here", "assumed", or "" where nothing is missing
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The runs of a grid, those they require included, each once and after what it requires."""
+    """The runs of a grid, those they require included, each once and after what it requires.
+
+    estimates: of what is missing, in the order of `specs`.
+    """
 
     specs: tuple[Spec, ...]
-    missing: frozenset[Spec]
+    estimates: Mapping[Spec, Estimate]
+
+    @property
+    def missing(self) -> frozenset[Spec]:
+        """What the store lacks."""
+        return frozenset(self.estimates)
 
     @property
     def seconds(self) -> float:
-        """Estimated cost of what is missing, in seconds of one core."""
-        return sum(spec.seconds() for spec in self.missing)
+        """Estimated cost of what is missing, in seconds of one core or one GPU."""
+        return sum(estimate.seconds for estimate in self.estimates.values())
+
+    def wall_seconds(self, workers: int, gpus: int = 1) -> float:
+        """At least the longest run, at best the work shared out evenly among cores and among GPUs."""
+        shares = {"cpu": 0.0, "cuda": 0.0}
+        for estimate in self.estimates.values():
+            shares[estimate.device] += estimate.seconds
+        longest = max((estimate.seconds for estimate in self.estimates.values()), default=0.0)
+        return max(longest, shares["cpu"] / workers, shares["cuda"] / max(gpus, 1))
+
+    def kinds(self) -> list[Kind]:
+        """What there is to do, by the runs' class."""
+        by_name: dict[str, list[Spec]] = {}
+        for spec in self.specs:
+            by_name.setdefault(type(spec).__name__, []).append(spec)
+        return [self._kind(name, specs) for name, specs in by_name.items()]
+
+    def _kind(self, name: str, specs: Sequence[Spec]) -> Kind:
+        found = [self.estimates[spec] for spec in specs if spec in self.estimates]
+        measured = all(estimate.measured for estimate in found)
+        return Kind(
+            name,
+            runs=len(specs),
+            missing=len(found),
+            seconds=sum(estimate.seconds for estimate in found),
+            devices=tuple(sorted({estimate.device for estimate in found})),
+            rates=("measured here" if measured else "assumed") if found else "",
+        )
 
     def part(self) -> Part:
         """What there is to do, for a display of progress."""
-        return Part(len(self.missing), self.seconds)
+        return Part(len(self.estimates), self.seconds)
 
 
 def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
-    """Which runs a grid consists of and which of them the store lacks. Damaged records are set aside and missing.
+    """Which runs a grid consists of and which of them the store lacks.
 
-    A run that is only there to be required by others is not computed when all of those are finished.
+    A run that is only there to be required by others is not computed when all of those are finished, unless its
+    record was found to be damaged: somebody may want to read it.
 
     Raises:
         InputError: the grid is empty.
     """
-    wanted = list(dict.fromkeys(specs))
+    wanted = dict.fromkeys(specs)
     if not wanted:
         raise InputError("grid: no runs; expected at least one spec (is a list of seeds or methods empty?)")
-    order: dict[Spec, bool] = {}  # every run, in an order in which it can be computed, and whether it is missing
-
-    def visit(spec: Spec) -> None:
-        if spec in order:
-            return
-        missing = not is_finished(spec, store)
-        if missing:
-            for required in spec.requires():
-                visit(required)
-        order[spec] = missing
-
-    for spec in wanted:
-        visit(spec)
-    return Plan(tuple(order), frozenset(spec for spec, missing in order.items() if missing))
+    order = with_requirements(wanted)
+    needed, missing = set(wanted), set()
+    for spec in reversed(order):  # from what is wanted down to what it requires
+        if store.read(spec) is None and (spec in needed or store.damaged(spec)):
+            missing.add(spec)
+            needed.update([spec, *spec.requires()])
+    cost = CostModel(store)
+    estimates = {spec: cost.estimate(spec) for spec in order if spec in missing}
+    return Plan(tuple(spec for spec in order if spec in needed), estimates)
 
 
 def run_grid(
@@ -69,11 +113,16 @@ def run_grid(
 
     Raises: as `run_grids`.
     """
+    if workers != 0:
+        leave_if_unguarded()
     specs = list(specs)
     if fresh:
         forget(specs, store)
     plan = plan_grid(specs, store)
-    run_grids({label: plan}, store, make_engine(workers=workers))
+    try:
+        run_grids({label: plan}, store, make_engine(workers=workers))
+    except UnguardedScriptError as error:
+        raise error.with_traceback(None) from None  # it is about the caller's script, not about what happened in here
     return plan
 
 
@@ -86,16 +135,13 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
         InputError: a run was given unusable input, or the store cannot be written, or the engine cannot be had.
         RunFailedError: runs failed; everything that finished is in the store.
     """
-    owner: dict[Spec, str] = {}
-    for label, plan in plans.items():
-        for spec in plan.specs:
-            if spec in plan.missing:
-                owner.setdefault(spec, label)
+    owner = {spec: label for label, plan in reversed(plans.items()) for spec in plan.estimates}
+    cost = {spec: estimate.seconds for plan in plans.values() for spec, estimate in plan.estimates.items()}
     if not owner:
         return
     shown = nullcontext(report) if report else reporter({label: plan.part() for label, plan in plans.items()})
     with shown as report, engine:
-        schedule = Schedule(owner, engine.group_of)
+        schedule = Schedule(cost, engine.group_of)
         while not schedule.done:
             while (spec := schedule.take(engine.has_room)) is not None:
                 engine.submit(spec, store.root)
@@ -103,21 +149,24 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
                 if isinstance(error, InputError):
                     raise error
                 for over in schedule.finish(spec, error):
-                    report.advance(owner[over], over.seconds())
+                    report.advance(owner[over], cost[over])
     if schedule.failures:
         raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in schedule.failures.items()))
 
 
 def with_requirements(specs: Iterable[Spec]) -> list[Spec]:
-    """The runs and all that they require, directly or not, each once."""
-    found: dict[Spec, None] = {}
-    waiting = list(specs)
-    while waiting:
-        spec = waiting.pop()
-        if spec not in found:
-            found[spec] = None
-            waiting.extend(spec.requires())
-    return list(found)
+    """The runs and all that they require, directly or not, each once and after what it requires."""
+    order: dict[Spec, None] = {}
+
+    def visit(spec: Spec) -> None:
+        if spec not in order:
+            for required in spec.requires():
+                visit(required)
+            order[spec] = None
+
+    for spec in specs:
+        visit(spec)
+    return list(order)
 
 
 def forget(specs: Iterable[Spec], store: Store) -> None:

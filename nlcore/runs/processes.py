@@ -5,35 +5,81 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_sentinel
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from nlcore.errors import InputError
+
+UNGUARDED = 78  # exit code of a worker that found itself running the script that began it
 
 
-def make_pool(processes: int) -> ProcessPoolExecutor:
+class UnguardedScriptError(InputError):
+    """The script that begins workers does so whenever it is imported, and a worker imports it."""
+
+    def __init__(self) -> None:
+        script = getattr(sys.modules["__main__"], "__file__", "this script")
+        super().__init__(
+            f"{script}: begins workers, and every worker runs it again from the top; "
+            'expected the code that does so below a line: if __name__ == "__main__":'
+        )
+
+
+def leave_if_unguarded() -> None:
+    """End this process, silently, if it is a worker that is still importing the script of its driver.
+
+    It would begin workers of its own; the driver learns of it from the exit code.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)
+
+
+class WorkerPool(ProcessPoolExecutor):
     """Fresh processes, begun when they are first needed."""
-    return ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_parent
-    )
+
+    def __init__(self, processes: int):
+        leave_if_unguarded()
+        super().__init__(
+            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+        )  # fmt: skip
+        self._begun: list[BaseProcess] = []
+
+    def submit(self, *arguments: Any, **options: Any) -> Future:
+        """As `Executor.submit`; this is what begins processes."""
+        future = super().submit(*arguments, **options)
+        self._begun = list((self._processes or {}).values())
+        return future
+
+    def terminate(self) -> None:
+        """End its processes, whatever they are doing."""
+        for process in self._begun:
+            process.terminate()
+
+    @property
+    def is_unguarded(self) -> bool:
+        """Once it is broken and shut down: whether its processes left since the driver's script has no guard."""
+        return any(process.exitcode == UNGUARDED for process in self._begun)
 
 
-def end_pools(pools: Sequence[ProcessPoolExecutor], *, at_once: bool) -> None:
+def end_pools(pools: Sequence[WorkerPool], *, at_once: bool) -> None:
     """Drop what has not begun, and wait for what is running, or end it `at_once`."""
     for pool in pools:
         if at_once:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
+            pool.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
     for pool in pools:
         pool.shutdown(wait=True)
 
 
 @contextmanager
-def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+def process_pool(processes: int) -> Iterator[WorkerPool]:
     """A pool for a `with` block; an error or Ctrl-C in the block ends its processes at once."""
-    pool = make_pool(processes)
+    pool = WorkerPool(processes)
     try:
         yield pool
     except BaseException:

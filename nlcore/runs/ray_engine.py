@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
+import platform
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.errors import InputError
-from nlcore.runs.engines import GPU_CONTEXT, GPU_SHARE, MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
+from nlcore.runs.machine import gpu_memory
+from nlcore.runs.packing import Packing
+from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
 
@@ -32,12 +36,12 @@ class RayEngine:
     whole machine dies.
 
     address: of a running cluster (`auto`: the one on this machine); without, a cluster of this machine's `workers`
-    cores is started for the occasion. runs_per_gpu: how many tasks share a GPU; by default one until the peak of
-    memory of its kind has been measured, then as many as fit.
+    cores is started for the occasion. runs_per_gpu: see `Packing`.
     """
 
     def __init__(self, address: str | None = None, *, workers: int | None = None, runs_per_gpu: int | None = None):
-        self.address, self.workers, self.runs_per_gpu = address or os.environ.get("RAY_ADDRESS"), workers, runs_per_gpu
+        self.address, self.workers = address or os.environ.get("RAY_ADDRESS"), workers
+        self.packing = Packing(runs_per_gpu)
 
     def __enter__(self) -> RayEngine:
         quiet = {"log_to_driver": False, "logging_level": "error"}
@@ -55,7 +59,7 @@ class RayEngine:
             ) from error
         self._task = ray.remote(max_retries=MAX_DEATHS - 1)(_execute)
         self._in_flight: dict[ray.ObjectRef, tuple[Spec, str]] = {}
-        self._measured: dict[type, int] = {}
+        self._gpu_memory: int | None = None  # of the smallest GPU that a run was measured on
         self._resources: dict[str, float] = {}
         self._read_at = 0.0
         return self
@@ -79,10 +83,9 @@ class RayEngine:
         return handed_over < AHEAD * max(tasks, 1)
 
     def _gpu_share(self, spec: Spec) -> float:
-        """Of one GPU, for one run of this kind."""
-        if self.runs_per_gpu:
-            return 1 / self.runs_per_gpu
-        return self._measured.get(type(spec), 1.0)
+        """Of one GPU, in the ten-thousandths that Ray counts in: rounded so that it never overfills one."""
+        share = self.packing.share(type(spec), self._gpu_memory)
+        return int(share * 10_000) / 10_000 if self.packing.runs_per_gpu else math.ceil(share * 10_000) / 10_000
 
     def submit(self, spec: Spec, store_root: Path) -> None:
         group = self.group_of(spec)
@@ -98,16 +101,15 @@ class RayEngine:
     def _end(self, reference: ray.ObjectRef) -> Ended:
         spec, _ = self._in_flight.pop(reference)
         try:
-            cost, machine, gpu_bytes = ray.get(reference)
+            cost, machine, memory = ray.get(reference)
         except (WorkerCrashedError, NodeDiedError):
             return spec, died_too_often()
         except RayTaskError as error:
             return spec, error.cause
         self._wait_for_record(spec, machine)
-        if cost.gpu_bytes and gpu_bytes:
-            # Ray counts GPUs in ten-thousandths; a hundredth more than needed never overfills one.
-            share = (cost.gpu_bytes + GPU_CONTEXT) / (GPU_SHARE * gpu_bytes)
-            self._measured[type(spec)] = min(1.0, round(max(share, self._measured.get(type(spec), 0)) + 0.005, 2))
+        self.packing.note(type(spec), cost.gpu_bytes)
+        if memory:
+            self._gpu_memory = min(memory, self._gpu_memory or memory)
         return spec, None
 
     def _wait_for_record(self, spec: Spec, machine: str) -> None:
@@ -124,13 +126,8 @@ class RayEngine:
 
 def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
     """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
-    import platform
-    import sys
-
     cost = execute(spec, store_root)
-    torch = sys.modules.get("torch")
-    has_gpu = torch is not None and torch.cuda.is_initialized()
-    return cost, platform.node(), torch.cuda.get_device_properties(0).total_memory if has_gpu else 0
+    return cost, platform.node(), gpu_memory()[0] if cost.gpu_bytes else 0
 
 
 def _knock(address: str) -> None:

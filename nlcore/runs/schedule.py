@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Mapping
 from graphlib import TopologicalSorter
 from itertools import count
 
 from nlcore.runs.spec import Spec
+
+MAX_DEATHS = 3  # how often a worker may die on the same run before the grid gives up on it
+Ended = tuple[Spec, BaseException | None]  # a run that is over, and why it failed
 
 
 class RunFailedError(RuntimeError):
     """One or more runs of a grid did not finish; the others are in the store."""
 
 
-class Schedule:
-    """Which runs can begin, by the group that an engine puts them in (its GPUs, its cores), and which failed."""
+def died_too_often() -> RunFailedError:
+    """The error of a run that was begun `MAX_DEATHS` times in vain."""
+    return RunFailedError(f"its worker died {MAX_DEATHS} times (out of memory?)")
 
-    def __init__(self, missing: Iterable[Spec], group_of: Callable[[Spec], Hashable]):
+
+class Schedule:
+    """Which runs can begin, by the group that an engine puts them in (its GPUs, its cores), and which failed.
+
+    missing: the runs, and what each will take.
+    """
+
+    def __init__(self, missing: Mapping[Spec, float], group_of: Callable[[Spec], Hashable]):
         self.failures: dict[Spec, BaseException] = {}
         self.ready: dict[Hashable, list[tuple[float, int, Spec]]] = {}  # heaps: the longest first, ties in order
-        self._group_of, self._number = group_of, count()
-        missing = dict.fromkeys(missing)
+        self._group_of, self._cost, self._number = group_of, missing, count()
         self._dependents: dict[Spec, list[Spec]] = {spec: [] for spec in missing}
         self._sorter: TopologicalSorter[Spec] = TopologicalSorter()
         for spec in missing:
@@ -40,7 +50,7 @@ class Schedule:
     def _collect(self) -> None:
         for spec in self._sorter.get_ready():
             heap = self.ready.setdefault(self._group_of(spec), [])
-            heapq.heappush(heap, (-spec.seconds(), next(self._number), spec))
+            heapq.heappush(heap, (-self._cost[spec], next(self._number), spec))
 
     def take(self, has_room: Callable[[Spec], bool]) -> Spec | None:
         """The next run that there is room for, or None."""

@@ -23,6 +23,14 @@ class Result:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Work:
+    """So many units of a kind of work, whatever computes it: `Work("train tresnet_m 224", images)`."""
+
+    unit: str
+    amount: float
+
+
 class Spec(BaseModel):
     """A run's complete description; its fields are all that its result may depend on.
 
@@ -41,9 +49,9 @@ class Spec(BaseModel):
         """Names the data read from outside the code, so that other data make another run."""
         return ""
 
-    def seconds(self) -> float:
-        """About how long the run takes on one core, for plans and the progress bar."""
-        return 1.0
+    def work(self) -> Work:
+        """How much the run computes, for plans and the display of progress; see `nlcore.runs.cost`."""
+        return Work(type(self).__name__, 1.0)
 
     def device_name(self) -> str:
         """What computes it, by its own field `device` or that of a description in it; "cpu" without such a field."""
@@ -56,22 +64,27 @@ class Spec(BaseModel):
 
     @property
     def name(self) -> str:
-        """One line for people: the class and the fields."""
-        fields = ", ".join(f"{key}={value}" for key, value in self.model_dump().items())
+        """One line for people: the class and its own fields, without the descriptions that a whole grid shares."""
+        fields = ", ".join(f"{name}={value}" for name, value in self if not isinstance(value, BaseModel))
         return f"{type(self).__name__}({fields})"
+
+    @property
+    def description(self) -> str:
+        """The class and all that its result depends on, as JSON."""
+        return json.dumps([type(self).__qualname__, self.model_dump(mode="json")], sort_keys=True)
 
     @property
     def key(self) -> str:
         """SHA-256 over the fields, the data, the code that computes it, and the runs it requires."""
-        return _key(self)
+        return _key(self, self.data_fingerprint())
 
 
-@cache
-def _key(spec: Spec) -> str:
+@cache  # by the data's name too: a process that lives on sees when they have changed
+def _key(spec: Spec, data: str) -> str:
     content = {
-        "spec": [type(spec).__module__, type(spec).__qualname__, spec.model_dump(mode="json")],
-        "data": spec.data_fingerprint(),
-        "code": code_fingerprint(type(spec).__module__),
+        "spec": spec.description,
+        "data": data,
+        "code": code_fingerprint(type(spec)),
         "requires": [required.key for required in spec.requires()],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

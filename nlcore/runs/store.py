@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ from safetensors.numpy import save as save_tensors
 
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
+from nlcore.runs.machine import machine
 from nlcore.runs.spec import Result, Spec
+
+# What reading a file raises that holds anything else than a record: bytes may be changed anywhere in it.
+UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -28,16 +34,14 @@ class Record:
     result: Result
     seconds: float
     checksum: str  # over the result
-
-
-class DamagedRecordError(Exception):
-    """A record that does not hold what was written."""
+    environment: Mapping[str, Any]  # versions and machine that computed it, see `machine`
 
 
 class Store:
     """Results by key under one folder. Several processes may read and write it at once.
 
-    A record is a safetensors file: the arrays, and in its metadata the values, the spec and a checksum over all.
+    A record is a safetensors file: the arrays, and in its metadata the values and the spec with a
+    checksum over these, and how long it took and where.
     It is written to a temporary file and renamed; no `fsync`, since what a power cut might leave half on disk is
     found out by the checksum, set aside, and computed again.
     """
@@ -49,6 +53,14 @@ class Store:
     def path(self, spec: Spec) -> Path:
         """Where the record of `spec` lies, or would lie."""
         return self.root / spec.key[:2] / f"{spec.key}.safetensors"
+
+    def scratch(self, spec: Spec) -> Path:
+        """Where `spec` keeps what it needs to go on after a kill; see `scratch_folder`."""
+        return self.root / "scratch" / spec.key
+
+    def clear_scratch(self, spec: Spec) -> None:
+        """Remove it, once the run is finished or forgotten."""
+        shutil.rmtree(self.scratch(spec), ignore_errors=True)
 
     def lock(self, spec: Spec) -> AbstractContextManager:
         """Held while a run is computed, so that two drivers do not do the same work; freed when a process dies."""
@@ -63,40 +75,50 @@ class Store:
             InputError: the disk is full or cannot be written; nothing is left behind.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
-        text = json.dumps({"spec": spec.name, "values": dict(result.values)}, sort_keys=True)
-        metadata = {"record": text, "checksum": _checksum(text, arrays), "seconds": f"{seconds:.3f}"}
-        write_atomically(self.path(spec), save_tensors(arrays, metadata))
+        text = json.dumps({"spec": spec.description, "values": dict(result.values)}, sort_keys=True)
+        metadata = {
+            "record": text,
+            "checksum": _checksum(text, arrays),
+            "seconds": f"{seconds:.3f}",
+            "environment": json.dumps(machine()),
+        }
+        write_atomically(self.path(spec), save_tensors(arrays, metadata | {"seal": _seal(metadata)}))
 
     def read(self, spec: Spec) -> Record | None:
-        """The record of `spec`, or None where there is none.
+        """The record of `spec`, or None where there is none that holds what was written.
 
-        Raises:
-            DamagedRecordError: the file is there and is not what was written.
+        A damaged one is set aside with a line on stderr, and from then on counts as `damaged` until it is computed
+        again.
         """
         try:
             data = self.path(spec).read_bytes()
         except FileNotFoundError:
             return None
         try:
-            metadata = _metadata(data)
-            text, arrays = metadata["record"], load_tensors(data)
-            intact = _checksum(text, arrays) == metadata["checksum"]
-            seconds = float(metadata["seconds"])
-        except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
-            raise DamagedRecordError(f"{self.path(spec)}: damaged ({error})") from error
-        if not intact:
-            raise DamagedRecordError(f"{self.path(spec)}: damaged (its checksum does not agree)")
-        return Record(Result(json.loads(text)["values"], arrays), seconds, metadata["checksum"])
+            return _record(data)
+        except UNREADABLE as error:
+            self._set_aside(spec, str(error))
+            return None
 
-    def set_aside(self, spec: Spec) -> None:
-        """Rename a damaged record, for whoever wants to look at it."""
+    def damaged(self, spec: Spec) -> bool:
+        """Whether a record was set aside, by this process or an earlier one, and not computed again since."""
+        return self._aside(spec).exists() and not self.path(spec).exists()
+
+    def _aside(self, spec: Spec) -> Path:
+        return self.path(spec).with_suffix(".damaged")
+
+    def _set_aside(self, spec: Spec, reason: str) -> None:
+        """Rename a damaged record, for whoever wants to look at it; another process may have been faster."""
         path = self.path(spec)
-        if path.exists():
-            path.replace(path.with_suffix(".damaged"))
+        with suppress(FileNotFoundError):
+            path.replace(self._aside(spec))
+            print(f"{path}: damaged ({reason}), set aside; expected what was written", file=sys.stderr, flush=True)
 
     def forget(self, spec: Spec) -> None:
-        """Remove the record of `spec`, if there is one."""
-        self.path(spec).unlink(missing_ok=True)
+        """Remove the record of `spec`, if there is one, what was set aside of it, and what a killed run left."""
+        for path in (self.path(spec), self._aside(spec)):
+            path.unlink(missing_ok=True)
+        self.clear_scratch(spec)
 
     def results(self, specs: Iterable[Spec], *, partial: bool = False) -> tuple[dict[Spec, Result], tuple[Spec, ...]]:
         """The results of a grid's runs, and the runs that are not finished; these must be none unless `partial`.
@@ -123,10 +145,25 @@ class Store:
         return record.result
 
 
+def _record(data: bytes) -> Record:
+    """What the bytes of a file hold; raises one of UNREADABLE where they are not those that were written."""
+    metadata = _metadata(data)
+    text, arrays = metadata["record"], load_tensors(data)
+    if metadata.pop("seal") != _seal(metadata) or metadata["checksum"] != _checksum(text, arrays):
+        raise ValueError("its checksum does not agree")
+    result, environment = Result(json.loads(text)["values"], arrays), json.loads(metadata["environment"])
+    return Record(result, float(metadata["seconds"]), metadata["checksum"], environment)
+
+
 def _metadata(data: bytes) -> dict[str, str]:
     """The metadata of a safetensors file: an eight-byte length, then a JSON header."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length])["__metadata__"]
+
+
+def _seal(metadata: Mapping[str, str]) -> str:
+    """Over all that the metadata state: the checksum covers the result alone, whatever it cost and wherever."""
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 
 def _checksum(text: str, arrays: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ READ_BYTES = 1 << 26  # a memory map is read, and let go of, in pieces of this s
 
 
 class LabelIssues(NamedTuple):
-    """Flags of `find_label_issues`."""
+    """Flags of `find_label_issues`, both of the kind of array that the probabilities are."""
 
     per_class: Array  # (N, K) bool: this annotation is probably wrong
     any_class: Array  # (N,) bool: some annotation of this image is
@@ -44,15 +44,24 @@ def find_label_issues(
 ) -> LabelIssues:
     """Flag the annotations that Confident Learning holds to be wrong, and the images that have one.
 
-    labels: (N, K) of 1, 0, and -1 for unknown. probs: (N, K) probabilities, best out of sample. Both NumPy arrays or
-    memory maps, or both torch tensors on one device. Computed in float64. Of equal contradictions at the cut, those
-    are flagged that NumPy's sort puts first, as in cleanlab. A class without two kinds of annotation, which cleanlab
-    does not accept, has no flags. Raises InputError for values out of range, or shapes and types that do not fit.
+    Section 3 of paper 3, computed in float64. Of equal contradictions at the cut, those are flagged that NumPy's sort
+    puts first, as in cleanlab. A class without two kinds of annotation, which cleanlab does not accept, has no flags.
 
-    A block of classes is worked on at a time: block_bytes of input (by default a sixteenth of it, from 8 to 256 MB),
-    and a few vectors of N numbers. out: where to put the (N, K) flags, e.g. a memory map, if they are too many for
-    memory. On disk, each block reads from every row once; if the arrays have many times the size of a block, store
-    them class by class (`order="F"`), so that a block is one contiguous read.
+    Args:
+        labels: (N, K) of 1, 0 and -1 (unknown: never flagged).
+        probs: (N, K) probabilities in [0, 1], best out of sample. Both are NumPy arrays or memory maps, or both torch
+            tensors on one device.
+        block_bytes: bytes of input worked on at a time, a block of classes, with a few vectors of N numbers beside it;
+            by default a sixteenth of the input, from 8 to 256 MB. On disk, each block reads from every row once: if the
+            arrays have many times the size of a block, store them class by class (`order="F"`), so that a block is one
+            contiguous read.
+        out: (N, K) bool, where to put the flags, e.g. a memory map, if they are too many for memory.
+
+    Returns:
+        `per_class` (N, K), which is `out` if that is given, and `any_class` (N,).
+
+    Raises:
+        InputError: values out of range, or shapes and types that do not fit; nothing is written into `out` then.
 
     >>> import numpy as np
     >>> labels = np.array([[1], [1], [1], [0], [0], [0]])
@@ -80,9 +89,9 @@ def _check_out(out: Array, probs: Array) -> Array:
     xp = array_api_compat.array_namespace(probs)
     same_kind = array_api_compat.is_numpy_array(out) == array_api_compat.is_numpy_array(probs)
     if not same_kind or tuple(out.shape) != tuple(probs.shape) or out.dtype != xp.bool:
-        raise InputError(
-            f"out does not fit: expected a boolean array of shape {tuple(probs.shape)}, of the input's kind"
-        )
+        found = f"{type(out).__name__} of {getattr(out, 'dtype', 'no type')} and shape {tuple(np.shape(out))}"
+        expected = f"a boolean array of shape {tuple(probs.shape)}, of the input's kind"
+        raise InputError(f"out: found {found}; expected {expected}")
     return out
 
 

@@ -4,8 +4,9 @@ r"""Label quality scores: how likely all annotations of an image are right, as o
 gets a score s_i^k, the *self-confidence* (Eq. 1): the probability a model gives to the annotation as it stands. A
 *pooling* makes one score s_i^* of the K scores; the lowest-scoring images are the first to look at.
 
-Poolings are functions of scores (N, K) that return (N,). In their equations, s^k are the scores of one image, s^(1)
-<= ... <= s^(n) the same scores in increasing order, and n is the number of classes whose label is known. A score of
+Poolings are functions of scores (N, K) that return (N,), of the same kind and type. In their equations, s^k are the
+scores of one image, s^(1) <= ... <= s^(n) the same scores in increasing order, and n is the number of classes whose
+label is known. Scores are fractions in [0, 1], and so are the pooled ones unless a pooling says otherwise. A score of
 NaN stands for an unknown label and is left out; an image with no known label has the score NaN, and so ranks last.
 None loops over images.
 """
@@ -19,7 +20,7 @@ from numbers import Real
 
 import array_api_compat
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.scorers.blocks import (
     Array,
     check_arrays,
@@ -27,7 +28,6 @@ from nlcore.scorers.blocks import (
     checked_block,
     is_count,
     release_pages,
-    require,
     row_blocks,
 )
 
@@ -41,18 +41,28 @@ def label_quality_scores(
     threads: int = 1,
     **options: float,
 ) -> Array:
-    """Label quality score of every image, shape (N,): the lower, the more suspect.
+    """Label quality score of every image, shape (N,): the lower, the more suspect (paper 3, section 4).
 
-    labels: (N, K) of 1, 0, and -1 for unknown. probs: (N, K) probabilities, best out of sample. Both NumPy arrays or
-    memory maps, or both torch tensors on one device; the scores are of the same kind, and of float32 for
-    half-precision probabilities. pooling: a key of `POOLINGS`; options: what that pooling takes, e.g. `alpha=0.8`.
-    The rows are worked on in blocks of about `block_bytes`, `threads` of them at a time (the scores are the same for
-    any number), so memory does not grow with N.
+    The self-confidence of every annotation, pooled over the classes. The rows are worked on in blocks, so memory does
+    not grow with N.
 
-    Raises InputError for a pooling or an option that does not exist, an option or value out of range, or arrays whose
-    shapes or types do not fit.
+    Args:
+        labels: (N, K) of 1, 0 and -1 (unknown: left out).
+        probs: (N, K) probabilities in [0, 1], best out of sample. Both are NumPy arrays or memory maps, or both torch
+            tensors on one device.
+        pooling: a key of `POOLINGS`; "ema" is the paper's choice.
+        block_bytes: bytes of probabilities in a block; by default what suits the device.
+        threads: blocks worked on at a time; the scores are the same for any number.
+        options: what the pooling takes, e.g. `alpha=0.8` for "ema".
 
-    >>> import numpy as np
+    Returns:
+        (N,) of the kind of array and the type that the probabilities are (float32 for half precision); NaN for an image
+        without a known label. In [0, 1] but for "log" (at most 0) and "weighted_cumulative" (up to 1.58).
+
+    Raises:
+        InputError: a pooling or an option that does not exist, an option or value out of range, or arrays whose shapes
+            or types do not fit.
+
     >>> label_quality_scores(np.array([[1, 0], [0, -1]]), np.array([[0.9, 0.5], [0.25, 0.1]])).round(3)
     array([0.58, 0.75])
     """
@@ -79,9 +89,14 @@ def self_confidence(labels: Array, probs: Array) -> Array:
     r"""Self-confidence of every annotation, shape (N, K); NaN where the label is unknown (Eq. 1).
 
     s_i^k = b_i^k p_i^k + (1 - b_i^k)(1 - p_i^k), with b_i^k the label (1 or 0) and p_i^k the probability that class k
-    applies to image i. Arguments and errors as for `label_quality_scores`.
+    applies to image i.
 
-    >>> import numpy as np
+    Args:
+        labels, probs: as for `label_quality_scores`.
+
+    Raises:
+        InputError: values out of range, or shapes and types that do not fit.
+
     >>> self_confidence(np.array([[1, 0, -1]]), np.array([[0.75, 0.75, 0.75]]))
     array([[0.75, 0.25,  nan]])
     """
@@ -103,7 +118,9 @@ def _self_confidence(labels: Array, probs: Array) -> Array:
 def minimum(scores: Array) -> Array:
     """s^* = min_k s^k: the most suspect class alone (Eq. 2).
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+
     >>> minimum(np.array([[0.5, 0.25, 1.0]]))
     array([0.25])
     """
@@ -115,7 +132,9 @@ def minimum(scores: Array) -> Array:
 def maximum(scores: Array) -> Array:
     """s^* = max_k s^k: the most trusted class alone (Eq. 3).
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+
     >>> maximum(np.array([[0.5, 0.25, 1.0]]))
     array([1.])
     """
@@ -125,7 +144,9 @@ def maximum(scores: Array) -> Array:
 def mean(scores: Array) -> Array:
     """s^* = mean_k s^k, over the known classes (Eq. 4).
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+
     >>> mean(np.array([[0.5, 0.25, np.nan]]))
     array([0.375])
     """
@@ -135,7 +156,9 @@ def mean(scores: Array) -> Array:
 def median(scores: Array) -> Array:
     """s^* = median_k s^k; of an even number of scores, the mean of the middle two (Eq. 5).
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+
     >>> median(np.array([[0.5, 0.25, 1.0]]))
     array([0.5])
     """
@@ -153,9 +176,15 @@ def exponential_moving_average(scores: Array, *, alpha: float = 0.8) -> Array:
 
     S^1 = the largest score, S^t = alpha (t-th largest) + (1 - alpha) S^(t-1), s^* = S^n. Written out, the k-th
     *smallest* score has the weight alpha (1 - alpha)^(k-1), and the largest (1 - alpha)^(n-1): a sort and fixed
-    weights. alpha, the forgetting factor, lies in (0, 1]; 1 is the minimum. Raises InputError for another alpha.
+    weights.
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+        alpha: the forgetting factor, in (0, 1]; 1 is the minimum.
+
+    Raises:
+        InputError: another alpha.
+
     >>> exponential_moving_average(np.array([[0.5, 0.25, 1.0]]), alpha=0.5)
     array([0.5])
     """
@@ -172,10 +201,13 @@ def exponential_moving_average(scores: Array, *, alpha: float = 0.8) -> Array:
 def softmin(scores: Array, *, temperature: float = 0.1) -> Array:
     r"""s^* = sum_k s^k e^((1 - s^k) / tau) / sum_k e^((1 - s^k) / tau): a softer minimum (Eq. 7).
 
-    tau is the temperature: towards 0 the minimum, towards infinity the mean. Raises InputError unless it is a finite
-    number above 0.
+    Args:
+        scores: (N, K), NaN for an unknown label.
+        temperature: tau, above 0: towards 0 the minimum, towards infinity the mean.
 
-    >>> import numpy as np
+    Raises:
+        InputError: the temperature is no finite number above 0.
+
     >>> softmin(np.array([[0.0, 1.0]]), temperature=1.0).round(4)
     array([0.2689])
     """
@@ -190,9 +222,16 @@ def softmin(scores: Array, *, temperature: float = 0.1) -> Array:
 def log_transform(scores: Array, *, epsilon: float = 1e-8) -> Array:
     r"""s^* = 1/n sum_k log(s^k + epsilon): minus the binary cross-entropy of the annotations (Eq. 8).
 
-    epsilon keeps a score of zero finite. Raises InputError unless it is a finite number above 0.
+    Args:
+        scores: (N, K), NaN for an unknown label.
+        epsilon: above 0, keeps a score of zero finite.
 
-    >>> import numpy as np
+    Returns:
+        (N,), from log(epsilon) to 0.
+
+    Raises:
+        InputError: epsilon is no finite number above 0.
+
     >>> log_transform(np.array([[1.0, 0.5]])).round(4)
     array([-0.3466])
     """
@@ -203,9 +242,13 @@ def log_transform(scores: Array, *, epsilon: float = 1e-8) -> Array:
 def cumulative_average(scores: Array, *, k: int = 2) -> Array:
     r"""s^* = 1/J sum_(k=1)^J s^(k): the mean of the J lowest scores, J = min(k, n) (Eq. 9).
 
-    Raises InputError unless k is a whole number of at least 1.
+    Args:
+        scores: (N, K), NaN for an unknown label.
+        k: how many scores, at least 1; all where an image has fewer.
 
-    >>> import numpy as np
+    Raises:
+        InputError: k is no whole number of at least 1.
+
     >>> cumulative_average(np.array([[0.5, 0.25, 1.0]]))
     array([0.375])
     """
@@ -223,7 +266,9 @@ def weighted_cumulative_average(scores: Array) -> Array:
 
     The weights do not add up to one, so s^* reaches about 1.58.
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+
     >>> weighted_cumulative_average(np.array([[1.0, 0.5]])).round(4)  # 0.5 + e^-1 (0.5 + 1) / 2
     array([0.7759])
     """
@@ -240,10 +285,15 @@ def weighted_cumulative_average(scores: Array) -> Array:
 def simple_moving_average(scores: Array, *, period: int = 2) -> Array:
     r"""s^* = 1/(P (n - P + 1)) sum_(k'=P)^n sum_(k=k'-P+1)^k' s^(k): mean of the moving averages (Eq. 11).
 
-    P = min(period, n) neighbours in sorted order are averaged at a time. Raises InputError unless period is a whole
-    number of at least 1.
+    P = min(period, n) neighbours in sorted order are averaged at a time.
 
-    >>> import numpy as np
+    Args:
+        scores: (N, K), NaN for an unknown label.
+        period: at least 1; 1 is the mean.
+
+    Raises:
+        InputError: the period is no whole number of at least 1.
+
     >>> simple_moving_average(np.array([[0.5, 0.25, 1.0]]))  # (0.375 + 0.75) / 2
     array([0.5625])
     """
@@ -305,11 +355,11 @@ def _weighted_mean(scores: Array, weights: Array) -> Array:
 
 def _find_pooling(name: str, options: dict[str, float]) -> Callable[..., Array]:
     if not isinstance(name, str) or name not in POOLINGS:
-        raise InputError(f"pooling is {name!r}: expected one of {', '.join(POOLINGS)}")
+        raise InputError(f"pooling: found {name!r}; expected one of {', '.join(POOLINGS)}")
     parameters = inspect.signature(POOLINGS[name]).parameters.values()
     valid = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for option in options:
         if option not in valid:
-            expected = f"only {', '.join(valid)}" if valid else "no options"
-            raise InputError(f"pooling {name!r} got the option {option!r}: it takes {expected}")
+            expected = f"only {', '.join(valid)}" if valid else "none"
+            raise InputError(f"option of pooling {name!r}: found {option!r}; expected {expected}")
     return POOLINGS[name]

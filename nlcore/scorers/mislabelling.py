@@ -4,7 +4,8 @@ An image with M given labels is predicted to have the M classes of highest proba
 not given conflict with those that are given but not predicted; every such pair (y_p, y_t) may be a swapped label.
 
 Probabilities and labels are (N, L) for N images and L classes, labels of 1, 0 and -1. An unknown label is neither
-given nor predicted. NumPy arrays or torch tensors.
+given nor predicted. NumPy arrays or torch tensors; what comes back is of the same kind. Likelihoods, like
+probabilities, are fractions in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require_fraction
 from nlcore.scorers.uncertainty import checked_probabilities
 
 Array = Any  # a NumPy array or a torch tensor
@@ -26,23 +27,23 @@ BLOCK = 2**22  # contributions computed at a time: bounds the memory, whatever t
 class ConflictingPairs:
     """All conflicting pairs of all images, image after image (paper 1, Fig. 4); each field is (pairs,)."""
 
-    image: Array
+    image: Array  # row of the image
     predicted: Array  # y_p, a class predicted but not given
     given: Array  # y_t, a class given but not predicted
-    likelihood: Array  # the D1 of this pair alone
+    likelihood: Array  # the D1 of this pair alone, in [0, 1]
 
 
 @dataclass(frozen=True)
 class LikelihoodBins:
     """Clean and wrong images by mislabelling likelihood (paper 1, Tables 1-3)."""
 
-    edges: np.ndarray  # (bins + 1,)
+    edges: np.ndarray  # (bins + 1,), from 0 to 1
     clean: np.ndarray  # (bins,) number of images without a wrong label
     wrong: np.ndarray  # (bins,) number of images with at least one
 
     @property
     def ratio(self) -> np.ndarray:
-        """Clean images to wrong ones, (bins,): infinite without a wrong image, NaN in an empty bin."""
+        """Clean images for each wrong one, (bins,): infinite without a wrong image, NaN in an empty bin."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.clean / self.wrong
 
@@ -51,6 +52,19 @@ def predicted_labels(probs: Array, labels: Array) -> Array:
     """Eq. 1: the M classes of highest probability as a mask (N, L), M = number of labels given to the image.
 
     Equal probabilities are ranked by index: the first class wins.
+
+    Args:
+        probs: (N, L) probabilities P(y|x).
+        labels: (N, L) labels given to the images: 1, 0 and -1 (unknown: never predicted).
+
+    Returns:
+        (N, L) bool, with as many classes in each row as the image has labels.
+
+    Raises:
+        InputError: shapes differ, probabilities outside [0, 1] or NaN, labels not 1, 0 or -1.
+
+    >>> predicted_labels(np.array([[0.8, 0.2, 0.5]]), np.array([[0, 1, 1]]))
+    array([[ True, False,  True]])
     """
     xp, probs, labels = _checked(probs, labels)
     probs = xp.where(labels >= 0, probs, -xp.ones_like(probs))  # an unknown class comes after all known ones
@@ -86,7 +100,15 @@ def mislabelling_likelihood(probs: Array, labels: Array) -> Array:
 
 
 def conflicting_pairs(probs: Array, labels: Array) -> ConflictingPairs:
-    """Every pair of a predicted and a given class in conflict, with its own D1; arguments as for D1."""
+    """Every pair of a predicted and a given class in conflict, with its own D1 (paper 1, 3.3 and Fig. 4).
+
+    Args and errors as for `mislabelling_likelihood`. An image with c classes predicted but not given has as many given
+    but not predicted, and so c * c pairs. A pair of probabilities 0 and 0 has the likelihood 0.
+
+    >>> pairs = conflicting_pairs(np.array([[0.8, 0.2, 0.5]]), np.array([[0, 1, 1]]))
+    >>> pairs.image, pairs.predicted, pairs.given, pairs.likelihood
+    (array([0]), array([0]), array([1]), array([0.75]))
+    """
     xp, predicted, given = _conflicts(probs, labels)
     image, y_p = xp.nonzero(predicted)
     _, y_t = xp.nonzero(given)  # as many per image as above: both sets have M classes, less the common ones
@@ -110,13 +132,21 @@ def feature_mislabelling_likelihood(
 
     Args:
         probs, labels: as for `mislabelling_likelihood`.
-        weights: (L, F) w of the last layer.
+        weights: (L, F) w of the last layer, F its number of features.
         features: (N, F) z, the output of the second-to-last layer.
         bias: (L,) counts as the contribution of one more feature, so that contributions sum to the logit. The paper's
             Eq. 3 has none, and leaves it out: default.
 
     Returns:
-        (N,).
+        (N,) in [0, 1].
+
+    Raises:
+        InputError: as `mislabelling_likelihood`; weights and features that do not fit.
+
+    >>> probs, labels = np.array([[0.8, 0.2, 0.5]]), np.array([[0, 1, 1]])
+    >>> weights = np.array([[3.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> feature_mislabelling_likelihood(probs, labels, weights, np.array([[1.0, 1.0]]))  # q_p = 3, q_t = 1
+    array([0.66666667])
     """
     pairs = conflicting_pairs(probs, labels)
     q_p, q_t = pair_contributions(pairs, weights, features, bias=bias)
@@ -131,13 +161,23 @@ def conflict_informativeness(
 ) -> Array:
     """CBIM (Eqs. 6, 7): how strongly the features pull both ways, max over the saved pairs of sqrt(q_p q_t).
 
-    A pair is saved when its D1 exceeds the threshold t1 (the paper gives no value).
-
-    Args as for `feature_mislabelling_likelihood`.
+    Args:
+        probs, labels, weights, features, bias: as for `feature_mislabelling_likelihood`.
+        threshold: t1, a fraction in [0, 1]: a pair is saved when its D1 exceeds it (the paper gives no value).
 
     Returns:
-        (N,), the higher the more informative; minus infinity without a saved pair, so that those images rank last.
+        (N,), at least 0, the higher the more informative; minus infinity without a saved pair, so that those images
+        rank last.
+
+    Raises:
+        InputError: as `feature_mislabelling_likelihood`; a threshold that is no fraction.
+
+    >>> probs, labels = np.array([[0.8, 0.2, 0.5]]), np.array([[0, 1, 1]])
+    >>> weights = np.array([[3.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> conflict_informativeness(probs, labels, weights, np.array([[1.0, 1.0]]))  # sqrt(3 * 1)
+    array([1.73205081])
     """
+    require_fraction("threshold", threshold)
     pairs = conflicting_pairs(probs, labels)
     saved = pairs.likelihood > threshold
     pairs = ConflictingPairs(*(field[saved] for field in vars(pairs).values()))
@@ -152,11 +192,21 @@ def pair_contributions(
     """Eqs. 4, 5: q_p and q_t of every pair, the summed leads of the features for y_p and of those for y_t.
 
     Feature i leads by (w_{i,p} - w_{i,t}) z_i: for y_p where this is positive (F_p), for y_t where negative (F_t).
+
+    Args:
+        pairs: of `conflicting_pairs`.
+        weights, features, bias: as for `feature_mislabelling_likelihood`.
+
+    Returns:
+        q_p and q_t, each (pairs,) and at least 0, in the unit of the logits.
+
+    Raises:
+        InputError: weights and features that do not fit.
     """
     xp = array_namespace(weights, features)
     if weights.ndim != 2 or features.ndim != 2 or weights.shape[1] != features.shape[1]:
-        shapes = f"{tuple(weights.shape)} and features {tuple(features.shape)}"
-        raise InputError(f"weights {shapes} must be (classes, features) and (images, features)")
+        found = f"{tuple(weights.shape)} and {tuple(features.shape)}"
+        raise InputError(f"weights and features: found {found}; expected (classes, features) and (images, features)")
     if bias is not None:
         weights = xp.concat([weights, bias[:, None]], axis=1)
         features = xp.concat([features, xp.ones_like(features[:, :1])], axis=1)
@@ -179,9 +229,18 @@ def contribution_matrix(weights: Array, features: Array) -> Array:
 
     Returns:
         (L, F): row j is class y_j, column i is feature f_i. Rows sum to the logits, less the bias.
+
+    Raises:
+        InputError: weights are not (L, F), or features not (F,).
+
+    >>> contribution_matrix(np.array([[3, 0], [0, 1], [1, 1]]), np.array([1, 2]))
+    array([[3, 0],
+           [0, 2],
+           [1, 2]])
     """
     if weights.ndim != 2 or tuple(features.shape) != (weights.shape[1],):
-        raise InputError(f"weights {tuple(weights.shape)} do not fit one image's features {tuple(features.shape)}")
+        found = f"{tuple(weights.shape)} and {tuple(features.shape)}"
+        raise InputError(f"weights and features: found {found}; expected (classes, features) and (features,)")
     return weights * features
 
 
@@ -191,12 +250,21 @@ def count_by_likelihood(likelihood: Array, wrong: Array, *, bins: int = 10) -> L
     Args:
         likelihood: (N,) D1 or D2, in [0, 1].
         wrong: (N,) whether any label of the image is wrong.
+        bins: how many, of equal width; the last contains its upper end, 1.
+
+    Raises:
+        InputError: two lists of different lengths, or a likelihood outside [0, 1].
+
+    >>> bins = count_by_likelihood(np.array([0.0, 0.3, 0.9, 1.0]), np.array([0, 0, 1, 0]), bins=2)
+    >>> bins.clean, bins.wrong, bins.ratio
+    (array([2, 1]), array([0, 1]), array([inf,  1.]))
     """
     likelihood, wrong = np.asarray(likelihood, dtype=np.float64), np.asarray(wrong, dtype=bool)
     if likelihood.shape != wrong.shape or likelihood.ndim != 1:
-        raise InputError(f"likelihoods {likelihood.shape} and wrong {wrong.shape} must be two lists of one length")
+        found = f"{likelihood.shape} and {wrong.shape}"
+        raise InputError(f"likelihood and wrong: found {found}; expected two lists of one length")
     if not ((likelihood >= 0) & (likelihood <= 1)).all():
-        raise InputError("mislabelling likelihoods must lie in [0, 1]; there are others, or NaN")
+        raise InputError("likelihood: found other values or NaN; expected fractions between 0 and 1")
     edges = np.arange(bins + 1) / bins
     clean, wrong = (np.histogram(likelihood[mask], bins=edges)[0] for mask in (~wrong, wrong))
     return LikelihoodBins(edges, clean, wrong)
@@ -211,9 +279,10 @@ def _conflicts(probs: Array, labels: Array) -> tuple[Any, Array, Array]:
 def _checked(probs: Array, labels: Array) -> tuple[Any, Array, Array]:
     xp, probs = checked_probabilities(probs)
     if probs.ndim != 2 or tuple(labels.shape) != tuple(probs.shape):
-        raise InputError(f"labels {tuple(labels.shape)} do not fit the probabilities {tuple(probs.shape)}")
+        found = f"{tuple(labels.shape)} and {tuple(probs.shape)}"
+        raise InputError(f"labels and probabilities: found {found}; expected both (images, classes)")
     if not xp.all((labels == 1) | (labels == 0) | (labels == -1)):
-        raise InputError("labels must be 1, 0 or -1 (unknown)")
+        raise InputError("labels: found other values; expected 1, 0 or -1 (unknown)")
     return xp, probs, labels
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from scipy.stats import rankdata
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require, require_fraction
 from nlcore.scorers.selection import check_number
 
 Array = Any  # a NumPy array or a torch tensor
@@ -23,7 +23,11 @@ MEASURES: tuple[Measure, ...] = ("random", "medium", "hard", "hard+medium", "ent
 
 
 def relabelling_cost(targets: Array) -> Array:
-    """Cost of completing each image: its number of unknown cells, (N, K) -> (N,)."""
+    """Cost of completing each image, (N, K) -> (N,) int64: its number of unknown cells (paper 2, 4.1).
+
+    >>> relabelling_cost(np.array([[1, -1, -1], [0, 1, 0]]))
+    array([2, 0])
+    """
     xp = array_namespace(targets)
     return xp.sum(xp.astype(targets == -1, xp.int64), axis=-1)
 
@@ -36,17 +40,30 @@ def hard_ratio(targets: Array) -> Array:
 
     Returns:
         (N,) float64 in [0, inf].
+
+    Raises:
+        InputError: targets are not (N, K), or not 1, 0 and -1.
+
+    >>> hard_ratio(np.array([[1, -1, -1], [0, 1, 0], [-1, -1, -1]]))
+    array([ 2.,  0., inf])
     """
     xp = array_namespace(targets)
     if targets.ndim != 2 or not xp.all((targets == 1) | (targets == 0) | (targets == -1)):
-        raise InputError("targets must be (images, classes) of 1, 0 and -1 (unknown)")
+        shape = tuple(targets.shape)
+        raise InputError(f"targets of shape {shape}: not usable; expected (images, classes) of 1, 0 and -1 (unknown)")
     unknown = xp.astype(relabelling_cost(targets), xp.float64)
     known = targets.shape[-1] - unknown
     return xp.where(known > 0, unknown / xp.where(known > 0, known, 1.0), xp.inf)
 
 
 def medium_distance(targets: Array) -> Array:
-    """Eq. 4: | |unknown| / |known| - 1 | of each image, the lower the better; infinite where nothing is known."""
+    """Eq. 4: | |unknown| / |known| - 1 | of each image, the lower the better; infinite where nothing is known.
+
+    Args, shape of the result and errors as for `hard_ratio`.
+
+    >>> medium_distance(np.array([[1, -1, -1], [0, 1, 0], [1, 0, -1]]))
+    array([1. , 1. , 0.5])
+    """
     return array_namespace(targets).abs(hard_ratio(targets) - 1)
 
 
@@ -60,7 +77,7 @@ def select_batch(
     hard_share: float = 0.1,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Choose the next images to complete.
+    """Choose the next images to complete (paper 2, 3.2 and lines 10 to 12 of Algorithm 1).
 
     Args:
         targets: (N, K) of the pool, with 1, 0 and -1 (unknown).
@@ -69,25 +86,29 @@ def select_batch(
         entropy: (N,) uncertainty of each image, to combine with a ratio measure; "entropy" needs it.
         combination: the paper does not say how the two combine. "ties": rank by ratio, the higher entropy decides
             between equal ratios. "product": the product of both ranks, lowest first (equal values share a mean rank).
-        hard_share: "hard+medium" takes this share of the batch by Hard, the rest by Medium from what is left. For the
-            paper's other reading, the first tenth of the whole budget, pass 1.0 in the first iteration and then 0.0.
+        hard_share: in [0, 1]; "hard+medium" takes this share of the batch by Hard, the rest by Medium from what is
+            left (rounded to a whole number of images). For the paper's other reading, the first tenth of the whole
+            budget, pass 1.0 in the first iteration and then 0.0.
         rng: breaks the ties that remain, at random; without it the first image wins. "random" needs it.
 
     Returns:
         (number,) distinct indices into the pool, in the order of choice.
 
     Raises:
-        InputError: an unknown measure or combination, a pool smaller than the batch, or an argument is missing.
+        InputError: an unknown measure or combination, a pool smaller than the batch, a share that is no fraction, or an
+            argument is missing or does not fit.
+
+    >>> pool = np.array([[1, 0, 0, -1], [1, -1, -1, -1], [0, 1, -1, -1]])  # ratios 1/3, 3, 1
+    >>> select_batch(pool, 2, measure="hard"), select_batch(pool, 2, measure="medium")
+    (array([1, 2]), array([2, 0]))
     """
-    if measure not in MEASURES:
-        raise InputError(f"unknown measure {measure!r}: choose from {', '.join(MEASURES)}")
-    if not 0 <= hard_share <= 1:
-        raise InputError(f"hard_share must lie in [0, 1], not {hard_share}")
+    require(measure in MEASURES, "measure", measure, f"one of {', '.join(MEASURES)}")
+    require_fraction("hard_share", hard_share)
     hard = -_numpy(hard_ratio(targets))  # the lower, the harder
     check_number(number, len(hard))
     entropy = _checked_entropy(entropy, len(hard), measure)
     if measure == "random" and rng is None:
-        raise InputError("random selection needs a generator")
+        raise InputError("rng: missing; expected a generator for random selection")
     last = np.arange(len(hard)) if rng is None else rng.permutation(len(hard))
     rank = lambda ratio: _rank(ratio, entropy, combination, last)
     if measure == "hard+medium":
@@ -101,8 +122,7 @@ def select_batch(
 
 def _rank(ratio: np.ndarray, entropy: np.ndarray | None, combination: Combination, last: np.ndarray) -> np.ndarray:
     """Images in order of choice: low ratio first, combined with high entropy, then by `last`."""
-    if combination not in ("ties", "product"):
-        raise InputError(f"unknown combination {combination!r}: choose 'ties' or 'product'")
+    require(combination in ("ties", "product"), "combination", combination, "'ties' or 'product'")
     if entropy is None:
         return np.lexsort((last, ratio))
     if combination == "product":
@@ -115,11 +135,11 @@ def _checked_entropy(entropy: Array | None, images: int, measure: str) -> np.nda
         return None
     if entropy is None:
         if measure == "entropy":
-            raise InputError("the measure 'entropy' needs the entropy of every image")
+            raise InputError("entropy: missing; expected one for every image, as the measure 'entropy' needs it")
         return None
     entropy = _numpy(entropy)
     if entropy.shape != (images,) or np.isnan(entropy).any():
-        raise InputError(f"entropy must be a number for each of the {images} images, not NaN")
+        raise InputError(f"entropy: found shape {entropy.shape} or NaN; expected a number for each of {images} images")
     return entropy
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 
 Array = Any  # a NumPy array or a torch tensor
 
@@ -22,7 +22,9 @@ def uncertainty_entropy(probs: Array) -> Array:
     Returns:
         (..., N) in [0, 1]: 0 when every class is certain, 1 when all are at 0.5.
 
-    >>> import numpy as np
+    Raises:
+        InputError: fewer than two axes, or an entry outside [0, 1].
+
     >>> uncertainty_entropy(np.array([[0.5, 1.0], [0.5, 0.5]])).tolist()
     [0.5, 1.0]
     """
@@ -39,24 +41,38 @@ def prediction_entropy(probs: Array, *, form: Literal["one_sided", "binary"] = "
 
     Args:
         probs: (..., N, L) sigmoids p.
+        form: "one_sided", as printed, or "binary".
 
     Returns:
-        (..., N), in nats, at least 0.
+        (..., N), in nats, at least 0; at most L / e, or L ln 2 for "binary".
+
+    Raises:
+        InputError: an unknown form, fewer than two axes, or an entry outside [0, 1].
+
+    >>> prediction_entropy(np.array([[0.5, 1.0], [0.5, 0.5]])).round(4).tolist()
+    [0.3466, 0.6931]
     """
     xp, probs = checked_probabilities(probs)
     if form not in ("one_sided", "binary"):
-        raise InputError(f"entropy form must be 'one_sided' or 'binary', not {form!r}")
+        raise InputError(f"form of entropy: found {form!r}; expected 'one_sided' or 'binary'")
     entropy = _times_log(xp, probs, xp.log)
     return xp.sum(entropy if form == "one_sided" else entropy + _times_log(xp, 1 - probs, xp.log), axis=-1)
 
 
 def checked_probabilities(probs: Array) -> tuple[Any, Array]:
-    """The array's namespace and the array; InputError unless it is (..., N, L) with all entries in [0, 1]."""
+    """The array's namespace (NumPy or torch, by the array API standard) and the array, checked.
+
+    Args:
+        probs: (..., N, L) with L at least 1.
+
+    Raises:
+        InputError: fewer than two axes, no class, or an entry outside [0, 1] or NaN.
+    """
     xp = array_namespace(probs)
-    if probs.ndim < 2 or probs.shape[-1] == 0:
-        raise InputError(f"probabilities must be (images, classes), not of shape {tuple(probs.shape)}")
+    valid = probs.ndim >= 2 and probs.shape[-1] > 0
+    require(valid, "shape of probabilities", tuple(probs.shape), "(images, classes)")
     if not xp.all((probs >= 0) & (probs <= 1)):  # NaN fails both
-        raise InputError("probabilities must lie in [0, 1]; there are others, or NaN")
+        raise InputError("probabilities: found other values or NaN; expected fractions between 0 and 1")
     return xp, probs
 
 

@@ -11,8 +11,9 @@ Everything that differs between papers is a function given as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from nlcore.errors import InputError
 from nlcore.scorers.mislabelling import mislabelling_likelihood
 from nlcore.scorers.selection import select_lowest
 from nlcore.training import Predictions
+from nlcore.training.active_checkpoint import ActiveCheckpoint
 from nlcore.training.learners import Evaluate, Learner
 
 
@@ -38,7 +40,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.total < self.batch:
             raise InputError(
-                f"budget {self.total} in batches of {self.batch}: expected at least one batch of one image"
+                f"budget {self.total}: too small for batches of {self.batch}; expected at least one batch of one image"
             )
         if self.total % self.batch:
             raise InputError(f"budget {self.total}: no multiple of the batch of {self.batch}; expected whole batches")
@@ -57,6 +59,7 @@ class Look:
 
     @cached_property
     def predictions(self) -> Predictions:
+        """Logits (M, n, K) and features of all `rows`, computed at the first use."""
         return self.learner.predict(self.rows, features=True)
 
     def probabilities(self, member: int, rows: np.ndarray) -> np.ndarray:
@@ -134,6 +137,46 @@ class ActiveHistory:
         return self.metrics[metric][:, -1, -1]
 
 
+@dataclass
+class ActiveState:
+    """How far M members have come: all that the loop changes, but the learner and the generators."""
+
+    targets: np.ndarray  # (M, N, K) labels as given, and the oracle's where it was asked
+    labelled: np.ndarray  # (M, n) rows of the clean images
+    pool: np.ndarray  # (M, P) rows to choose from
+    costs: list[np.ndarray] = field(default_factory=list)  # (M,) each, one per training
+    chosen: list[np.ndarray] = field(default_factory=list)  # (M, batch) rows each, one per iteration
+    safes: list[np.ndarray] = field(default_factory=list)  # (M, number) rows each, one per iteration
+    histories: list[list[dict[str, Any]]] = field(default_factory=list)  # one per training that is done
+
+    def __post_init__(self) -> None:
+        self.costs = self.costs or [np.zeros(len(self.pool), int)]
+
+    @property
+    def iteration(self) -> int:
+        """How often the oracle has been asked."""
+        return len(self.chosen)
+
+    @property
+    def aside(self) -> np.ndarray:
+        """(M, number) rows of the pool that train along with the labels they have."""
+        return self.safes[-1] if self.safes else np.empty((len(self.pool), 0), int)
+
+    @property
+    def training_rows(self) -> np.ndarray:
+        """(M, n + number) rows to train on."""
+        return np.concatenate([self.labelled, self.aside], axis=1)
+
+    def reveal(self, rows: np.ndarray, true: np.ndarray) -> None:
+        """Give the images `rows` (M, n) their `true` (N, K) labels."""
+        self.targets[np.arange(len(rows))[:, None], rows] = true[rows]
+
+    def history(self) -> ActiveHistory:
+        """What is handed out at the end."""
+        costs, chosen = np.stack(self.costs, axis=1), np.stack(self.chosen, axis=1)
+        return ActiveHistory(_metrics(self.histories), costs, chosen, tuple(self.safes))
+
+
 def named(name: str, known: Mapping[str, Any], *, what: str = "strategy") -> Any:
     """The entry of that name.
 
@@ -158,6 +201,7 @@ def run_active_learning(
     evaluate: Evaluate,
     cost: Callable[[np.ndarray], np.ndarray] = lambda labels: np.ones(len(labels), int),
     safe: SafeMode | None = None,
+    checkpoint: Path | None = None,
 ) -> ActiveHistory:
     """Train, choose, ask, train on: 1 + I trainings, the weights going on from each to the next.
 
@@ -173,33 +217,34 @@ def run_active_learning(
         evaluate: metrics during training, one value per member.
         cost: (images, K) given labels -> (images,) price of relabelling each; one per image by default.
         safe: Safe mode, or None.
+        checkpoint: a folder of this run alone, in which a long run keeps where it is; a run that finds a state there
+            goes on from it to the same result (bit for bit on the CPU). Whoever gave the folder removes it. None: an
+            interrupted run begins again.
 
     Raises:
-        InputError: the pool is smaller than the budget, or pool and initial set overlap.
+        InputError: the pool is smaller than the budget, or pool and initial set overlap; `checkpoint` holds another
+            run's state, or cannot be written.
     """
     _check(pool, initial, budget)
-    members, targets = np.arange(learner.members), given.copy()
-    targets[members[:, None], initial] = true[initial]
-    labelled, pool = initial.copy(), pool.copy()
-    histories = [learner.fit(labelled, targets, evaluate=evaluate)]
-    costs, chosen, safes = [np.zeros(len(members), int)], [], []
-    aside = np.empty((len(members), 0), int)
-    for iteration in range(1, budget.iterations + 1):
-        look = Look(learner, np.unique(pool))
-        views = _views(look, pool, targets, iteration, rngs)
-        positions = np.stack([np.asarray(strategy(view, budget.batch)) for view in views])
-        batch = np.take_along_axis(pool, positions, axis=1)  # (M, batch)
-        pool = np.stack([np.delete(rows, taken) for rows, taken in zip(pool, positions, strict=True)])
-        costs.append(costs[-1] + [cost(targets[m, batch[m]]).sum() for m in members])
-        targets[members[:, None], batch] = true[batch]
-        labelled = np.concatenate([labelled, batch], axis=1)
-        if safe is not None:  # of what is left in the pool, by the same look at it
-            left = _views(look, pool, targets, iteration, rngs)
-            aside = np.stack([safe.choose(view, before) for view, before in zip(left, aside, strict=True)])
-        histories.append(learner.fit(np.concatenate([labelled, aside], axis=1), targets, evaluate=evaluate))
-        chosen.append(batch)
-        safes.append(aside)
-    return ActiveHistory(_metrics(histories), np.stack(costs, axis=1), np.stack(chosen, axis=1), tuple(safes))
+    state = ActiveState(given.copy(), initial.copy(), pool.copy())
+    saved = ActiveCheckpoint(checkpoint, learner, rngs, {"budget": [budget.total, budget.batch]})
+    saved.restore(state)
+    state.reveal(state.labelled, true)
+
+    def train() -> None:
+        file = saved.training(state.iteration)
+        state.histories.append(learner.fit(state.training_rows, state.targets, evaluate=evaluate, checkpoint=file))
+
+    train()  # the initial training, or the one that was interrupted
+    for iteration in range(state.iteration + 1, budget.iterations + 1):
+        look = Look(learner, np.unique(state.pool))
+        positions = _choose(strategy, _views(state, look, iteration, rngs), budget.batch)
+        _ask(state, positions, true, cost)
+        left = _views(state, look, iteration, rngs)  # what is left in the pool, by the same look at it
+        state.safes.append(state.aside if safe is None else _set_aside(safe, left, state.aside))
+        saved.keep(state)
+        train()
+    return state.history()
 
 
 def _check(pool: np.ndarray, initial: np.ndarray, budget: Budget) -> None:
@@ -208,14 +253,32 @@ def _check(pool: np.ndarray, initial: np.ndarray, budget: Budget) -> None:
             f"pool of {pool.shape[1]} images: smaller than the budget; expected at least {budget.total} to relabel"
         )
     if any(np.isin(rows, clean).any() for rows, clean in zip(pool, initial, strict=True)):
-        raise InputError("the pool holds images of the initial set; expected none in both")
+        raise InputError("pool: holds images of the initial set; expected none in both")
 
 
-def _views(
-    look: Look, pool: np.ndarray, targets: np.ndarray, iteration: int, rngs: Sequence[np.random.Generator]
-) -> list[PoolView]:
-    """One view per member; they share one look."""
-    return [PoolView(rows, targets[m, rows], iteration, rngs[m], look, m) for m, rows in enumerate(pool)]
+def _views(state: ActiveState, look: Look, iteration: int, rngs: Sequence[np.random.Generator]) -> list[PoolView]:
+    """What each member sees of its pool as it is now; they share one look."""
+    return [PoolView(rows, state.targets[m, rows], iteration, rngs[m], look, m) for m, rows in enumerate(state.pool)]
+
+
+def _choose(strategy: Strategy, views: Sequence[PoolView], number: int) -> np.ndarray:
+    """(M, number) positions in the pools."""
+    return np.stack([np.asarray(strategy(view, number)) for view in views])
+
+
+def _ask(state: ActiveState, positions: np.ndarray, true: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]) -> None:
+    """The oracle is paid, relabels the chosen images, and they leave the pool for the labelled ones."""
+    batch = np.take_along_axis(state.pool, positions, axis=1)  # (M, batch)
+    state.pool = np.stack([np.delete(rows, taken) for rows, taken in zip(state.pool, positions, strict=True)])
+    state.costs.append(state.costs[-1] + [cost(state.targets[m, rows]).sum() for m, rows in enumerate(batch)])
+    state.reveal(batch, true)
+    state.labelled = np.concatenate([state.labelled, batch], axis=1)
+    state.chosen.append(batch)
+
+
+def _set_aside(safe: SafeMode, views: Sequence[PoolView], before: np.ndarray) -> np.ndarray:
+    """(M, number) rows of the pools that train along; `before` (M, ...) are those of the last iteration."""
+    return np.stack([safe.choose(view, own) for view, own in zip(views, before, strict=True)])
 
 
 def _metrics(histories: list[list[dict[str, Any]]]) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nlcore.errors import require_fraction
 from nlcore.torchvision_compat import ensure_torchvision
 
 ensure_torchvision()
@@ -30,12 +31,38 @@ Operation = Callable[[Tensor, Tensor], Tensor]
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Cutout of half the side, then RandAugment: (B, 3, H, W) uint8 to the same."""
+    """Cutout of half the side, then RandAugment: the augmentation of ASL's public script (papers 1, 2 and 4).
+
+    Args:
+        images: (B, 3, H, W) uint8, on any device.
+        generator: a generator of the CPU, the source of every choice.
+
+    Returns:
+        (B, 3, H, W) uint8 on the same device; `images` stay as they are.
+
+    >>> images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    >>> done = augment(images, torch.Generator().manual_seed(0))
+    >>> done.shape, done.dtype
+    (torch.Size([2, 3, 32, 32]), torch.uint8)
+    """
     return rand_augment(cutout(images, generator), generator)
 
 
 def cutout(images: Tensor, generator: torch.Generator, *, share: float = 0.5) -> Tensor:
-    """A rectangle of `share` of each side, centred anywhere (so often cut off), filled with one random colour."""
+    """A rectangle of `share` of each side, centred anywhere (so often cut off), filled with one random colour.
+
+    Args:
+        images, generator: as for `augment`.
+        share: fraction of the height and of the width, in [0, 1].
+
+    Raises:
+        InputError: a share that is no fraction.
+
+    >>> done = cutout(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.Generator().manual_seed(0), share=0.25)
+    >>> int((done != 0).any(dim=1).sum()) <= 9  # of a 2 x 2 rectangle; Pillow draws one more row and column
+    True
+    """
+    require_fraction("share", share)
     count = len(images)
     centres = _centres(images, generator)
     colours = torch.randint(256, (count, 3, 1, 1), generator=generator, dtype=torch.uint8)
@@ -60,7 +87,23 @@ def _fill(images: Tensor, centres: Tensor, before: Tensor, after: Tensor, colour
 
 
 def rand_augment(images: Tensor, generator: torch.Generator, *, layers: int = 2, probability: float = 0.5) -> Tensor:
-    """`layers` times, with `probability`: one of `OPERATIONS`, strength 1 to 9, with a random sign where it has one."""
+    """`layers` times, with `probability`: one of `OPERATIONS`, strength 1 to 9, with a random sign where it has one.
+
+    RandAugment of Cubuk et al. (2020) as the package `randaugment` has it; the module's text names the deviations.
+
+    Args:
+        images, generator: as for `augment`.
+        layers: how many operations are drawn for each image.
+        probability: in [0, 1], that a drawn operation is applied.
+
+    Raises:
+        InputError: a probability that is no fraction.
+
+    >>> images = torch.arange(192, dtype=torch.uint8).view(1, 3, 8, 8)
+    >>> torch.equal(rand_augment(images, torch.Generator(), probability=0.0), images)
+    True
+    """
+    require_fraction("probability", probability)
     for _ in range(layers):
         count = len(images)
         applied = torch.rand(count, generator=generator) < probability

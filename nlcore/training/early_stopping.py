@@ -16,7 +16,16 @@ class BestWeights:
     """Keeps the weights of the best (highest) metric so far, for each member of a stack by itself.
 
     A member stops counting once `patience` evaluations have brought it nothing better, exactly as if it had been
-    trained alone; the run is finished when all have. A NaN is never better.
+    trained alone; the run is finished when all have. A NaN is never better. Paper 5 stops so on AP_all (4.2).
+
+    Args:
+        models: what is kept together: the model first, then the average of its weights if there is one.
+        patience: evaluations without a better value, at least 1.
+
+    >>> model = torch.nn.Linear(1, 1)
+    >>> best = BestWeights([model], patience=2)
+    >>> [best.update(metric) for metric in (0.5, 0.4, 0.3)], best.metric
+    ([False, False, True], array([0.5]))
     """
 
     def __init__(self, models: Sequence[nn.Module], patience: int) -> None:
@@ -32,7 +41,11 @@ class BestWeights:
 
     @torch.no_grad()
     def update(self, metric: Any) -> bool:
-        """Takes one evaluation (a number, or one per member) and returns whether to stop."""
+        """Takes one evaluation, of the weights as they are now, and returns whether to stop.
+
+        Args:
+            metric: a number, or (M,) of a stack's members, the higher the better.
+        """
         values = np.broadcast_to(np.asarray(metric, dtype=np.float64), self.metric.shape)
         better = (values > self.metric) & (self.stale < self.patience)
         self.metric[better] = values[better]
@@ -46,6 +59,6 @@ class BestWeights:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Puts the best weights back into the models."""
+        """Puts the best weights back into the models, member by member; the first ones where no metric was better."""
         for kept, current in zip(self.tensors, self._current(), strict=True):
             current.copy_(kept)

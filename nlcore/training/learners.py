@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Learner:
 
     @property
     def members(self) -> int:
+        """M."""
         return len(self.orders)
 
     @property
@@ -46,10 +48,24 @@ class Learner:
         """Whether the model itself has a member axis."""
         return isinstance(last_layer(self.model), StackedLinear)
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """All that its training draws from."""
+        return [*self.orders, *self.others]
+
     def fit(
-        self, rows: np.ndarray, targets: np.ndarray, *, evaluate: Evaluate | None = None, recipe: Recipe | None = None
+        self,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        *,
+        evaluate: Evaluate | None = None,
+        recipe: Recipe | None = None,
+        checkpoint: Path | None = None,
     ) -> list[dict[str, Any]]:
-        """Train on from the present weights, on images `rows` (M, n) with `targets` (M, N, K); returns the history."""
+        """Train on from the present weights, on images `rows` (M, n) with `targets` (M, N, K); returns the history.
+
+        `checkpoint` is a file of this one training, as for `train`: a second `fit` needs another.
+        """
         recipe = recipe or self.recipe
         samplers = [
             shuffled(torch.from_numpy(np.ascontiguousarray(own)), recipe.batch_size, generator=order)
@@ -62,7 +78,8 @@ class Learner:
             fetch=self.batches(targets if self.stacked else targets[0], True),
             loss=lambda model, batch: self.loss(model(batch[0]), batch[1]),
             evaluate=evaluate and (lambda model, epoch: evaluate(self, model)),
-            generators=[*self.orders, *self.others],
+            generators=self.generators,
+            checkpoint=checkpoint,
         ).history
 
     def predict(self, rows: np.ndarray, *, model: nn.Module | None = None, features: bool = False) -> Predictions:

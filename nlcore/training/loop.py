@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,9 +16,9 @@ from nlcore.training.batches import Sampler, fetch_all
 from nlcore.training.checkpoint import load_checkpoint, save_checkpoint
 from nlcore.training.early_stopping import BestWeights
 from nlcore.training.recipe import Recipe, make_optimiser, schedule_at, set_schedule
+from nlcore.training.state_file import Clock, Generator
 
 Batch = tuple[Any, ...]
-Generator = torch.Generator | np.random.Generator
 Metrics = Mapping[str, Any]  # values must be JSON: numbers, or a list of numbers with one per member of a stack
 
 
@@ -52,20 +51,23 @@ def train(
     evaluate: Callable[[nn.Module, int], Metrics] | None = None,
     generators: Sequence[Generator] = (),
     checkpoint: Path | None = None,
-    checkpoint_every: int = 1,
 ) -> TrainingResult:
     """Trains `model` in place, on the device it is on, and returns it with its history.
 
     Calling it again with the result's model goes on from its weights with a fresh optimiser, schedule and average: one
-    call is one iteration of active learning. `generators` are all those that the sampler and the fetch draw from. With
-    `checkpoint`, the run's state is saved to that file every `checkpoint_every` epochs, and a run that finds the file
-    goes on from there to the same result as if never interrupted (bit for bit on the CPU).
+    call is one iteration of active learning. `generators` are all those that the sampler and the fetch draw from.
 
-    Raises InputError when the GPU's memory is too small, and for a checkpoint of another recipe, model or file.
+    With `checkpoint`, the run's state is saved to that file between epochs, once `checkpoint_interval()` seconds have
+    passed since it was last, and at the end of a run that took longer than that. A run that finds the file goes on from
+    there to the same result as if never interrupted (bit for bit on the CPU); a damaged one is set aside.
+
+    Raises InputError when the GPU's memory is too small, for a checkpoint of another recipe or model, and where it
+    cannot be written.
     """
     with explain_out_of_memory(recipe.batch_size), deterministic_algorithms(recipe.deterministic):
         run = _start(model, recipe)
-        if checkpoint is not None and checkpoint.exists():
+        clock = Clock()
+        if checkpoint is not None:
             load_checkpoint(checkpoint, run, recipe, generators)
         forward = torch.compile(model) if recipe.compile else model
         averager = Averager(run.model, run.average, recipe.average_decay)
@@ -73,9 +75,10 @@ def train(
             _train_epoch(run, recipe, forward, averager, sampler, fetch, loss)
             if evaluate is not None and (run.epoch % recipe.evaluate_every == 0 or run.epoch == recipe.epochs):
                 _evaluate(run, recipe, evaluate)
-            last = run.finished or run.epoch == recipe.epochs
-            if checkpoint is not None and (last or run.epoch % checkpoint_every == 0):
+            ended = run.finished or run.epoch == recipe.epochs
+            if checkpoint is not None and clock.due(ended=ended):
                 save_checkpoint(checkpoint, run, recipe, generators)
+                clock.restart()
         if run.best is not None:
             run.best.restore()
         run.model.eval()

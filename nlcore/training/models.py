@@ -16,27 +16,46 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 
 TIMM_WEIGHTS = "timm"  # as `weights`: those that timm publishes for the model; "timm:TAG": under that tag
 RANDOM_WEIGHTS = "random"
 
 
 class StackedLinear(nn.Module):
-    """M linear layers side by side: weight (M, D, K), bias (M, K); inputs (M, B, D) or (B, D), outputs (M, B, K)."""
+    """M linear layers side by side.
+
+    Args:
+        weight: (M, D, K), the transpose of M layers of torch.
+        bias: (M, K).
+
+    >>> layer = StackedLinear(torch.ones(2, 3, 1), torch.zeros(2, 1))
+    >>> layer(torch.ones(4, 3)).shape
+    torch.Size([2, 4, 1])
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (M, B, D), or (B, D) that all members see, to outputs (M, B, K)."""
         if inputs.ndim == 2:
             inputs = inputs.expand(len(self.weight), *inputs.shape)
         return torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight)
 
 
 def linear_head(inputs: int, classes: int, *, generator: torch.Generator) -> nn.Sequential:
-    """One linear layer from (B, inputs) features to (B, classes) logits."""
+    """One linear layer from (B, inputs) features to (B, classes) logits.
+
+    Args:
+        inputs: number of features.
+        classes: number of classes.
+        generator: a generator of the CPU, for the weights: U(-1/sqrt(inputs), 1/sqrt(inputs)), as torch draws them.
+
+    >>> linear_head(1280, 80, generator=torch.Generator())(torch.zeros(4, 1280)).shape
+    torch.Size([4, 80])
+    """
     return nn.Sequential(_linear(inputs, classes, generator))
 
 
@@ -48,7 +67,13 @@ def mlp_head(
     hidden: int = 512,
     activation: type[nn.Module] | None = nn.ReLU,
 ) -> nn.Sequential:
-    """Linear, activation (None: none), linear: from (B, inputs) features to (B, classes) logits."""
+    """Linear, activation, linear: from (B, inputs) features to (B, classes) logits.
+
+    Args:
+        inputs, classes, generator: as for `linear_head`.
+        hidden: width in between (paper 5 gives none; 512 is ours).
+        activation: a class of torch, such as `torch.nn.Sigmoid`; None leaves two linear layers (paper 5, Table 4).
+    """
     middle = [] if activation is None else [activation()]
     return nn.Sequential(_linear(inputs, hidden, generator), *middle, _linear(hidden, classes, generator))
 
@@ -63,9 +88,23 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 
 def stack_heads(heads: Sequence[nn.Sequential]) -> nn.Sequential:
-    """One model that computes all the heads at once (see the module's text). The heads must be built alike."""
-    if len({str(head) for head in heads}) != 1:
-        raise ValueError("only heads of one architecture can be stacked")
+    """One model that computes all the heads at once (see the module's text).
+
+    Args:
+        heads: M of them, built alike; their weights are copied.
+
+    Returns:
+        From (M, B, D), or (B, D) for all, to logits (M, B, K).
+
+    Raises:
+        InputError: no head, or heads of several architectures.
+
+    >>> heads = [linear_head(6, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    >>> stack_heads(heads)(torch.zeros(4, 6)).shape
+    torch.Size([5, 4, 3])
+    """
+    architectures = len({str(head) for head in heads})
+    require(architectures == 1, "heads to stack", architectures, "one architecture")
     return nn.Sequential(*(_stack_layers(layers) for layers in zip(*heads, strict=True)))
 
 
@@ -77,7 +116,12 @@ def _stack_layers(layers: Sequence[nn.Module]) -> nn.Module:
 
 
 def unstack_heads(stack: nn.Sequential) -> list[nn.Sequential]:
-    """The members of a stack as heads of their own (copies)."""
+    """The members of a stack as heads of their own (copies), in their order; none of a model that is no stack.
+
+    >>> heads = [linear_head(6, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    >>> torch.equal(unstack_heads(stack_heads(heads))[4][0].weight, heads[4][0].weight)
+    True
+    """
     return [
         nn.Sequential(*(_member(layer, index) for layer in stack)) for index in range(member_count(stack) or 0)
     ]
@@ -92,14 +136,23 @@ def _member(layer: nn.Module, index: int) -> nn.Module:
 
 
 def member_count(model: nn.Module) -> int | None:
-    """How many members a stack has; None for a model that is no stack."""
+    """How many members a stack has; None for a model that is no stack.
+
+    >>> head = linear_head(6, 3, generator=torch.Generator())
+    >>> member_count(stack_heads([head, head])), member_count(head)
+    (2, None)
+    """
     return next((len(m.weight) for m in model.modules() if isinstance(m, StackedLinear)), None)
 
 
 def decaying_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
     """(name, parameter, whether it decays) of all trained parameters: those of more than one dimension decay.
 
-    A member axis does not count as a dimension.
+    A member axis does not count as a dimension. That is the rule of ASL's public script.
+
+    >>> head = linear_head(6, 3, generator=torch.Generator())
+    >>> [(name, decays) for name, _, decays in decaying_parameters(head)]
+    [('0.weight', True), ('0.bias', False)]
     """
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -109,12 +162,22 @@ def decaying_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, b
 
 
 def last_layer(model: nn.Module) -> nn.Linear | StackedLinear:
-    """The layer that makes the logits: its input is the model's feature vector, its weights are CBIM's."""
+    """The layer that makes the logits: its input is the feature vector, its weights are those of CBIM (paper 1, Eq. 3).
+
+    Args:
+        model: a timm model, a head or a stack of heads.
+
+    Raises:
+        InputError: the model has no linear layer, or a timm model ends in something else.
+
+    >>> last_layer(mlp_head(6, 3, hidden=5, generator=torch.Generator()))
+    Linear(in_features=5, out_features=3, bias=True)
+    """
     linears = [module for module in model.modules() if isinstance(module, nn.Linear | StackedLinear)]
     if hasattr(model, "get_classifier"):
         linears = [model.get_classifier()]
     if not linears or not isinstance(linears[-1], nn.Linear | StackedLinear):
-        raise ValueError(f"{type(model).__name__} has no linear last layer")
+        raise InputError(f"{type(model).__name__}: no linear last layer; expected one that makes the logits")
     return linears[-1]
 
 
@@ -129,10 +192,24 @@ def image_model(
 ) -> nn.Module:
     """A timm model by name (the papers': `tresnet_m`) from (B, 3, H, W) images to (B, classes) logits.
 
-    `weights` is a .safetensors or .pth file, "timm" or "timm:TAG" for published ones, or "random": there is no default,
-    so that nobody trains from random weights without knowing. A last layer of another shape stays random.
-    `deterministic` is for recipes that are so (see `_mirror_by_slices`). Raises InputError for an unknown model,
-    weights that cannot be read or had, and weights that do not fit (naming the keys).
+    Args:
+        name: timm's, without a tag.
+        classes: number of classes; 0 gives features in place of logits.
+        generator: a generator of the CPU, for random weights and a random last layer.
+        weights: a .safetensors or .pth file, "timm" or "timm:TAG" for published ones, or "random": there is no default,
+            so that nobody trains from random weights without knowing. A last layer of another shape stays random.
+        deterministic: for recipes that are so (see `_mirror_by_slices`).
+        timm_options: of `timm.create_model`.
+
+    Returns:
+        The model, on the CPU, in training mode.
+
+    Raises:
+        InputError: an unknown model, weights that cannot be read or had, or weights that do not fit (naming the keys).
+
+    >>> model = image_model("mobilenetv3_small_050", 80, generator=torch.Generator(), weights="random")
+    >>> model.eval()(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 80])
     """
     from nlcore.torchvision_compat import ensure_torchvision
 
@@ -140,7 +217,7 @@ def image_model(
     import timm
 
     if not timm.is_model(name):
-        raise InputError(f"model {name!r}: timm {timm.__version__} has no such model")
+        raise InputError(f"model {name!r}: timm {timm.__version__} has no such model; expected one of timm's")
     source, _, tag = str(weights).partition(":")
     published = source == TIMM_WEIGHTS
     # timm draws from torch's global generator: seed it from ours for this moment, then put it back as it was.
@@ -156,7 +233,7 @@ def image_model(
         except Exception as error:  # timm passes on whatever the hub's client raises
             if not published:
                 raise
-            raise InputError(f"published weights of {name} cannot be had ({error}); give a file") from error
+            raise InputError(f"published weights of {name}: cannot be had ({error}); expected a file") from error
     if not published and weights != RANDOM_WEIGHTS:
         load_weights(model, Path(weights))
     if deterministic:
@@ -188,7 +265,12 @@ def _mirror_by_slices(model: nn.Module) -> None:
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel that a timm model expects of images in [0, 1] (TResNet: 0 and 1)."""
+    """Mean and standard deviation per channel that a timm model expects of images in [0, 1] (TResNet: 0 and 1).
+
+    >>> model = image_model("mobilenetv3_small_050", 80, generator=torch.Generator(), weights="random")
+    >>> normalisation(model)
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    """
     settings = model.pretrained_cfg
     return tuple(settings["mean"]), tuple(settings["std"])
 
@@ -196,7 +278,12 @@ def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a file of weights into `model`, except a last layer of another shape.
 
-    Raises InputError if the file is absent or unreadable, or any other key is missing, unexpected or of another shape.
+    Args:
+        model: changed in place; as it was where anything is raised.
+        path: .safetensors, or a .pth of tensors, which is read without running any code it may hold.
+
+    Raises:
+        InputError: the file is absent or unreadable, or any other key is missing, unexpected or of another shape.
     """
     own = model.state_dict()
     given = _in_names_of(model, _read_weights(path))
@@ -212,22 +299,23 @@ def load_weights(model: nn.Module, path: Path) -> None:
     }
     found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems.items() if keys)
     if found:
-        raise InputError(f"{path}: these weights do not fit {type(model).__name__} ({found})")
+        raise InputError(f"{path}: {found}; expected weights that fit {type(model).__name__}")
     model.load_state_dict(given, strict=False)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth file, read without running any code it may hold."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+        raise InputError(f"{path}: no such file; expected weights, as .safetensors or .pth")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # each reader has its own exceptions for a damaged file
-        raise InputError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from error
+        problem = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({problem}); expected weights, as .safetensors or .pth") from error
     for key in ("model", "state_dict"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path}: expected named tensors (a state_dict)")
+        raise InputError(f"{path}: found something else; expected named tensors (a state_dict)")
     return dict(content)
 
 

@@ -16,14 +16,14 @@ from nlcore.training.models import last_layer
 
 @dataclass(frozen=True)
 class Predictions:
-    """logits (N, K), or (M, N, K) of a stack; features (N, D), the last layer's input, if asked for."""
+    """What a model says about N samples, in the order they were asked for; float32, on the model's device."""
 
-    logits: Tensor
-    features: Tensor | None = None
+    logits: Tensor  # (N, K), or (M, N, K) of a stack of M heads
+    features: Tensor | None = None  # (N, D), the last layer's input, if asked for; of a stack (M, N, D), or one for all
 
     @property
     def probabilities(self) -> Tensor:
-        """sigmoid(logits), of the same shape."""
+        """sigmoid(logits), of the same shape, in [0, 1]."""
         return torch.sigmoid(self.logits)
 
 
@@ -36,10 +36,27 @@ def predict(
     features: bool = False,
     bfloat16: bool = False,
 ) -> Predictions:
-    """Runs `model` over the samples `indices` (N,), or (M, N) of a stack, in order; float32, on the model's device.
+    """Runs `model` over some samples, in evaluation mode, and puts its mode back as it was.
 
-    `fetch` is a training fetch (build it without a generator, so that it does not augment). Raises InputError when the
-    GPU's memory is too small.
+    Args:
+        model: from a batch of inputs to (B, K) logits, or (M, B, K) of a stack.
+        fetch: indices -> (inputs, ...), a training fetch; build it without a generator, so that it does not augment.
+        indices: (N,) samples, or (M, N) of a stack, in the order wanted.
+        batch_size: samples in a pass.
+        features: whether to keep the input of the last layer too.
+        bfloat16: autocast, on a GPU only; the results are float32 all the same.
+
+    Returns:
+        Logits, and features if asked for; no gradient leads through them, but they can be trained on.
+
+    Raises:
+        InputError: the GPU's memory is too small for the batch size.
+
+    >>> inputs = torch.tensor([[1.0], [2.0], [3.0]])
+    >>> model = torch.nn.Linear(1, 1).requires_grad_(False)
+    >>> seen = predict(model, lambda rows: (inputs[rows],), torch.tensor([2, 0]), features=True)
+    >>> seen.features.tolist(), torch.equal(seen.logits, model(inputs[[2, 0]]))
+    ([[3.0], [1.0]], True)
     """
     autocast = bfloat16_autocast(next(model.parameters()).device, bfloat16)
     logits, seen, was_training = [], [], model.training

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from nlcore.errors import InputError
 from nlcore.training.models import decaying_parameters
 
 
@@ -19,7 +20,12 @@ class Recipe:
     Schedules, as factors on the learning rate (`schedule_at`): "one_cycle" rises over `warm_up` of the steps and falls
     to nearly 0 (Adam's first beta cycles with it, as in torch's OneCycleLR); "linear" falls to `final_factor` at the
     last step; "step" multiplies by `step_factor` every `step_epochs` epochs; "constant". The first two are laid out for
-    `schedule_epochs` (default: `epochs`), and training stops after `epochs`.
+    `schedule_epochs` (default: `epochs`), and training stops after `epochs`. Factors are fractions in [0, 1].
+
+    >>> from dataclasses import replace
+    >>> short = replace(ASL_RECIPE, epochs=20, schedule_epochs=None)
+    >>> short.learning_rate, short.schedule
+    (0.0001, 'one_cycle')
     """
 
     epochs: int
@@ -59,7 +65,20 @@ ASL_RECIPE = Recipe(
 
 
 def schedule_at(recipe: Recipe, step: int, steps_per_epoch: int) -> tuple[float, float | None]:
-    """(factor on the learning rate, Adam's first beta or None to leave it) of a step, counted from 0."""
+    """What a recipe's schedule says about one step.
+
+    Args:
+        recipe: whose `schedule`, and the fields that belong to it, count.
+        step: counted from 0 over all epochs.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        (factor on the learning rate, Adam's first beta or None to leave it).
+
+    >>> halving = Recipe(epochs=4, batch_size=1, schedule="step", step_epochs=2, step_factor=0.5)
+    >>> [schedule_at(halving, step, steps_per_epoch=1) for step in range(4)]
+    [(1.0, None), (1.0, None), (0.5, None), (0.5, None)]
+    """
     last = max((recipe.schedule_epochs or recipe.epochs) * steps_per_epoch - 1, 1)
     if recipe.schedule == "linear":
         return 1 + min(step / last, 1) * (recipe.final_factor - 1), None
@@ -84,13 +103,26 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam or RMSProp over the trained parameters, in groups of one learning rate (`base_rate`) and one decay each."""
+    """Adam or RMSProp over the trained parameters, in groups of one learning rate (`base_rate`) and one decay each.
+
+    Args:
+        model: parameters that need no gradient are left out; matrices decay, vectors do not (`decaying_parameters`).
+        recipe: `optimiser`, `learning_rate`, `learning_rates` by the start of the names, `weight_decay`.
+
+    Raises:
+        InputError: the model has no parameter to train.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    >>> groups = make_optimiser(model, ASL_RECIPE).param_groups
+    >>> [(group["base_rate"], group["weight_decay"]) for group in groups]  # of the weight, and of the bias
+    [(0.0001, 0.0001), (0.0001, 0.0)]
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter, decays in decaying_parameters(model):
         rate = next((rate for start, rate in recipe.learning_rates if name.startswith(start)), recipe.learning_rate)
         groups.setdefault((rate, recipe.weight_decay if decays else 0.0), []).append(parameter)
     if not groups:
-        raise ValueError("the model has no parameter to train")
+        raise InputError(f"{type(model).__name__}: no parameter to train; expected one that needs a gradient")
     settings = [
         {"params": parameters, "lr": rate, "base_rate": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
@@ -102,7 +134,13 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def set_schedule(optimiser: torch.optim.Optimizer, factor: float, first_beta: float | None) -> None:
-    """Puts one step's values of `schedule_at` into the optimiser."""
+    """Puts one step's values of `schedule_at` into the optimiser, which `make_optimiser` has made.
+
+    Args:
+        optimiser: every group's rate becomes its `base_rate` times the factor.
+        factor: on the learning rate.
+        first_beta: Adam's; None leaves it, and so does an optimiser without one.
+    """
     for group in optimiser.param_groups:
         group["lr"] = group["base_rate"] * factor
         if first_beta is not None and "betas" in group:

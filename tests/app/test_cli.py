@@ -6,10 +6,11 @@ import nbformat
 import pytest
 
 from nlcore.app import notebooks
-from nlcore.app.batch import duration, wall_seconds
+from nlcore.app.batch import Batch
 from nlcore.app.cli import main
-from nlcore.papers import NOTEBOOKS
+from nlcore.papers import papers
 from nlcore.runs import Store, plan_grid
+from nlcore.runs.progress import duration
 from tests.runs.trivial import Total
 
 
@@ -32,13 +33,14 @@ def call(folders, *arguments):
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers 0: expected one or more"),
         (["--workers", "many"], "'--workers'"),
-        (["--device", "tpu"], "device 'tpu': expected auto, cpu, cuda"),
+        (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
+        (["--device", "tpu"], "device: found 'tpu'; expected auto, cpu, cuda"),
         (
             ["-p", "colour=red"],
             "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",
         ),
         (["-p", "partial=7"], "parameter 'partial': got 7; 03_cleanlab_ema.ipynb expected bool"),
-        (["-p", "seeds=[a]"], "parameter 'seeds': got ['a']; 03_cleanlab_ema.ipynb expected list[int] | None"),
+        (["-p", "seeds=[a]"], "parameter 'seeds': got ['a']; 03_cleanlab_ema.ipynb expected Optional[list[int]]"),
         (["-p", "partial"], "-p 'partial': expected NAME=VALUE"),
         (["--colour", "red"], "--colour"),
     ],
@@ -68,6 +70,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
     assert "cleanlab_ema" in printed
     # Three datasets: five folds, scores, statistics, twice predictions and accuracy; three times four tag folds.
     assert " 45 " in printed
+    assert " cpu " in printed
+    assert " assumed " in printed
     assert not folders["output"].exists()
     assert list(folders["store"].rglob("*.safetensors")) == []
 
@@ -75,8 +79,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
 def test_the_estimate_is_shared_among_workers_but_no_shorter_than_the_longest_run(tmp_path):
     plan = plan_grid([Total(number=8)], Store(tmp_path))
     assert plan.seconds == 9
-    assert wall_seconds(plan, 3) == 3
-    assert wall_seconds(plan, 100) == 1
+    assert plan.wall_seconds(3) == 3
+    assert plan.wall_seconds(100) == 1
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.3, "12 s"), (600, "10 min"), (7200, "2.0 h")])
@@ -85,9 +89,9 @@ def test_durations_are_said_as_people_say_them(seconds, text):
 
 
 def test_every_notebook_states_a_type_for_every_parameter_and_takes_what_the_batch_gives():
-    for name in NOTEBOOKS.values():
-        stated = notebooks.stated_parameters(notebooks.FOLDER / name)
-        assert {"profile", "seeds", "workers", "output", "store", "partial"} <= set(stated)
+    for one in papers().values():
+        stated = set(notebooks.stated_parameters(one.notebook))
+        assert stated == set(Batch().notebook_parameters(one)), one.id
 
 
 def _notebook(path, source):

@@ -9,10 +9,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 import pytest
 
 from nlcore.app.site import build
-from nlcore.app.site.collect import describe, needs
+from nlcore.app.site.collect import describe
 from nlcore.errors import InputError
-from nlcore.papers import NOTEBOOKS
-from nlcore.report.contract import artefacts
+from nlcore.papers import papers
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -59,7 +58,7 @@ def pages(figures):
 
 def test_all_five_papers_have_their_pages_and_no_link_is_dead(report):
     found = pages(report)
-    for paper in NOTEBOOKS:
+    for paper in papers():
         for name in ("index.html", "notebook.html"):
             assert (report / paper / "embedded" / name).resolve() in found
     for path, page in found.items():
@@ -84,17 +83,17 @@ def test_nothing_is_loaded_from_elsewhere_and_every_image_is_there_and_described
 
 
 def test_every_artefact_of_the_contract_is_on_its_papers_page(report):
-    for paper in NOTEBOOKS:
-        page = Page(report / paper / "embedded" / "index.html")
-        assert set(artefacts(paper)) <= page.anchors
+    for name, one in papers().items():
+        page = Page(report / name / "embedded" / "index.html")
+        assert set(one.contract.artefacts()) <= page.anchors
 
 
 def test_what_needs_other_data_is_listed_with_the_command_that_makes_it(report):
     text = (report / "index.html").read_text()
-    for paper in NOTEBOOKS:
-        for need in needs(paper):
+    for one in papers().values():
+        for need in one.needs:
             assert need.command in text
-            assert set(need.artefacts) <= set(artefacts(paper))
+            assert set(need.artefacts) <= set(one.contract.artefacts())
 
 
 def test_a_contract_line_reads_as_text():

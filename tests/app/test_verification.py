@@ -6,13 +6,14 @@ import shutil
 import pytest
 
 from nlcore.app.cli import main
-from nlcore.app.verification import compare, tolerances
+from nlcore.app.verification import compare
+from nlcore.papers import papers
 
 CSV = "noise,strategy,mAP,shown\n0.2,random,54.31,54.3 ± 0.2\n0.4,cbim,48.20,48.2 ± 1.1\n"
 
 
 def folder(text, results="a"):
-    return {"fig_7.csv": text, "manifest.json": json.dumps({"results": results})}
+    return {"fig_7.csv": text, "provenance.json": json.dumps({"results": results})}
 
 
 def test_equal_folders_do_not_drift():
@@ -60,8 +61,20 @@ def test_files_rows_and_columns_that_come_or_go_are_named():
 
 
 def test_tolerances_name_columns_and_positive_numbers():
-    for paper in ("multi_al", "missing_label_al", "cleanlab_ema", "galc_slr", "teacher_student"):
-        assert all(isinstance(column, str) and value > 0 for column, value in tolerances(paper).items())
+    for one in papers().values():
+        assert all(isinstance(column, str) and value > 0 for column, value in one.tolerances().items())
+
+
+def test_a_verdict_at_its_boundary_is_told_and_is_no_drift():
+    table = "part,ours,verdict\nts8,{},{}\n"
+    before, after = folder(table.format("0.0101", "not tested")), folder(table.format("0.0099", "does not hold"), "b")
+    found = compare(before, after, {"ours": 0.001})
+    assert found.drifts == ()
+    (edge,) = found.edges
+    assert edge.endswith("(part ts8, ours 0.0101), column 'verdict': was not tested, is does not hold")
+    same_number = folder(table.format("0.0101", "does not hold"), "b")
+    assert compare(before, same_number, {"ours": 0.001}).drifts  # nothing moved: the word is wrong
+    assert compare(before, folder(table.format("0.02", "does not hold"), "b"), {"ours": 0.001}).drifts
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 
 from nlcore.data.benchmark import GROUPS, add_class_noise, make_benchmark, rank_weights
 from nlcore.metrics import average_precision_at
-from nlcore.papers.cleanlab_ema.artefacts import published_table
 from nlcore.papers.cleanlab_ema.classifiers import FOLDS, fold_probabilities, fold_rows
+from nlcore.papers.cleanlab_ema.published import published_table
 from nlcore.scorers import label_quality_scores
 
 
@@ -57,7 +57,6 @@ def test_the_callers_generator_is_left_as_it_was():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The least populated class")
 def test_ten_datasets_give_the_published_scores():
     """Small, logistic regression: mean AP@T over the ten datasets for the poolings that matter most."""
     found = {"ema(alpha=0.8)": [], "softmin(temperature=0.1)": [], "min": []}

@@ -95,7 +95,7 @@ def test_no_such_folder(tmp_path):
 
 def test_no_annotations(root):
     (root / "annotations" / "instances_train2017.json").unlink()
-    assert "no such annotation file" in complaint(root)
+    assert "instances_train2017.json: no such file" in complaint(root)
 
 
 def test_no_images_folder(root):
@@ -112,7 +112,7 @@ def test_truncated_json(root):
 @pytest.mark.parametrize("content", ["[]", '{"images": [], "annotations": 3, "categories": []}', "{}"])
 def test_json_that_is_not_coco(root, content):
     (root / "annotations" / "instances_train2017.json").write_text(content)
-    assert "not a COCO instances file" in complaint(root)
+    assert "; expected a COCO instances file" in complaint(root)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_entries_without_their_fields(root, entries, field):
 
 def test_ids_that_are_no_ids(root):
     edit(root, lambda content: content["images"][0].update(id=[1]))
-    assert "not a COCO instances file: " in complaint(root)
+    assert "; expected a COCO instances file" in complaint(root)
 
 
 def test_annotations_of_images_that_the_file_does_not_list(root):
@@ -148,9 +148,9 @@ def test_unknown_category_ids(root):
 
 def test_categories_under_other_names(root):
     edit(root, lambda content: content["categories"][0].update(name="circle"))
-    assert "category 1 is 'circle', expected 'person'" in complaint(root)
+    assert "found 'circle' as category 1; expected 'person'" in complaint(root)
 
 
 def test_no_annotation_at_all(root):
     edit(root, lambda content: content.update(annotations=[]))
-    assert "no image has 1 or more classes" in complaint(root)
+    assert "no image with enough classes; expected some with 1 or more" in complaint(root)

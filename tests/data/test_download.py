@@ -162,13 +162,13 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
 
 
 def test_a_wrong_checksum(server, tmp_path):
-    with pytest.raises(InputError, match=r"file.bin: wrong checksum, deleted; expected md5:0000"):
+    with pytest.raises(InputError, match=r"file.bin: wrong checksum, so deleted; expected md5:0000"):
         get(server, tmp_path, checksum="md5:" + "0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_size(server, tmp_path):
-    with pytest.raises(InputError, match="1000000 bytes came, expected 999"):
+    with pytest.raises(InputError, match="1000000 bytes came; expected 999"):
         get(server, tmp_path, size=999, checksum=None)
     assert not (tmp_path / "file.bin").exists()
 
@@ -186,7 +186,7 @@ def test_offline(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/file.bin"
-        with pytest.raises(InputError, match=r"no connection to 127.0.0.1 \(offline\?\); run again") as caught:
+        with pytest.raises(InputError, match=r"no connection to 127.0.0.1 \(offline\?\); expected one") as caught:
             fetch(RemoteFile(url, "file.bin", 10), tmp_path, progress=False, say=lambda line: None)
     assert url in str(caught.value) and str(tmp_path / "file.bin") in str(caught.value)
 
@@ -226,7 +226,7 @@ def test_terms_have_to_be_accepted(tmp_path):
 
 
 def test_unknown_data_set(tmp_path):
-    with pytest.raises(InputError, match="no data set 'coco2015' to download, expected one of coco2014, coco2017"):
+    with pytest.raises(InputError, match="data set to download: found 'coco2015'; expected one of coco2014, coco2017"):
         download("coco2015", tmp_path)
 
 

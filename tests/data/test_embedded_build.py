@@ -136,7 +136,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, tiny_weights, script):
 def test_the_script_says_in_one_line_what_is_wrong(tmp_path, tiny_weights, script):
     finished = script("--coco-root", tmp_path, "--weights", tiny_weights, "--model", TINY, "--output", tmp_path / "out")
     assert finished.exit_code == 2 and finished.stderr.count("\n") == 1
-    assert "no such annotation file" in finished.stderr and not (tmp_path / "out").exists()
+    assert "instances.json: no such file" in finished.stderr and not (tmp_path / "out").exists()
 
 
 def test_an_unreadable_image_is_named_and_nothing_is_written(tmp_path, tiny_weights):

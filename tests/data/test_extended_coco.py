@@ -53,11 +53,11 @@ def test_all_birds_are_birds_and_the_bird_called_kite_is_no_toy():
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("7,n01514668,cock,bird", "4 fields, expected 5"),
-        ("x,n01514668,cock,bird,kind", "ImageNet index 'x'"),
-        ("1000,n01514668,cock,bird,kind", "ImageNet index '1000'"),
-        ("7,n01514668,cock,fowl,kind", "'fowl' is no class of COCO"),
-        ("7,n01514668,cock,bird,guess", "relation 'guess'"),
+        ("7,n01514668,cock,bird", "found 4 fields; expected 5"),
+        ("x,n01514668,cock,bird,kind", "found ImageNet index 'x'"),
+        ("1000,n01514668,cock,bird,kind", "found ImageNet index '1000'"),
+        ("7,n01514668,cock,fowl,kind", "found 'fowl'; expected a class of COCO"),
+        ("7,n01514668,cock,bird,guess", "found relation 'guess'"),
         ("8,n01514859,hen,bird,kind", "ImageNet class 8 is mapped twice"),
     ],
 )
@@ -69,10 +69,10 @@ def test_a_malformed_row_is_told_with_its_line(tmp_path, row, problem):
 
 
 def test_another_header_and_no_file_are_told(tmp_path):
-    with pytest.raises(InputError, match="no such class map"):
+    with pytest.raises(InputError, match="no such file; expected a class map"):
         read_class_map(tmp_path / "none.csv")
     (tmp_path / "map.csv").write_text("a,b\n")
-    with pytest.raises(InputError, match="line 1: expected the columns"):
+    with pytest.raises(InputError, match="line 1: found other columns; expected imagenet_index"):
         read_class_map(tmp_path / "map.csv")
 
 
@@ -86,9 +86,9 @@ def test_predictions_of_one_class_count_once_and_others_are_ignored():
 
 def test_no_class_in_common_and_no_noisy_label_are_told():
     class_map = read_class_map()
-    with pytest.raises(InputError, match=r"no class of the data set \(tumour.*nothing to label"):
+    with pytest.raises(InputError, match=r"classes of the data set: .*\(tumour, ...\); expected some of bicycle"):
         extend(np.ones((2, 1)), ["tumour"], np.ones((2, 56), np.int8), class_map)
-    with pytest.raises(InputError, match="none of 2 images has a noisy label"):
+    with pytest.raises(InputError, match="images with a noisy label: found 0; expected some, of 2"):
         extend(np.ones((2, 1)), ["dog"], np.zeros((2, 56), np.int8), class_map)
 
 
@@ -128,7 +128,7 @@ def test_any_classifier_makes_noisy_labels_from_images_in_its_own_size_and_one_o
     labels = build_noisy_labels(paths, model, top=2)
     assert [read_class_map().class_names[k] for k in np.flatnonzero(labels[0])] == ["dog", "sports ball"]
     assert labels.shape == (3, 56) and sizes == [(3, 3, 299, 299)]
-    with pytest.raises(InputError, match="predicts 10 classes, expected ImageNet's 1000"):
+    with pytest.raises(InputError, match="predicts 10 classes; expected ImageNet's 1000"):
         build_noisy_labels(paths, classifier(10))
     paths[1].write_bytes(b"no image")
     with pytest.raises(InputError, match=r"unreadable image .*1\.png"):

@@ -97,7 +97,7 @@ def test_the_trainable_classes_are_those_with_enough_images_in_either_set(tmp_pa
     whole = open_images(root, classes="all")
     np.testing.assert_array_equal(data.machine[:], whole.machine[:][:, [2]])
     np.testing.assert_array_equal(data.human[:], whole.human[:][:, [2]])
-    (root / "classes-trainable.txt").write_text("/m/03\n/m/01\n")
+    (root / "classes-trainable.txt").write_text("/m/03\n/m/01\n/m/03\n")
     listed = open_images(root)
     assert listed.class_ids == ("/m/03", "/m/01")
     np.testing.assert_array_equal(listed.human[:], whole.human[:][:, [2, 0]])
@@ -116,6 +116,13 @@ def test_without_a_trainable_class_the_rule_is_told(tmp_path):
     root = write_open_images(tmp_path / "oi", pictures=False, listed=False)
     with pytest.raises(InputError, match="none has 20 training and 50 validation images; expected the whole release"):
         open_images(root)
+
+
+def test_an_empty_list_of_classes_is_told(root):
+    (root / "classes-trainable.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"classes-trainable\.txt: empty, expected a machine id on each line"):
+        open_images(root)
+    assert len(open_images(root, classes="all").class_ids) == 3
 
 
 def test_machine_labels_count_from_the_confidence_asked_for(root):

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nlcore.papers.cleanlab_ema.artefacts import METRICS, published_table
 from nlcore.papers.cleanlab_ema.claims import EMA, decide_claims
+from nlcore.papers.cleanlab_ema.published import published_table
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, POOLINGS, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
+from nlcore.papers.cleanlab_ema.words import METRICS
 from nlcore.report.verdicts import Verdict
 
 ALL = [pooling_name(pooling, options) for pooling, options in POOLINGS]
@@ -27,7 +28,7 @@ def study(value):
          "value": value(pooling, metric) + rng.normal(scale=1e-4)}
         for seed, pooling, metric in itertools.product(range(10), ALL, METRICS)
     ]  # fmt: skip
-    return Study(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame(), (), ())
+    return Study(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
 
 
 def verdict(value, id):

@@ -1,9 +1,12 @@
 """The joint forest stands for scikit-learn's own multi-label forest, and labels are what scikit-learn would say."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold
 
 from nlcore.papers.cleanlab_ema.classifiers import (
     FOLDS,
@@ -41,3 +44,14 @@ def test_every_row_is_held_out_once(data):
     rows = fold_rows(data[1])
     assert len(rows) == FOLDS
     np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(400))
+
+
+def test_a_rare_label_set_is_expected_and_told_nobody():
+    labels = np.array([[0, 1], [1, 0]] * 10 + [[1, 1]])
+    sets = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+    with pytest.warns(UserWarning, match="least populated class"):
+        next(StratifiedKFold(FOLDS).split(sets, sets))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = fold_rows(labels)
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(21))

@@ -7,31 +7,41 @@ import pandas as pd
 import pytest
 
 from nlcore.errors import InputError
-from nlcore.papers.cleanlab_ema import artefacts
-from nlcore.papers.cleanlab_ema.claims import decide_claims
+from nlcore.papers.cleanlab_ema import PAPER, figures, tables
+from nlcore.papers.cleanlab_ema.claims import decide_claims, readings_atlas
+from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, HeldOutTags
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics
-from nlcore.papers.cleanlab_ema.study import grid, load_study
+from nlcore.papers.cleanlab_ema.study import load_study
+from nlcore.papers.cleanlab_ema.words import HEADLINE_NAMES
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid, with_requirements
+from nlcore.runs import Store, run_grid
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The least populated class")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error:The least populated class")]
+POOLING_FIGURES = {
+    "fig_2": "ap_at_t",
+    "fig_3": "ap_at_t_2",
+    "fig_s2": "auprc",
+    "fig_s3": "ap_at_t_3",
+    "fig_s4": "spearman",
+}
+ALPHA_FIGURES = {"fig_s5": "ap_at_t", "fig_s6": "ap_at_t_2", "fig_s7": "ap_at_t_3", "fig_s8": "spearman"}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(grid("smoke", seeds=[0, 1]), store, workers=0)
+    run_grid(PAPER.specs("smoke", seeds=[0, 1]), store, workers=0)
     return store
 
 
 @pytest.fixture(scope="module")
 def study(store):
-    return load_study(grid("smoke", seeds=[0, 1]), store)
+    return load_study(PAPER.specs("smoke", seeds=[0, 1]), store)
 
 
 @pytest.fixture
 def out(tmp_path):
-    return ArtefactWriter("cleanlab_ema", "smoke", tmp_path)
+    return ArtefactWriter("cleanlab_ema", "smoke", tmp_path, PAPER.contract.artefacts())
 
 
 def test_every_pooling_and_metric_is_there_for_every_dataset(study):
@@ -42,13 +52,13 @@ def test_every_pooling_and_metric_is_there_for_every_dataset(study):
 
 
 def test_a_pooling_figure_shows_ten_poolings_with_their_published_means(study, out):
-    figure = artefacts.pooling_figure(study, out, "fig_2", "ap_at_t")
+    figure = figures.pooling_figure(study, out, "fig_2", "ap_at_t")
     data = pd.read_csv(out.folder / "fig_2.csv")
     assert list(dict.fromkeys(data.pooling)) == list(HEADLINE)
     assert set(data.seed) == {0, 1}
     assert data.published.notna().all()
     (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(artefacts.SHORT_NAMES)
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(HEADLINE_NAMES)
     drawn = np.concatenate([collection.get_offsets().data for collection in axis.collections])
     ema = data[data.pooling == "ema(alpha=0.8)"]
     for value in (*ema.value, ema.value.mean(), ema.published.iloc[0]):
@@ -56,7 +66,7 @@ def test_a_pooling_figure_shows_ten_poolings_with_their_published_means(study, o
 
 
 def test_an_alpha_figure_has_a_column_for_every_alpha(study, out):
-    figure = artefacts.alpha_figure(study, out, "fig_s5", "ap_at_t")
+    figure = figures.alpha_figure(study, out, "fig_s5", "ap_at_t")
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == [f"{alpha:g}" for alpha in ALPHAS]
 
@@ -64,16 +74,16 @@ def test_an_alpha_figure_has_a_column_for_every_alpha(study, out):
 def test_the_same_study_gives_the_same_files(study, tmp_path):
     contents = []
     for name in ("one", "two"):
-        out = ArtefactWriter("cleanlab_ema", "smoke", tmp_path / name)
-        artefacts.pooling_figure(study, out, "fig_2", "ap_at_t")
-        artefacts.table_s2(study, out)
+        out = ArtefactWriter("cleanlab_ema", "smoke", tmp_path / name, PAPER.contract.artefacts())
+        figures.pooling_figure(study, out, "fig_2", "ap_at_t")
+        tables.table_s2(study, out)
         contents.append({path.name: path.read_bytes() for path in out.folder.iterdir()})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {"fig_2.csv", "fig_2.png", "fig_2.svg", "table_s2.csv", "table_s2.md"}
 
 
 def test_all_published_rows_stand_beside_ours_and_say_how_many_datasets_are_behind(study, out):
-    comparison = artefacts.scores_beside_published(study, out)
+    comparison = tables.scores_beside_published(study, out)
     assert len(comparison) == 108 * 6
     ran = comparison[(comparison.group == "small") & (comparison.classifier == "logistic_regression")]
     assert (ran.datasets == 2).all()
@@ -81,26 +91,41 @@ def test_all_published_rows_stand_beside_ours_and_say_how_many_datasets_are_behi
     assert set(comparison.drop(ran.index).judgement) == {"not run"}
 
 
-def test_the_manifest_names_runs_seeds_and_what_was_not_made(study, store, out):
-    artefacts.table_s1(study, out)
-    verdicts = [decided.as_json() for decided in decide_claims(study)]
-    manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts).read_text())
+def test_the_artefacts_of_the_contract_are_made_and_traced_to_their_runs(study, store, out):
+    for id, metric in POOLING_FIGURES.items():
+        figures.pooling_figure(study, out, id, metric)
+    for id, metric in ALPHA_FIGURES.items():
+        figures.alpha_figure(study, out, id, metric)
+    figures.figure_s1(out)
+    for make in (tables.table_1, tables.table_s1, tables.table_s2, tables.lift_table, tables.meaning_of_t,
+                 tables.rank_table, tables.lift_injected):  # fmt: skip
+        make(study, out)
+    manifest = json.loads(out.finish(study.specs, store, verdicts=decide_claims(study), reads=PAPER.reads).read_text())
     assert manifest["seeds"] == [0, 1]
-    assert len(manifest["runs"]) == len(with_requirements(study.specs)) > len(study.specs)
+    assert manifest["not_made"] == ["fig_1", "fig_4"]  # made in test_cleanlab_ema_tagging.py
+    assert manifest["runs"] == {"planned": len(study.specs), "finished": len(study.specs)}
     assert manifest["artefacts"]["table_s1"]["files"] == ["table_s1.csv", "table_s1.md"]
-    assert "fig_2" in manifest["not_made"]
-    assert manifest["packages"]["numpy"] == np.__version__
     assert [v["id"] for v in json.loads((out.folder / "verdicts.json").read_text())] == [f"ce{n}" for n in range(1, 7)]
+    behind = json.loads((out.folder / "provenance.json").read_text())["artefacts"]
+    for id, kind in {"table_s1": DatasetStatistics, "table_1": HeldOutTags, "lift_injected": HeldOutTags}.items():
+        assert behind[id] == [spec.key for spec in study.specs if isinstance(spec, kind)]
+    assert behind["fig_s1"] == []
+
+
+def test_the_atlas_has_the_claims_that_another_reading_touches(study):
+    atlas = readings_atlas(study)
+    assert set(atlas.claim) == {f"ce{n}" for n in range(1, 6)}
+    assert atlas.reading.str.startswith("T of the captions").all()  # no joint forest in smoke
 
 
 def test_an_artefact_is_written_once(study, out):
-    artefacts.table_s1(study, out)
+    tables.table_s1(study, out)
     with pytest.raises(InputError, match="'table_s1': written twice"):
-        artefacts.table_s1(study, out)
+        tables.table_s1(study, out)
 
 
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
-    wider = grid("smoke", seeds=[0, 1, 7])
+    wider = PAPER.specs("smoke", seeds=[0, 1, 7])
     with pytest.raises(InputError, match=r"seed=7.*not finished \(4 runs are not\)"):
         load_study(wider, store)
     study = load_study(wider, store, partial=True)
@@ -108,7 +133,19 @@ def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
         {"group": "small", "classifier": "logistic_regression", "datasets": 2, "unfinished": 1}
     ]
     with pytest.raises(InputError, match="no finished run"):
-        load_study(grid("smoke", seeds=[8]), store, partial=True)
+        load_study(PAPER.specs("smoke", seeds=[8]), store, partial=True)
+
+
+def test_section_5_2_waits_for_all_its_folds(study, store, out):
+    specs = PAPER.specs("smoke", seeds=[0, 1])
+    last = next(spec for spec in reversed(specs) if isinstance(spec, HeldOutTags))
+    unfinished = [spec.model_copy(update={"fold": 9}) if spec == last else spec for spec in specs]
+    without = load_study(unfinished, store, partial=True)
+    assert without.tagging is None
+    assert study.tagging is not None
+    with pytest.raises(InputError, match=r"section 5\.2 are not finished; expected all folds"):
+        tables.table_1(without, out)
+    assert [v.verdict for v in decide_claims(without)][-1] == "not tested"
 
 
 def test_metrics_tell_the_two_readings_of_t_apart():

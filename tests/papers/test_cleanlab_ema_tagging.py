@@ -1,20 +1,31 @@
 """Section 5.2: injected errors are counted exactly, images are held out once, CelebA runs through the same code."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from nlcore.data.celeba import TAGS
 from nlcore.data.embedded_set import embedded
+from nlcore.data.source import Source
 from nlcore.errors import InputError
-from nlcore.papers.cleanlab_ema import tagging_artefacts as artefacts
+from nlcore.papers.cleanlab_ema import PAPER, figures, tables
 from nlcore.papers.cleanlab_ema.claims import lift
-from nlcore.papers.cleanlab_ema.study import grid
-from nlcore.papers.cleanlab_ema.tagging import TAGS, HeldOutTags, inject_errors
-from nlcore.papers.profiles import Resources
+from nlcore.papers.cleanlab_ema.protocol import Protocol
+from nlcore.papers.cleanlab_ema.review import Tagging, injected_lifts, lift_from_review, load_tagging
+from nlcore.papers.cleanlab_ema.study import Study
+from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, inject_errors, tagged_rows, tagging_labels
+from nlcore.papers.paper import Paper
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import Store, Work, run_grid
+
+
+def as_study(tagging):
+    return Study(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), tagging)
 
 
 def test_injected_errors_swap_one_label_of_an_exact_share_of_images():
@@ -31,9 +42,9 @@ def test_injected_errors_swap_one_label_of_an_exact_share_of_images():
 @pytest.fixture(scope="module")
 def tagging(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    specs = [spec for spec in grid("smoke", seeds=[0]) if isinstance(spec, HeldOutTags)]
+    specs = [spec for spec in PAPER.specs("smoke", seeds=[0]) if isinstance(spec, HeldOutTags)]
     run_grid(specs, store, workers=0)
-    return artefacts.load_tagging(specs, store)
+    return load_tagging(store.results(specs)[0])
 
 
 @pytest.mark.slow
@@ -45,16 +56,16 @@ def test_every_labelled_image_is_held_out_once(tagging):
 
 @pytest.mark.slow
 def test_low_scores_find_injected_errors(tagging):
-    lifts = artefacts.injected_lifts(tagging)
+    lifts = injected_lifts(tagging)
     assert (lifts[lifts.k == 100].lift > 1.5).all()
     assert (lifts.lift <= 1 / 0.15 + 0.01).all()
 
 
 @pytest.mark.slow
 def test_pictures_are_shown_only_where_their_licence_permits(tagging, tmp_path):
-    out = ArtefactWriter("cleanlab_ema", "smoke", tmp_path)
-    artefacts.figure_1(tagging, out)
-    artefacts.figure_4(tagging, out)
+    out = ArtefactWriter("cleanlab_ema", "smoke", tmp_path, PAPER.contract.artefacts())
+    figures.figure_1(as_study(tagging), out)
+    figures.figure_4(as_study(tagging), out)
     shown = pd.read_csv(out.folder / "fig_1.csv")
     assert len(shown) == 15
     assert set(embedded().licence_ids[shown.row]) <= {4, 5, 7, 8}
@@ -73,8 +84,8 @@ def test_the_claim_on_lift_holds_on_errors_that_are_found_and_fails_on_chance():
         good[seed] = (wrong, np.where(targets == 1, 0.9, 0.1) + rng.normal(scale=0.01, size=targets.shape))
         chance[seed] = (wrong, rng.random(targets.shape))
     for injected, verdict in ((good, Verdict.HOLDS), (chance, Verdict.FAILS)):
-        study = artefacts.Tagging("embedded", None, tuple("abcde"), np.arange(2000), targets, good[0][1], injected)
-        on_injected, on_celeba = lift(study)
+        tagging = Tagging(Source(), tuple("abcde"), np.arange(2000), targets, good[0][1], injected)
+        on_injected, on_celeba = lift(as_study(tagging))
         assert on_injected.verdict == verdict
         assert on_celeba.verdict == Verdict.NOT_TESTED
 
@@ -83,10 +94,10 @@ def test_a_review_is_read_back_as_a_lift(tmp_path):
     sheet = tmp_path / "review.csv"
     rows = [("lowest", 1)] * 67 + [("lowest", 0)] * 33 + [("random", 1)] * 15 + [("random", 0)] * 85
     pd.DataFrame(rows, columns=["sample", "wrong"]).to_csv(sheet, index=False)
-    assert artefacts.lift_from_review(sheet) == pytest.approx(67 / 15)
+    assert lift_from_review(sheet) == pytest.approx(67 / 15)
     sheet.write_text("sample,wrong\nlowest,\nrandom,1\n")
     with pytest.raises(InputError, match="0 or 1 in every row"):
-        artefacts.lift_from_review(sheet)
+        lift_from_review(sheet)
 
 
 def draw_celeba(root, images):
@@ -103,21 +114,101 @@ def draw_celeba(root, images):
     (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
 
 
-@pytest.mark.slow
-def test_celeba_runs_through_the_same_code(tmp_path, monkeypatch):
+@pytest.fixture
+def celeba(tmp_path, monkeypatch):
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
-    draw_celeba(tmp_path / "celeba", 64)
-    resources = Resources(celeba_root=str(tmp_path / "celeba"), device="cpu")
-    planned = [spec for spec in grid("paper", resources=resources) if isinstance(spec, HeldOutTags)]
-    planned = [spec for spec in planned if spec.source == "celeba"]
-    assert len(planned) == 8  # four folds on the given labels, four with injected errors
-    small = {"model": "mobilenetv3_small_050", "size": 32, "epochs": 1, "weights": None, "batch_size": 16}
-    specs = [spec.model_copy(update=small) for spec in planned]
-    store = Store(tmp_path / "store")
-    run_grid(specs, store, workers=0)
-    tagging = artefacts.load_tagging(specs, store)
-    assert tagging.probabilities.shape == (64, 7)
-    out = ArtefactWriter("cleanlab_ema", "paper", tmp_path / "figures")
-    table = artefacts.table_1(tagging, out)
+    draw_celeba(tmp_path / "celeba", 32)
+    return tmp_path / "celeba"
+
+
+def on_celeba(specs):
+    return [spec for spec in specs if isinstance(spec, HeldOutTags) and spec.source.data == "celeba"]
+
+
+@pytest.fixture
+def small_images(monkeypatch):
+    """The profile with its own network, on images that a core can train on while one waits."""
+
+    def smaller(package, profile):
+        settings = load_profile(package, profile)
+        return settings | {"celeba": settings["celeba"] | {"source": settings["celeba"]["source"] | {"size": 64}}}
+
+    # By its module: `nlcore.papers.paper` is also the function that looks a paper up.
+    monkeypatch.setattr(sys.modules[Paper.__module__], "load_profile", smaller)
+
+
+@pytest.mark.slow
+def test_a_folder_of_celeba_reaches_the_tables_and_figures(celeba, small_images, tmp_path):
+    """As the notebook does it: the session computes, and section 5.2 is made of CelebA's tags and pictures."""
+    session = PAPER.open(
+        "rehearsal", seeds=[0], workers=0, celeba_root=str(celeba), weights="random", device="cpu",
+        output=tmp_path / "figures", store=tmp_path / "store",
+    )  # fmt: skip
+    study, out = session.study, session.out
+    assert len(on_celeba(session.specs)) == 8  # four folds on the given labels, four with injected errors
+    table = tables.table_1(study, out)
+    assert tuple(table.tag) == TAGS
     assert table["accuracy published"].notna().all()
-    artefacts.figure_1(tagging, out, images=5)
+    assert table["images"].sum() == study.tagging.given.sum() == study.tagging.images.targets.sum()
+    assert list(tables.lift_injected(study, out).k) == [10]  # of 32 images
+    assert tables.review_sheet(study, out).groupby("sample").size().to_dict() == {"lowest": 32, "random": 32}
+    for make, id in ((figures.figure_1, "fig_1"), (figures.figure_4, "fig_4")):
+        drawn = make(study, out)
+        shown = pd.read_csv(out.folder / f"{id}.csv")
+        assert set(shown.doubted_tag) <= set(TAGS)
+        assert shown.credit.str.fullmatch(r"CelebA \d+").all()
+        assert sum(len(axis.images) for axis in drawn.axes) == len(shown) > 0
+        assert out.entries[id]["deviations"] == ""
+    assert "CelebA" in out.entries["table_1"]["caption"]
+    session.finish()
+
+
+def test_what_a_person_gives_reaches_the_runs_and_only_what_decides_results_their_keys(celeba):
+    def runs(**given):
+        return on_celeba(PAPER.specs("rehearsal", resources=Resources(celeba_root=str(celeba), **given)))
+
+    given = {"weights": "random", "device": "cpu", "on_bad_image": "skip", "deterministic": True}
+    for spec in runs(**given):
+        assert {name: getattr(spec.source, name) for name in given} == given
+    moved = celeba.rename(celeba.with_name("elsewhere"))
+    elsewhere = Resources(celeba_root=str(moved), weights="random", device="auto")
+    keys = [spec.key for spec in on_celeba(PAPER.specs("rehearsal", resources=elsewhere))]
+    moved.rename(celeba)
+    assert keys == [spec.key for spec in runs(**given)]
+    assert not {spec.key for spec in runs()} & set(keys)  # published weights, as the profile says
+    assert {spec.source.weights for spec in runs()} == {"timm:ra_in1k"}
+
+
+def test_an_image_that_cannot_be_read_is_left_out_when_asked(celeba):
+    (celeba / "img_align_celeba" / "000005.jpg").write_bytes(b"no image")
+    source = Source(data="celeba", model="resnet18", size=32, weights="random", root=str(celeba), on_bad_image="skip")
+    images = source.load()
+    assert 4 not in tagged_rows(images)
+    assert len(tagged_rows(images)) == 31
+    changed = (tagging_labels(images, 0) != images.targets).any(axis=1)
+    assert changed.sum() == round(0.15 * 31)
+    assert set(np.flatnonzero(changed)) <= set(tagged_rows(images))
+    with pytest.raises(InputError, match=r"000005\.jpg"):
+        source.model_copy(update={"on_bad_image": "fail"}).load()
+
+
+def test_bad_input_is_told_in_one_line(celeba):
+    for profile in ("smoke", "embedded"):
+        with pytest.raises(
+            InputError, match=f"celeba_root: profile {profile} does not use it; expected one of paper, re"
+        ):
+            PAPER.specs(profile, resources=Resources(celeba_root=str(celeba)))
+    with pytest.raises(InputError, match=r"celeba_root .*absent: no such folder"):
+        PAPER.specs("paper", resources=Resources(celeba_root=str(celeba / "absent")))
+    with pytest.raises(InputError, match=r"list_attr_celeba\.txt: no such file"):
+        PAPER.specs("paper", resources=Resources(celeba_root=str(celeba / "img_align_celeba")))
+    with pytest.raises(InputError, match=r"weights .*absent\.pth: no such file"):
+        PAPER.specs("rehearsal", resources=Resources(celeba_root=str(celeba), weights=str(celeba / "absent.pth")))
+
+
+def test_plans_count_the_images_of_a_folder(celeba):
+    source = Source(data="celeba", model="efficientnet_b0", weights="random", root=str(celeba))
+    run = HeldOutTags(source=source, protocol=Protocol(epochs=2), fold=0, injected=None)
+    assert run.work() == Work("train efficientnet_b0 224", 2 * 24 + 8 / 3)  # trained on 24 of 32, looked at 8
+    head = run.model_copy(update={"source": Source()})
+    assert head.work() == Work("train linear", pytest.approx(2 * 3082 * 3 / 4 + 3082 / 4 / 3))

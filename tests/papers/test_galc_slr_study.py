@@ -127,7 +127,7 @@ def test_the_paper_path_trains_on_the_official_layout_of_coco_2014(tmp_path, mon
 def test_a_plan_of_the_paper_costs_gpu_hours_and_needs_no_data():
     specs = grid("paper")
     assert len({spec.key for spec in specs}) == len(specs)
-    assert sum(spec.seconds() for spec in specs) > 3600 * 100
+    assert sum(spec.work().amount for spec in specs) > 3600 * 100
 
 
 def test_images_are_needed_and_their_place_is_not_part_of_the_key(tmp_path):
@@ -198,7 +198,7 @@ def test_a_bad_matrix_is_an_error_before_training(monkeypatch, bad, what):
     monkeypatch.setattr(GoldClassifier, "source", lambda self: source)
     matrix = np.eye(5)
     matrix[3, 1] = bad
-    with pytest.raises(InputError, match=f"row 3 of the corruption matrix has {what} entries"):
+    with pytest.raises(InputError, match=f"corruption matrix: row 3 has {what} entries"):
         GoldClassifier(**FIELDS, method="glc", evaluate_every=2).compute([Result({}, {"glc": matrix})])
 
 

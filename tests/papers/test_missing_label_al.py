@@ -1,27 +1,30 @@
 """missing_label_al: claims on made-up results both ways, the smallest study from end to end, images, bad input."""
 
 import itertools
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from nlcore.data.embedded_set import embedded
+from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.noise import hide_labels
-from nlcore.papers.image_task import Task
-from nlcore.papers.missing_label_al import artefacts
-from nlcore.papers.missing_label_al.claims import decide_claims
-from nlcore.papers.missing_label_al.experiments import MEASURES, MeasureRun, Protocol, WholeSetRun, strategy_of
-from nlcore.papers.missing_label_al.study import READINGS, Study, grid, load_study
+from nlcore.papers.missing_label_al import PAPER, figures, tables
+from nlcore.papers.missing_label_al.claims import decide_claims, readings_atlas
+from nlcore.papers.missing_label_al.measures import MEASURES, Choice, canonical, stands_for, strategy_of
+from nlcore.papers.missing_label_al.protocol import UNKNOWN_AS, Protocol
+from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun
+from nlcore.papers.missing_label_al.study import Study, load_study
 from nlcore.papers.profiles import Resources
-from nlcore.report.contract import artefacts as contract
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training.active import PoolView
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 
 SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)
 
@@ -40,8 +43,8 @@ def study(asl, gain, *, early=8.0, late=1.0):
             rows.append({"measure": measure, "noise": noise, "hard_share": share, "combination": "ties", "seed": seed,
                          "iteration": iteration, "cost": round(cost * reach),
                          "map": 28 + gained * reach + spread + rng.normal(scale=0.01)})  # fmt: skip
-    whole = [{"noise": n, "reading": r, "seed": s, "map": asl + rng.normal(scale=0.01)}
-             for n, r, s in itertools.product(NOISES, READINGS, SEEDS)]  # fmt: skip
+    whole = [{"noise": n, "unknown_as": r, "seed": s, "map": asl + rng.normal(scale=0.01)}
+             for n, r, s in itertools.product(NOISES, UNKNOWN_AS, SEEDS)]  # fmt: skip
     return Study(pd.DataFrame(rows), pd.DataFrame(whole))
 
 
@@ -119,52 +122,180 @@ def _view(targets):
     return PoolView(np.arange(len(targets)), targets, 1, np.random.default_rng(0), None)
 
 
+def measure_runs(profile):
+    return [spec for spec in PAPER.specs(profile) if isinstance(spec, MeasureRun)]
+
+
+def test_choices_that_must_come_to_the_same_are_one():
+    same = lambda *choice, **options: canonical(Choice(*choice, **options), alike_up_to=0.2)
+    assert {same("random", noise) for noise in NOISES} == {Choice("random", None)}
+    assert same("entropy", 0.6, combination="product") == Choice("entropy", None)
+    assert {same(m, 0.2) for m in ("medium", "hard", "hard_medium")} == {Choice("hard", 0.2)}
+    assert same("hard_medium_entropy", 0.2, hard_share=0.5) == Choice("hard_entropy", 0.2)
+    assert same("medium", 0.4, hard_share=0.5) == Choice("medium", 0.4)
+    assert same("hard_medium", 0.4, hard_share=0.5).hard_share == 0.5
+    assert same("hard_entropy", 0.2, combination="product").combination == "product"
+    assert canonical(Choice("medium", 0.2), alike_up_to=0.0) == Choice("medium", 0.2)
+    shown = stands_for(Choice("hard", 0.2), NOISES, alike_up_to=0.2)
+    assert [(c.measure, c.noise) for c in shown] == [("medium", 0.2), ("hard", 0.2), ("hard_medium", 0.2)]
+    assert len(stands_for(Choice("entropy", None), NOISES, alike_up_to=0.2)) == 3
+
+
+def test_the_grid_holds_no_run_twice_and_shows_every_measure_at_every_level():
+    runs = measure_runs("embedded")
+    assert len(runs) == 20  # of the 28 cells 8 must come to what another comes to
+    shown = [c for run in runs for c in stands_for(run.choice, NOISES, alike_up_to=0.2)]
+    assert len(shown) == len(set(shown)) == 28
+    assert {(c.measure, c.noise) for c in shown} == set(itertools.product(MEASURES, NOISES))
+
+
+def test_a_run_that_is_not_the_one_for_its_result_is_refused():
+    shared = {"source": Source(), "protocol": Protocol(), "seeds": (0,)}
+    for measure, noise in (("random", 0.4), ("medium", 0.2), ("hard_medium_entropy", 0.2)):
+        with pytest.raises(ValueError, match=r"gives what another choice gives; expected that one, Choice"):
+            MeasureRun(**shared, measure=measure, noise=noise)
+    with pytest.raises(ValueError, match="noise None: hard counts missing labels; expected the fraction"):
+        MeasureRun(**shared, measure="hard", noise=None)
+    with pytest.raises(ValueError, match="nothing is unknown at noise 0; expected 'masked'"):
+        WholeSetRun(**shared, unknown_as="raw", noise=0.0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    run_grid(PAPER.specs("smoke"), store, workers=0)
+    return store
+
+
+def unchecked(run, choice):
+    """A run that the validation would refuse."""
+    return run.model_copy(update=asdict(choice))
+
+
 @pytest.mark.slow
-def test_every_artefact_of_the_contract_is_made_with_its_series(tmp_path):
-    store, specs = Store(tmp_path / "store"), grid("smoke", seeds=[0, 1])
-    run_grid(specs, store, workers=0)
-    found, out = load_study(specs, store), ArtefactWriter("missing_label_al", "smoke", tmp_path)
-    for make in (artefacts.figure_1, artefacts.figure_2, artefacts.figure_6, artefacts.figure_7,
-                 artefacts.permutation_table, artefacts.heuristics_table):  # fmt: skip
+def test_runs_that_stand_for_others_really_are_the_same(store):
+    runs = {run.choice: run for run in measure_runs("smoke")}
+    for other in (
+        Choice("random", 0.6),
+        Choice("entropy", 0.4),
+        Choice("medium", 0.2),
+        Choice("hard_medium", 0.2, hard_share=0.5),
+        Choice("medium_entropy", 0.2),
+        Choice("hard_medium_entropy", 0.2),
+    ):
+        run = runs[canonical(other, alike_up_to=0.2)]
+        known, anew = store.result(run).arrays, unchecked(run, other).compute([]).arrays
+        assert all(np.array_equal(known[name], anew[name]) for name in ("map", "map_without_person", "chosen")), other
+    different = unchecked(runs[Choice("hard", 0.4)], Choice("medium", 0.4)).compute([]).arrays
+    assert not np.array_equal(different["map"], store.result(runs[Choice("hard", 0.4)]).arrays["map"])
+
+
+def test_measures_that_do_not_rank_alike_are_not_taken_for_one():
+    run = next(run for run in measure_runs("smoke") if run.noise == 0.2)
+    bound = run.protocol.model_copy(update={"alike_up_to": 0.5})
+    wrong = MeasureRun(source=run.source, protocol=bound, seeds=(0,), noise=0.45, measure="hard")
+    with pytest.raises(InputError, match=r"alike_up_to 0\.5: at noise 0\.45 an image lacks \d+ of its 80 labels"):
+        wrong.compute([])
+
+
+@pytest.mark.slow
+def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path):
+    contract = PAPER.contract.artefacts()
+    found, out = (
+        load_study(PAPER.specs("smoke"), store),
+        ArtefactWriter("missing_label_al", "smoke", tmp_path, contract),
+    )
+    drawn = (figures.figure_1, figures.figure_2, figures.figure_6, figures.figure_7)
+    told = (tables.heuristics_table, tables.cost_table, tables.permutation_table, tables.combination_table)
+    for make in (*drawn, *told, tables.why_asl_table):
         make(found, out)
     for noise in NOISES:
-        artefacts.level_figure(found, out, noise)
+        figures.level_figure(found, out, noise)
         for panel in "abc":
-            data = pd.read_csv(out.folder / f"{artefacts.LEVEL_FIGURES[noise]}{panel}.csv")
-            assert set(data.series) == set(contract("missing_label_al")["fig_3"]["series"])
+            data = pd.read_csv(out.folder / f"{figures.LEVEL_FIGURES[noise]}{panel}.csv")
+            assert set(data.series) == set(contract["fig_3"]["series"])
             assert set(data.seed) == {0, 1}
-    assert set(contract("missing_label_al")) == set(out.entries) & set(contract("missing_label_al"))
+    assert set(contract) <= set(out.entries)
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"raw", "negative", "masked"}
-    assert set(pd.read_csv(out.folder / "fig_7a.csv").series) == set(contract("missing_label_al")["fig_7"]["series"])
-    random = found.defaults().query("measure == 'random'").pivot_table(index=["seed", "iteration"], columns="noise",
-                                                                       values="map")  # fmt: skip
-    assert (random.to_numpy() == random.to_numpy()[:, :1]).all()  # Random's curve does not depend on the noise
+    assert set(pd.read_csv(out.folder / "fig_7a.csv").series) == set(contract["fig_7"]["series"])
+    assert set(readings_atlas(found).claim) == {f"ml{n}" for n in range(1, 8)}
+
+
+def test_every_artefact_names_the_runs_behind_it():
+    specs = PAPER.specs("smoke")
+    counts = {id: sum(map(PAPER.reads(id), specs)) for id in ("fig_1", "fig_2", "fig_3", "fig_4", "fig_7", "why_asl")}
+    whole = 1 + 3 * len(UNKNOWN_AS)
+    # 20 %: Random, entropy, Hard, Hard+entropy; 40 %: all eight; Fig. 7: Medium, Hard and four splits in between.
+    assert counts == {"fig_1": 0, "fig_2": whole, "fig_3": 4, "fig_4": 8, "fig_7": 6, "why_asl": whole + 3}
+    assert sum(map(PAPER.reads("verdicts"), specs)) == len(specs)
+
+
+@pytest.mark.slow
+def test_cost_follows_from_what_was_chosen_at_the_noise_it_is_shown_at(store):
+    active = load_study(PAPER.specs("smoke"), store).defaults()
+    cost = active.pivot_table(index=["measure", "seed", "iteration"], columns="noise", values="cost")
+    assert (cost.xs(0, level="iteration") == 0).all(axis=None)
+    asked = 20 * 80 * np.outer([1, 2, 3], NOISES)  # cells of so many images, of which so many are hidden
+    assert np.allclose(cost.loc["random", 0].loc[1:], asked, rtol=0.07)
+    last = cost.xs(3, level="iteration")
+    assert (last.loc["hard"] > last.loc["random"]).all(axis=None)
+    assert (last.loc["hard", 0.2] == last.loc["medium", 0.2]).all()
+    assert (last.loc["medium", 0.6] < last.loc["random", 0.6]).all()
+
+
+def small_runs(root, **protocol):
+    """Active learning and plain ASL on 30 drawn images."""
+    draw_coco(root, images=30, classes=6, split="val")
+    source = Source(data="coco", parts=("val2017",), model="mobilenetv2_100", size=64, weights="random",
+                    root=str(root), device="cpu")  # fmt: skip
+    small = {"clean_share": 0.15, "budget": 2, "batch": 1, "epochs": 1, "whole_epochs": 1, "whole_schedule_epochs": 2}
+    shared = {"source": source, "protocol": Protocol(**small | protocol), "seeds": (0,), "noise": 0.4}
+    return MeasureRun(**shared, measure="hard_entropy"), WholeSetRun(**shared, unknown_as="raw")
 
 
 @pytest.mark.slow
 def test_images_train_end_to_end_through_the_same_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
-    draw_coco(tmp_path, images=30, classes=6, split="val")
-    task = Task(
-        data="coco", splits=("val2017",), model="mobilenetv2_100", size=64, data_root=str(tmp_path), device="cpu"
-    )
-    protocol = Protocol(clean_share=0.15, budget=2, batch=1, epochs=1, whole_epochs=1, whole_schedule_epochs=2)
-    shared = {"task": task, "protocol": protocol, "seeds": (0,), "noise": 0.4}
-    arrays = MeasureRun(**shared, measure="hard_entropy").compute([]).arrays
+    measure, whole = small_runs(tmp_path)
+    arrays = measure.compute([]).arrays
     assert arrays["map"].shape == (1, 3, 1)
-    assert arrays["cost"][0, -1] > 0
-    assert np.isfinite(WholeSetRun(**shared, reading="raw").compute([]).arrays["map"]).all()
+    assert arrays["chosen"].shape == (1, 2, 1)
+    assert np.isfinite(whole.compute([]).arrays["map"]).all()
+
+
+@pytest.mark.slow
+def test_a_killed_run_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    measure, whole = small_runs(tmp_path, epochs=2, whole_epochs=3)
+    for run, epochs, stops in ((measure, 6, (1, 3, 5)), (whole, 3, (1, 2))):
+        expected = run.compute([]).arrays
+        for after in stops:
+            result, left = stopped_and_resumed(run, tmp_path / f"{run.key}{after}", monkeypatch, after=after)
+            assert left == epochs - after, run
+            assert all(np.array_equal(result.arrays[name], expected[name]) for name in expected), run
+
+
+def test_few_classes_keep_hard_and_medium_apart(tmp_path):
+    """A folder with classes of its own: the fewer, the more often an image lacks more than half of its labels."""
+    file = draw_coco(tmp_path, images=30, classes=6, split="val", all_categories=False)
+    (tmp_path / "images").mkdir()
+    file.rename(file.with_name("instances.json"))
+    resources = Resources(data_root=str(tmp_path), weights="random", device="cpu")
+    runs = [spec for spec in PAPER.specs("finetune", resources=resources) if isinstance(spec, MeasureRun)]
+    assert {run.measure for run in runs if run.noise == 0.2} == {m for m, way in MEASURES.items() if way.counts_labels}
 
 
 def test_bad_input_is_told_in_one_line(tmp_path):
     with pytest.raises(InputError, match="measure 'hardest': unknown; expected one of random, medium"):
         strategy_of("hardest")
-    shared = {"task": Task(), "seeds": (0,), "noise": 0.4, "measure": "random"}
+    shared = {"source": Source(), "seeds": (0,), "noise": None, "measure": "random"}
     with pytest.raises(InputError, match="no multiple of the batch"):
         MeasureRun(**shared, protocol=Protocol(budget=70)).compute([])
     with pytest.raises(InputError, match="smaller than the budget"):
         MeasureRun(**shared, protocol=Protocol(budget=5000)).compute([])
-    with pytest.raises(InputError, match="data_root: this profile trains on images"):
-        grid("finetune")
+    with pytest.raises(InputError, match=r"clean_share 0\.9: \d+ images; expected 1 to \d+"):
+        MeasureRun(**shared, protocol=Protocol(clean_share=0.9)).compute([])
+    with pytest.raises(InputError, match="data_root: not given, and these runs train on images"):
+        PAPER.specs("finetune")
     with pytest.raises(InputError, match=r"instances_val2017\.json: no such file"):
-        grid("paper", resources=Resources(data_root=str(tmp_path)))
+        PAPER.specs("paper", resources=Resources(data_root=str(tmp_path)))

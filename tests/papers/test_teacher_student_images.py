@@ -153,9 +153,10 @@ def test_given_weights_are_for_the_network_they_can_be_meant_for(folder, tmp_pat
     own = grid(TINY | {"labeller": labeller | {"model": "test_resnet"}}, None, _weights(folder, tmp_path))[0]
     assert own.labeller.weights == own.source.weights
     assert own.labeller.weights_file == str(tmp_path / "weights.pth")
-    assert grid(TINY | {"labeller": labeller}, None, Resources(str(folder), weights="random"))[
-        0
-    ].labeller.weights == "random"
+    assert (
+        grid(TINY | {"labeller": labeller}, None, Resources(str(folder), weights="random"))[0].labeller.weights
+        == "random"
+    )
 
 
 @pytest.mark.skipif(shared_data("coco_real") is None, reason="the real COCO folder is not beside this checkout")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from nlcore.report.contract import PAPERS, artefacts
+from nlcore.papers import paper, papers
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures"
@@ -32,7 +32,7 @@ def tables(folder, id):
 
 
 def made(folder):
-    return [id for id in artefacts(folder.parent.name) if id in manifest(folder)["artefacts"]]
+    return [id for id in paper(folder.parent.name).contract.artefacts() if id in manifest(folder)["artefacts"]]
 
 
 @pytest.mark.skipif(not MADE, reason="nothing is in figures/ yet: make reproduce")
@@ -64,7 +64,7 @@ class TestFolder:
                         assert table[column].notna().any(), (name, column)
 
     def test_every_series_of_the_contract_is_there(self, folder):
-        contract = artefacts(folder.parent.name)
+        contract = paper(folder.parent.name).contract.artefacts()
         for id in made(folder):
             series = contract[id].get("series")
             if isinstance(series, list):
@@ -72,7 +72,7 @@ class TestFolder:
                 assert set(series) <= found, (id, sorted(set(series) - found))
 
     def test_every_panel_of_the_contract_has_its_numbers(self, folder):
-        contract = artefacts(folder.parent.name)
+        contract = paper(folder.parent.name).contract.artefacts()
         for id in made(folder):
             panels = contract[id].get("panels")
             if isinstance(panels, dict):
@@ -80,7 +80,7 @@ class TestFolder:
 
     def test_what_was_not_made_is_said(self, folder):
         told = manifest(folder)
-        assert set(told["not_made"]) | set(told["artefacts"]) >= set(artefacts(folder.parent.name))
+        assert set(told["not_made"]) | set(told["artefacts"]) >= set(paper(folder.parent.name).contract.artefacts())
 
 
 def profile_cells(profile):
@@ -105,4 +105,4 @@ def test_cleanlab_ema_has_every_pooling_in_every_panel_on_every_dataset(profile)
 
 
 def test_folders_are_named_by_paper():
-    assert {folder.parent.name for folder in MADE} <= set(PAPERS)
+    assert {folder.parent.name for folder in MADE} <= set(papers())

@@ -1,7 +1,10 @@
 """Where runs are computed: on cores, on GPUs by the memory they were measured to need, and in which order."""
 
+import pytest
+
 from nlcore.runs import RunFailedError, Store, plan_grid, run_grids
-from nlcore.runs.engines import GPU_CONTEXT, LocalEngine, Place
+from nlcore.runs.local import LocalEngine, Place
+from nlcore.runs.packing import GPU_CONTEXT, Packing
 from nlcore.runs.schedule import Schedule
 from tests.runs.trivial import Failing, NeedsFailing, Placed, PlacedElsewhere, Square, Total
 
@@ -38,22 +41,40 @@ def test_without_gpus_everything_runs_on_the_cores(tmp_path):
 
 
 def test_a_gpu_is_shared_only_as_far_as_measured_memory_allows():
-    place = Place({}, slots=8, memory=10 * GIB)
+    packing, place = Packing(), Place({}, slots=8, is_gpu=True, memory=10 * GIB)
     one, other = Placed(number=1, device="cuda"), PlacedElsewhere(number=2, device="cuda")
-    assert place.has_room(one, {}), "an empty GPU takes anything"
+    assert place.has_room(one, packing), "an empty GPU takes anything"
     place.running[object()] = (one, None)
-    assert not place.has_room(one, {}), "nothing beside a run that was never measured"
-    peak = 3 * GIB - GPU_CONTEXT
-    assert place.has_room(one, {Placed: peak})
-    assert not place.has_room(other, {Placed: peak}), "an unmeasured kind waits for an empty GPU"
+    assert not place.has_room(one, packing), "nothing beside a run that was never measured"
+    packing.note(Placed, 3 * GIB - GPU_CONTEXT)
+    assert place.has_room(one, packing)
+    assert not place.has_room(other, packing), "an unmeasured kind waits for an empty GPU"
     place.running[object()] = (one, None)
     place.running[object()] = (one, None)
-    assert not place.has_room(one, {Placed: peak}), "nine tenths of the memory are full"
+    assert not place.has_room(one, packing), "nine tenths of the memory are full"
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 7])
+def test_a_number_of_runs_that_was_asked_for_is_what_fits_whatever_they_take(runs):
+    packing = Packing(runs)
+    packing.note(Placed, 9 * GIB)
+    assert packing.fits(Placed, [Placed] * (runs - 1), 10 * GIB)
+    assert not packing.fits(Placed, [Placed] * runs, 10 * GIB)
+
+
+def test_the_highest_peak_of_a_kind_counts_and_no_share_is_more_than_a_whole_gpu():
+    packing = Packing()
+    for peak in (0, 4 * GIB, 2 * GIB):
+        packing.note(Placed, peak)
+    assert packing.share(Placed, 10 * GIB) == (4 * GIB + GPU_CONTEXT) / (9 * GIB)
+    assert packing.share(Placed, 2 * GIB) == packing.share(Placed, None) == 1.0
+    assert packing.share(PlacedElsewhere, 10 * GIB) == 1.0
 
 
 def test_the_longest_run_goes_first_and_requirements_before_all():
     short, long = Placed(number=9, device="cpu"), Placed(number=1, device="cpu")
-    schedule = Schedule([short, Total(number=1), long, Square(number=1)], lambda spec: "all")
+    costs = {short: 1.0, Total(number=1): 2.0, long: 9.0, Square(number=1): 0.5}
+    schedule = Schedule(costs, lambda spec: "all")
     taken = [schedule.take(lambda spec: True) for _ in range(4)]
     assert taken == [long, short, Square(number=1), None]
     assert schedule.finish(Square(number=1), None) == [Square(number=1)]
@@ -62,13 +83,13 @@ def test_the_longest_run_goes_first_and_requirements_before_all():
 
 def test_a_full_group_does_not_hold_up_another():
     gpu, cpu = Placed(number=1, device="cuda"), Placed(number=2, device="cpu")
-    schedule = Schedule([gpu, cpu], lambda spec: spec.device)
+    schedule = Schedule({gpu: 1.0, cpu: 1.0}, lambda spec: spec.device)
     assert schedule.take(lambda spec: spec.device == "cpu") == cpu
 
 
 def test_a_failure_ends_everything_that_needs_it():
     failing = Failing(kind="other")
-    schedule = Schedule([NeedsFailing(), failing], lambda spec: "all")
+    schedule = Schedule({NeedsFailing(): 1.0, failing: 1.0}, lambda spec: "all")
     assert schedule.take(lambda spec: True) == failing
     assert set(schedule.finish(failing, RuntimeError())) == {failing, NeedsFailing()}
     assert schedule.done

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +22,16 @@ import sys
 from nlcore.runs import Store, run_grid
 from tests.runs.trivial import Total
 run_grid([Total(number=12, pause=0.15)], Store(sys.argv[1]), workers=2)
+"""
+
+
+UNGUARDED = """
+import sys
+from nlcore.runs import Store, run_grid
+from tests.runs.trivial import Total
+run_grid(
+    [Total(number=12)], Store(sys.argv[1]), workers=2
+)
 """
 
 
@@ -96,6 +107,34 @@ def test_a_run_whose_worker_dies_every_time_is_given_up_by_name(tmp_path):
     with pytest.raises(RunFailedError, match=r"Deadly.*its worker died 3 times"):
         run_grid([Deadly(folder=str(marks), times=99), *(Square(number=n) for n in range(5))], store, workers=1)
     assert store.result(Square(number=4)).values == {"square": 16}
+
+
+def run_script(folder, text):
+    (folder / "script.py").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(folder / "script.py"), str(folder / "store")]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_script_without_a_guard_is_told_so_in_one_line(tmp_path):
+    done = run_script(tmp_path, UNGUARDED)
+    lines = done.stderr.splitlines()
+    assert done.returncode != 0
+    assert lines[-1].startswith("nlcore.runs.processes.UnguardedScriptError: ")
+    assert f"{tmp_path}/script.py: begins workers" in lines[-1]
+    assert 'if __name__ == "__main__":' in lines[-1]
+    assert "died" not in done.stderr
+    assert len(lines) < 10, done.stderr
+    assert records(tmp_path) == {}
+
+
+def test_a_script_with_a_guard_computes_also_runs_of_its_own(tmp_path):
+    """A worker knows the script by another name than the driver does; the keys are the same."""
+    own = "class Own(Total):\n    pass\n"
+    guarded = UNGUARDED.replace("run_grid(\n", f'{own}if __name__ == "__main__": run_grid(\n')
+    done = run_script(tmp_path, guarded.replace("[Total(", "[Own("))
+    assert done.returncode == 0, done.stderr
+    assert len(records(tmp_path)) == 13
 
 
 @pytest.mark.slow

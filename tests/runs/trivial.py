@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcore.errors import InputError
-from nlcore.runs import Result, Spec
+from nlcore.runs import Result, Spec, Work, scratch_folder
 
 
 class Square(Spec):
@@ -37,6 +37,19 @@ class Total(Spec):
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         return Result({"total": sum(result.values["square"] for result in inputs)})
+
+
+class Share(Spec):
+    """Of a total, what its largest square makes up: the third level of a chain."""
+
+    number: int
+
+    def requires(self) -> Sequence[Spec]:
+        return [Total(number=self.number), Square(number=self.number)]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        total, square = (result.values for result in inputs)
+        return Result({"share": square["square"] / total["total"]})
 
 
 class Failing(Spec):
@@ -69,6 +82,26 @@ class Deadly(Spec):
         return Result({"survived": marks})
 
 
+class Checkpointed(Spec):
+    """Counts to three; its worker is killed after each number, and what it has counted lies in its scratch folder."""
+
+    marks: str
+
+    def requires(self) -> Sequence[Spec]:
+        return [Square(number=2)]
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        folder = scratch_folder()
+        count = len(list(folder.iterdir())) if folder.exists() else 0
+        if count < 3:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / str(count)).touch()
+            (Path(self.marks) / f"{count} in {folder.name}").touch()
+            if count < 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return Result({"count": count})
+
+
 class Placed(Spec):
     """Which process computed it, and which GPUs that process could see."""
 
@@ -76,8 +109,8 @@ class Placed(Spec):
     device: str
     pause: float = 0.0
 
-    def seconds(self) -> float:
-        return 100.0 - self.number
+    def work(self) -> Work:
+        return Work(type(self).__name__, 100.0 - self.number)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         time.sleep(self.pause)

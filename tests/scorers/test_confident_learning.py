@@ -169,7 +169,7 @@ def test_out_takes_the_flags():
 
 @pytest.mark.parametrize("out", [np.zeros((7, 2), dtype=bool), np.zeros((7, 1)), torch.zeros((7, 1), dtype=torch.bool)])
 def test_an_unfit_out_is_one_clear_line(out):
-    with pytest.raises(InputError, match=r"^out does not fit: expected a boolean array of shape \(7, 1\)"):
+    with pytest.raises(InputError, match=r"^out: found .*; expected a boolean array of shape \(7, 1\)"):
         find_label_issues(HAND_LABELS, HAND_PROBS, out=out)
 
 
@@ -177,12 +177,12 @@ def test_bad_values_are_found_before_a_flag_is_written():
     labels, probs = make_data((200, 11), seed=8)
     probs[199, 10] = np.nan
     out = np.ones(labels.shape, dtype=bool)
-    with pytest.raises(InputError, match=r"^probs\[199, 10\] is nan: expected a probability in \[0, 1\]$"):
+    with pytest.raises(InputError, match=r"^probs\[199, 10\]: found nan; expected a probability in \[0, 1\]$"):
         find_label_issues(labels, probs, out=out, block_bytes=1)
     assert out.all()
 
 
 @pytest.mark.parametrize("block_bytes", [0, -5, 1.5, True])
 def test_bad_block_bytes(block_bytes):
-    with pytest.raises(InputError, match=r"^block_bytes is .*: expected a whole number of at least 1"):
+    with pytest.raises(InputError, match=r"^block_bytes: found .*; expected a whole number of at least 1"):
         find_label_issues(HAND_LABELS, HAND_PROBS, block_bytes=block_bytes)

@@ -233,14 +233,14 @@ def test_threads_do_not_matter():
 
 def test_of_several_bad_values_the_first_is_named_whatever_the_threads():
     probs = changed(changed(PROBS, 1, 1, 7), 3, 2, 8)
-    with pytest.raises(InputError, match=r"probs\[1, 1\] is 7.0"):
+    with pytest.raises(InputError, match=r"probs\[1, 1\]: found 7.0; expected"):
         label_quality_scores(LABELS, probs, block_bytes=1, threads=4)
 
 
 # Unusable input -------------------------------------------------------------------------------------------------------
 
 LABELS, PROBS = np.zeros((4, 3), dtype=int), np.full((4, 3), 0.5)
-MIXED_KINDS = "labels are a Tensor and probs a ndarray: expected both NumPy arrays or both torch tensors"
+MIXED_KINDS = "labels and probs: found a Tensor and a ndarray; expected both NumPy arrays or both torch tensors"
 
 
 def changed(array, row, column, value):
@@ -252,34 +252,36 @@ def changed(array, row, column, value):
 @pytest.mark.parametrize(
     ("labels", "probs", "options", "message"),
     [
-        (LABELS, changed(PROBS, 2, 1, NAN), {}, "probs[2, 1] is nan: expected a probability in [0, 1]"),
-        (LABELS, changed(PROBS, 3, 0, 1.5), {}, "probs[3, 0] is 1.5: expected a probability in [0, 1]"),
-        (LABELS, changed(PROBS, 0, 2, -0.25), {}, "probs[0, 2] is -0.25: expected a probability in [0, 1]"),
-        (changed(LABELS, 3, 2, 2).astype(int), PROBS, {}, "labels[3, 2] is 2: expected 1, 0, or -1 for unknown"),
-        (changed(LABELS, 1, 2, 0.5), PROBS, {}, "labels[1, 2] is 0.5: expected 1, 0, or -1 for unknown"),
-        (changed(LABELS, 1, 1, NAN), PROBS, {}, "labels[1, 1] is nan: expected 1, 0, or -1 for unknown"),
-        (LABELS, PROBS[:2], {}, "labels have shape (4, 3) and probs (2, 3): expected the same"),
-        (LABELS[0], PROBS[0], {}, "labels has shape (3,): expected (N, K) with at least one row and column"),
-        (LABELS[:0], PROBS[:0], {}, "labels has shape (0, 3): expected (N, K) with at least one row and column"),
-        (LABELS, PROBS[:, :0], {}, "probs has shape (4, 0): expected (N, K) with at least one row and column"),
-        ([[1]], PROBS, {}, "labels is of type list: expected a NumPy array or a torch tensor"),
-        (LABELS, LABELS, {}, "probs are of type int64: expected floating-point numbers"),
+        (LABELS, changed(PROBS, 2, 1, NAN), {}, "probs[2, 1]: found nan; expected a probability in [0, 1]"),
+        (LABELS, changed(PROBS, 3, 0, 1.5), {}, "probs[3, 0]: found 1.5; expected a probability in [0, 1]"),
+        (LABELS, changed(PROBS, 0, 2, -0.25), {}, "probs[0, 2]: found -0.25; expected a probability in [0, 1]"),
+        (changed(LABELS, 3, 2, 2).astype(int), PROBS, {}, "labels[3, 2]: found 2; expected 1, 0, or -1 for unknown"),
+        (changed(LABELS, 1, 2, 0.5), PROBS, {}, "labels[1, 2]: found 0.5; expected 1, 0, or -1 for unknown"),
+        (changed(LABELS, 1, 1, NAN), PROBS, {}, "labels[1, 1]: found nan; expected 1, 0, or -1 for unknown"),
+        (LABELS, PROBS[:2], {}, "shape of labels: found (4, 3); expected (2, 3), that of probs"),
+        (LABELS[0], PROBS[0], {}, "shape of labels: found (3,); expected (N, K) with at least one row and column"),
+        (LABELS[:0], PROBS[:0], {}, "shape of labels: found (0, 3); expected (N, K) with at least one row and column"),
+        (LABELS, PROBS[:, :0], {}, "shape of probs: found (4, 0); expected (N, K) with at least one row and column"),
+        ([[1]], PROBS, {}, "labels: found a list; expected a NumPy array or a torch tensor"),
+        (LABELS, LABELS, {}, "probs: found the type int64; expected floating-point numbers"),
         (torch.tensor(LABELS), PROBS, {}, MIXED_KINDS),
-        (LABELS, PROBS, {"block_bytes": 0}, "block_bytes is 0: expected a whole number of at least 1"),
-        (LABELS, PROBS, {"threads": 0}, "threads is 0: expected a whole number of at least 1"),
-        (LABELS, PROBS, {"pooling": "sum"}, f"pooling is 'sum': expected one of {', '.join(POOLINGS)}"),
-        (LABELS, PROBS, {"pooling": ["min"]}, f"pooling is ['min']: expected one of {', '.join(POOLINGS)}"),
-        (LABELS, PROBS, {"k": 2}, "pooling 'ema' got the option 'k': it takes only alpha"),
-        (LABELS, PROBS, {"pooling": "min", "alpha": 0.8}, "pooling 'min' got the option 'alpha': it takes no options"),
-        (LABELS, PROBS, {"alpha": 0}, "alpha is 0: expected a number above 0 and at most 1"),
-        (LABELS, PROBS, {"alpha": 1.1}, "alpha is 1.1: expected a number above 0 and at most 1"),
-        (LABELS, PROBS, {"alpha": NAN}, "alpha is nan: expected a number above 0 and at most 1"),
-        (LABELS, PROBS, {"alpha": "0.8"}, "alpha is '0.8': expected a number above 0 and at most 1"),
-        (LABELS, PROBS, {"pooling": "softmin", "temperature": 0}, "temperature is 0: expected a finite number above 0"),
-        (LABELS, PROBS, {"pooling": "log", "epsilon": -1}, "epsilon is -1: expected a finite number above 0"),
-        (LABELS, PROBS, {"pooling": "cumulative", "k": 0}, "k is 0: expected a whole number of at least 1"),
-        (LABELS, PROBS, {"pooling": "cumulative", "k": 1.5}, "k is 1.5: expected a whole number of at least 1"),
-        (LABELS, PROBS, {"pooling": "sma", "period": True}, "period is True: expected a whole number of at least 1"),
+        (LABELS, PROBS, {"block_bytes": 0}, "block_bytes: found 0; expected a whole number of at least 1"),
+        (LABELS, PROBS, {"threads": 0}, "threads: found 0; expected a whole number of at least 1"),
+        (LABELS, PROBS, {"pooling": "sum"}, f"pooling: found 'sum'; expected one of {', '.join(POOLINGS)}"),
+        (LABELS, PROBS, {"pooling": ["min"]}, f"pooling: found ['min']; expected one of {', '.join(POOLINGS)}"),
+        (LABELS, PROBS, {"k": 2}, "option of pooling 'ema': found 'k'; expected only alpha"),
+        (LABELS, PROBS, {"pooling": "min", "alpha": 0.8}, "option of pooling 'min': found 'alpha'; expected none"),
+        (LABELS, PROBS, {"alpha": 0}, "alpha: found 0; expected a number above 0 and at most 1"),
+        (LABELS, PROBS, {"alpha": 1.1}, "alpha: found 1.1; expected a number above 0 and at most 1"),
+        (LABELS, PROBS, {"alpha": NAN}, "alpha: found nan; expected a number above 0 and at most 1"),
+        (LABELS, PROBS, {"alpha": "0.8"}, "alpha: found '0.8'; expected a number above 0 and at most 1"),
+        (LABELS, PROBS, {"pooling": "softmin", "temperature": 0},
+         "temperature: found 0; expected a finite number above 0"),
+        (LABELS, PROBS, {"pooling": "log", "epsilon": -1}, "epsilon: found -1; expected a finite number above 0"),
+        (LABELS, PROBS, {"pooling": "cumulative", "k": 0}, "k: found 0; expected a whole number of at least 1"),
+        (LABELS, PROBS, {"pooling": "cumulative", "k": 1.5}, "k: found 1.5; expected a whole number of at least 1"),
+        (LABELS, PROBS, {"pooling": "sma", "period": True},
+         "period: found True; expected a whole number of at least 1"),
     ],
 )  # fmt: skip
 def test_unusable_input_is_one_clear_line(labels, probs, options, message):
@@ -289,17 +291,17 @@ def test_unusable_input_is_one_clear_line(labels, probs, options, message):
 
 
 def test_the_row_of_a_bad_value_is_counted_from_the_start_of_the_array():
-    with pytest.raises(InputError, match=r"probs\[3, 2\] is 7.0"):
+    with pytest.raises(InputError, match=r"probs\[3, 2\]: found 7.0; expected"):
         label_quality_scores(LABELS, changed(PROBS, 3, 2, 7), block_bytes=1)
 
 
 def test_bad_values_in_tensors():
-    with pytest.raises(InputError, match=r"probs\[1, 0\] is nan"):
+    with pytest.raises(InputError, match=r"probs\[1, 0\]: found nan; expected"):
         label_quality_scores(torch.tensor(LABELS), torch.tensor(changed(PROBS, 1, 0, NAN)))
-    with pytest.raises(InputError, match=r"labels\[1, 0\] is -2"):
+    with pytest.raises(InputError, match=r"labels\[1, 0\]: found -2; expected"):
         label_quality_scores(torch.tensor(changed(LABELS, 1, 0, -2).astype(int)), torch.tensor(PROBS))
 
 
 def test_self_confidence_checks_its_input():
-    with pytest.raises(InputError, match=r"probs\[1, 0\] is 2.0"):
+    with pytest.raises(InputError, match=r"probs\[1, 0\]: found 2.0; expected"):
         self_confidence(LABELS, changed(PROBS, 1, 0, 2))

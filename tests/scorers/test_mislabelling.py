@@ -139,13 +139,14 @@ def test_bins_by_hand():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mislabelling_likelihood(np.full((2, 3), np.nan), np.zeros((2, 3))), r"\[0, 1\]"),
-        (lambda: mislabelling_likelihood(np.full((2, 3), 1.1), np.zeros((2, 3))), r"\[0, 1\]"),
-        (lambda: mislabelling_likelihood(np.zeros((2, 3)), np.zeros((2, 4))), "do not fit"),
+        (lambda: mislabelling_likelihood(np.full((2, 3), np.nan), np.zeros((2, 3))), "expected fractions"),
+        (lambda: mislabelling_likelihood(np.full((2, 3), 1.1), np.zeros((2, 3))), "expected fractions"),
+        (lambda: mislabelling_likelihood(np.zeros((2, 3)), np.zeros((2, 4))), r"found \(2, 4\) and \(2, 3\); expected"),
         (lambda: mislabelling_likelihood(np.zeros((2, 3)), np.full((2, 3), 2)), "1, 0 or -1"),
         (lambda: conflict_informativeness(*random_problem()[:3], np.zeros((40, 9))), "weights"),
-        (lambda: contribution_matrix(np.zeros((3, 2)), np.zeros(3)), "do not fit"),
-        (lambda: count_by_likelihood(np.array([1.2]), np.array([0])), r"\[0, 1\]"),
+        (lambda: conflict_informativeness(*random_problem(), threshold=50), "threshold: found 50; expected"),
+        (lambda: contribution_matrix(np.zeros((3, 2)), np.zeros(3)), r"features: found \(3, 2\) and \(3,\)"),
+        (lambda: count_by_likelihood(np.array([1.2]), np.array([0])), "expected fractions"),
         (lambda: count_by_likelihood(np.zeros(2), np.zeros(3)), "one length"),
     ],
 )

@@ -106,17 +106,17 @@ def test_lowest_and_highest():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: select_batch(POOL, 8, measure="hard"), "cannot select 8 images from a pool of 7"),
-        (lambda: select_batch(POOL, 2, measure="soft"), "unknown measure 'soft': choose from random, medium"),
-        (lambda: select_batch(POOL, 2, measure="entropy"), "needs the entropy"),
-        (lambda: select_batch(POOL, 2, measure="random"), "needs a generator"),
-        (lambda: select_batch(POOL, 2, measure="hard", combination="sum"), "unknown combination"),
-        (lambda: select_batch(POOL, 2, measure="hard", entropy=ENTROPY[:3]), "each of the 7 images"),
-        (lambda: select_batch(POOL, 2, measure="hard", entropy=ENTROPY * np.nan), "not NaN"),
-        (lambda: select_batch(POOL, 2, measure="hard+medium", hard_share=1.5), "hard_share"),
+        (lambda: select_batch(POOL, 8, measure="hard"), "found 8 images to select; expected 0 to 7"),
+        (lambda: select_batch(POOL, 2, measure="soft"), "measure: found 'soft'; expected one of random, medium"),
+        (lambda: select_batch(POOL, 2, measure="entropy"), "entropy: missing"),
+        (lambda: select_batch(POOL, 2, measure="random"), "rng: missing; expected a generator"),
+        (lambda: select_batch(POOL, 2, measure="hard", combination="sum"), "combination: found 'sum'"),
+        (lambda: select_batch(POOL, 2, measure="hard", entropy=ENTROPY[:3]), r"shape \(3,\).*each of 7 images"),
+        (lambda: select_batch(POOL, 2, measure="hard", entropy=ENTROPY * np.nan), "or NaN"),
+        (lambda: select_batch(POOL, 2, measure="hard+medium", hard_share=10), "hard_share: found 10; expected a"),
         (lambda: hard_ratio(POOL * 2), "1, 0 and -1"),
-        (lambda: select_lowest(np.zeros(3), 4), "cannot select 4"),
-        (lambda: select_highest(np.zeros((3, 2)), 1), "one per image"),
+        (lambda: select_lowest(np.zeros(3), 4), "found 4 images"),
+        (lambda: select_highest(np.zeros((3, 2)), 1), r"found \(3, 2\); expected \(images,\)"),
     ],
 )
 def test_unusable_input_is_one_clear_line(call, message):

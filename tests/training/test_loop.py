@@ -1,14 +1,7 @@
 """The training loop: recipe, schedules, averaging, stacks, determinism, resume, early stopping, images, prediction."""
 
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,10 +21,12 @@ from nlcore.training import (
     schedule_at,
     shuffled,
     stacked,
+    state_file,
     train,
 )
 from nlcore.training.batches import fetch_all
 from nlcore.training.models import image_model, linear_head, mlp_head, stack_heads, unstack_heads
+from nlcore.training.state_file import SECONDS, read_state
 
 CPU = torch.device("cpu")
 SAMPLES, FEATURES, CLASSES = 50, 8, 3
@@ -302,77 +297,10 @@ def test_training_leaves_the_global_generators_alone():
     assert (np.random.get_state()[1] == numpy_state).all()
 
 
-SCRIPT = """
-    import json, sys, time
-    from pathlib import Path
-    import numpy as np, torch
-    from nlcore.losses import asymmetric_loss
-    from nlcore.training.models import image_model
-    from nlcore.training import ImageBatches, Recipe, shuffled, train
-
-    torch.set_num_threads(1)
-    checkpoint = Path(sys.argv[1]) if sys.argv[1] != "none" else None
-    draws = torch.Generator().manual_seed(5)
-    choices = np.random.default_rng(5)
-    images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
-    targets = torch.randint(2, (24, 3), generator=torch.Generator().manual_seed(0))
-    model = image_model("test_resnet", 3, generator=draws, weights="random")
-    fetch = ImageBatches(images, targets, device=torch.device("cpu"), generator=draws)
-    plain = ImageBatches(images, targets, device=torch.device("cpu"))
-    order = shuffled(torch.arange(24), 8, generator=draws)
-
-    def sampler(epoch):
-        batches = order(epoch)
-        return [batches[i] for i in choices.permutation(len(batches))]
-
-    def evaluate(model, epoch):
-        print(epoch, flush=True)
-        logits = model(plain(torch.arange(24))[0])
-        return {"loss": asymmetric_loss(logits, targets).item(), "logit": logits[0, 0].item()}
-
-    def loss(model, batch):
-        steps.append(len(steps) + 1)
-        if sys.argv[2:] == [str(steps[-1])]:
-            print("waiting", flush=True)
-            time.sleep(600)
-        return asymmetric_loss(model(batch[0]), batch[1])
-
-    steps = []
-    recipe = Recipe(epochs=6, batch_size=8, learning_rate=1e-3, weight_decay=1e-4, schedule="one_cycle",
-                    average_decay=0.9, channels_last=True)
-    run = train(model, recipe, sampler=sampler, fetch=fetch, loss=loss, evaluate=evaluate,
-                generators=[draws, choices], checkpoint=checkpoint)
-    print(json.dumps(run.history))
-"""
-
-
-def start(*arguments: object) -> subprocess.Popen:
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def test_killed_in_mid_epoch_and_resumed_gives_the_same_metrics(tmp_path):
-    """Killed with SIGKILL in the second step of the fourth epoch; the resumed run does epochs 4 to 6 again."""
-    beside = start("none")
-    killed = start(tmp_path / "run.safetensors", 3 * 3 + 2)
-    for line in killed.stdout:
-        if line.strip() == "waiting":
-            break
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(timeout=20)
-    undisturbed = beside.communicate(timeout=120)[0].splitlines()
-    resumed = start(tmp_path / "run.safetensors").communicate(timeout=120)[0].splitlines()
-    assert undisturbed[:-1] == [str(epoch) for epoch in range(1, 7) for _ in range(2)]
-    assert resumed[:-1] == [str(epoch) for epoch in range(4, 7) for _ in range(2)]
-    assert json.loads(resumed[-1]) == json.loads(undisturbed[-1])
-    assert len(json.loads(resumed[-1])) == 6
-
-
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
-def test_resume_with_early_stopping_is_exact(tmp_path, optimiser):
+def test_resume_with_early_stopping_is_exact(tmp_path, optimiser, monkeypatch):
     """The best evaluation lies before the interruption, the stop after it."""
+    monkeypatch.setenv(SECONDS, "0")
     recipe = replace(RECIPE, epochs=8, stop_metric="score", patience=3, optimiser=optimiser, average_decay=0.9)
     recipe = replace(recipe, schedule="one_cycle", warm_up=0.5)
     scored = lambda model, epoch: {"score": [1, 3, 2, 2, 2, 2, 2, 2][epoch - 1], **accuracy(model, epoch)}
@@ -394,19 +322,79 @@ def test_resume_with_early_stopping_is_exact(tmp_path, optimiser):
     assert resumed.optimiser.param_groups[0]["base_rate"] == RECIPE.learning_rate
 
 
-def test_checkpoints_of_other_runs_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("seconds", "saved"),
+    [
+        ("0", [1, 2, 3, 4, 5, 6]),
+        ("20", [2, 4, 6]),
+        ("25", [3, 6]),
+        ("40", [4, 6]),  # at the end 20 seconds after the last time, but the whole took longer than 40
+        ("60", [6]),
+        ("61", []),
+        ("", [6]),
+        (None, [6]),
+    ],
+)
+def test_a_checkpoint_is_saved_by_the_clock(seconds, saved, tmp_path, monkeypatch):
+    """Each epoch takes ten seconds; by default a minute must have passed."""
+    monkeypatch.delenv(SECONDS, raising=False)
+    if seconds is not None:
+        monkeypatch.setenv(SECONDS, seconds)
+    clock, path, seen = [0.0], tmp_path / "folder" / "run.safetensors", {}
+
+    def evaluate(model, epoch):
+        clock[0] += 10
+        return {}
+
+    def sampler(epoch):
+        seen[epoch] = read_state(path)
+        return shuffled(torch.arange(SAMPLES), 16, generator=generator(epoch))(epoch)
+
+    monkeypatch.setattr(state_file, "monotonic", lambda: clock[0])
+    fit(replace(RECIPE, epochs=6), evaluate=evaluate, sampler=sampler, checkpoint=path)
+    seen[6] = read_state(path)
+    epochs = {0 if found is None else found.state["position"][0] for found in seen.values()}
+    assert sorted(epochs - {0}) == saved
+    assert path.exists() == bool(saved)
+
+
+def test_checkpoints_of_other_runs_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(SECONDS, "0")
     path = tmp_path / "run.safetensors"
     fit(checkpoint=path)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+    content = path.read_bytes()
     with pytest.raises(InputError, match=r"another recipe \(other learning_rate\)"):
         fit(replace(RECIPE, learning_rate=0.5), checkpoint=path)
-    with pytest.raises(InputError, match=r"another model \(model/0.bias, model/0.weight"):
+    with pytest.raises(InputError, match=r"another model; expected the same model/0.bias, model/0.weight"):
         fit(model=linear_head(FEATURES, CLASSES + 1, generator=generator()), checkpoint=path)
-    with pytest.raises(InputError, match="generators"):
+    with pytest.raises(InputError, match=r"same model/0.bias, model/0.weight, model/2.bias"):
+        fit(model=mlp_head(FEATURES, CLASSES, generator=generator()), checkpoint=path)
+    with pytest.raises(InputError, match="holds 1 generators; expected 0"):
         fit(checkpoint=path, generators=[])
+    assert path.read_bytes() == content
+
+
+def test_a_smaller_models_training_does_not_go_on_from_a_larger_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv(SECONDS, "0")
+    larger = torch.nn.Sequential(*linear_head(FEATURES, CLASSES, generator=generator()), torch.nn.Linear(3, 3))
+    fit(model=larger, checkpoint=tmp_path / "run")
+    with pytest.raises(InputError, match=r"another model; expected the same model/1.bias, model/1.weight"):
+        fit(checkpoint=tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_training_starts_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(SECONDS, "0")
+    path, undisturbed = tmp_path / "run.safetensors", fit()
+    fit(checkpoint=path)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match="not a checkpoint"):
-        fit(checkpoint=path)
+    again = fit(checkpoint=path)
+    assert again.step == undisturbed.step
+    assert same(again.model, undisturbed.model)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.damaged", "run.safetensors"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{path}: damaged (")
+    assert line.endswith("): set aside, starting anew")
 
 
 # --- images --------------------------------------------------------------------------------------------------------

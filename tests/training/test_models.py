@@ -43,7 +43,7 @@ def test_stack_computes_what_its_members_compute(make):
 
 
 def test_unlike_heads_cannot_be_stacked():
-    with pytest.raises(ValueError, match="one architecture"):
+    with pytest.raises(InputError, match="heads to stack: found 2; expected one architecture"):
         stack_heads([linear_head(6, 3, generator=generator()), linear_head(6, 4, generator=generator())])
 
 
@@ -70,7 +70,7 @@ def test_only_matrices_decay_with_or_without_a_member_axis():
 def test_last_layer():
     assert isinstance(last_layer(stack_heads([linear_head(6, 3, generator=generator())])), StackedLinear)
     assert last_layer(small_model()).out_features == 4
-    with pytest.raises(ValueError, match="no linear last layer"):
+    with pytest.raises(InputError, match="no linear last layer"):
         last_layer(nn.ReLU())
 
 

@@ -11,13 +11,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nlcore.app import notebooks
 from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
-from nlcore.papers import NOTEBOOKS, TITLES
-from nlcore.report.contract import artefacts
-from nlcore.report.readings import readings
+from nlcore.papers import papers
 from nlcore.report.verdicts import Verdict
 
 SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
@@ -39,12 +36,12 @@ def build(figures: Path) -> Path:
     for folder in folders:
         notebook = _notebook(folder)
         if notebook is not None:
-            title = f"{folder.paper}, {folder.profile}: the executed notebook"
+            title = f"{folder.paper.id}, {folder.profile}: the executed notebook"
             page = pages.get_template("notebook.html.j2").render(
                 folder=folder, title=title, body=Markup(notebook_body(notebook)), code_style=Markup(code_style())
             )
             write_atomically(folder.path / "notebook.html", page)
-        _write_paper(pages, folder, found[folder.paper])
+        _write_paper(pages, folder, found[folder.paper.id])
     shown = _shown_profiles(found)
     states = _states(found, shown)
     page = pages.get_template("index.html.j2").render(
@@ -58,7 +55,7 @@ def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Fold
     page = pages.get_template("paper.html.j2").render(
         folder=folder,
         profiles=list(profiles),
-        readings=readings(folder.paper).to_dict("records"),
+        readings=folder.paper.readings().to_dict("records"),
         has_notebook=(folder.path / "notebook.html").is_file(),
     )
     write_atomically(folder.path / "index.html", page)
@@ -66,7 +63,7 @@ def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Fold
 
 def _notebook(folder: Folder) -> Path | None:
     """The notebook that made the folder; of the default profile, else the one in notebooks/, which has its outputs."""
-    executed, committed = folder.path / "notebook.ipynb", notebooks.FOLDER / NOTEBOOKS[folder.paper]
+    executed, committed = folder.path / "notebook.ipynb", folder.paper.notebook
     if executed.is_file():
         return executed
     return committed if folder.profile == "embedded" else None
@@ -86,8 +83,11 @@ def _states(found: Mapping[str, Mapping[str, Folder]], shown: Sequence[str]) -> 
         for profile, folder in profiles.items()
     }
     return {
-        paper: {id: {p: by_folder.get((paper, p), {}).get(id, "not run") for p in shown} for id in artefacts(paper)}
-        for paper in found
+        one.id: {
+            id: {p: by_folder.get((one.id, p), {}).get(id, "not run") for p in shown}
+            for id in one.contract.artefacts()
+        }
+        for one in papers().values()
     }
 
 
@@ -129,7 +129,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "style": Markup((folder / "style.css").read_text(encoding="utf-8")),
         "script": Markup((folder / "script.js").read_text(encoding="utf-8")),
-        "titles": TITLES,
+        "titles": {name: one.title for name, one in papers().items()},
         "rows_shown": ROWS_SHOWN,
         "sign": lambda verdict: SIGNS[Verdict(verdict)],
         "kind": lambda verdict: Verdict(verdict).name.lower(),

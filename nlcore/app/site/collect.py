@@ -6,32 +6,19 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from PIL import Image
 
-from nlcore.papers import NOTEBOOKS
-from nlcore.papers.profiles import profiles_of
+from nlcore.papers import papers
+from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
-from nlcore.report.contract import artefacts
+from nlcore.report.writer import MANIFEST
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
-
-
-@dataclass(frozen=True)
-class Need:
-    """Artefacts that need data which are not in the repository."""
-
-    paper: str
-    artefacts: tuple[str, ...]
-    data: str
-    instead: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +75,7 @@ class Artefact:
 class Folder:
     """One paper at one profile."""
 
-    paper: str
+    paper: Paper
     profile: str
     path: Path
     manifest: dict[str, Any]
@@ -97,13 +84,13 @@ class Folder:
     @cached_property
     def artefacts(self) -> list[Artefact]:
         """Those of the contract, in its order, and then our additions in the order in which they were made."""
-        entries, contract = self.manifest["artefacts"], artefacts(self.paper)
+        entries, contract = self.manifest["artefacts"], self.paper.contract.artefacts()
         wanted = [self._artefact(id, describe(row), entries.get(id)) for id, row in contract.items()]
         ours = [self._artefact(id, "", entry) for id, entry in entries.items() if id not in contract]
         return wanted + [artefact for artefact in ours if artefact.id not in ("verdicts", "reading_atlas")]
 
     def _artefact(self, id: str, contract: str, entry: dict[str, Any] | None) -> Artefact:
-        lacks_data = entry and entry.get("deviations") and any(id in need.artefacts for need in needs(self.paper))
+        lacks_data = entry and entry.get("deviations") and any(id in need.artefacts for need in self.paper.needs)
         state = "not made" if entry is None else "stand-in" if lacks_data else "made"
         return Artefact(id, contract, entry, state, self.path)
 
@@ -117,7 +104,7 @@ class Folder:
     def needs(self) -> list[Need]:
         """What could not be made on its own data here."""
         lacking = {artefact.id for artefact in self.artefacts if artefact.state != "made"}
-        return [need for need in needs(self.paper) if lacking & set(need.artefacts)]
+        return [need for need in self.paper.needs if lacking & set(need.artefacts)]
 
 
 def describe(row: dict[str, Any]) -> str:
@@ -132,21 +119,15 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def needs(paper: str) -> list[Need]:
-    """What of a paper needs data that are not in the repository."""
-    rows = yaml.safe_load((files(__package__) / "needs.yaml").read_text(encoding="utf-8"))
-    return [Need(**row | {"artefacts": tuple(row["artefacts"])}) for row in rows if row["paper"] == paper]
-
-
 def collect(figures: Path) -> dict[str, dict[str, Folder]]:
     """Paper -> profile -> what was made; papers in their order, profiles from the default one on."""
-    return {paper: {folder.profile: folder for folder in _folders(figures, paper)} for paper in NOTEBOOKS}
+    return {one.id: {folder.profile: folder for folder in _folders(figures, one)} for one in papers().values()}
 
 
-def _folders(figures: Path, paper: str) -> Iterator[Folder]:
-    known = profiles_of(paper)
+def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
+    known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
-        path = figures / paper / profile
-        if (path / "manifest.json").is_file() and (path / "verdicts.json").is_file():
-            manifest, verdicts = (json.loads((path / f"{name}.json").read_text()) for name in ("manifest", "verdicts"))
-            yield Folder(paper, profile, path, manifest, verdicts)
+        path = figures / one.id / profile
+        if (path / MANIFEST).is_file() and (path / "verdicts.json").is_file():
+            manifest, verdicts = (json.loads((path / name).read_text()) for name in (MANIFEST, "verdicts.json"))
+            yield Folder(one, profile, path, manifest, verdicts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -9,8 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 
-FOLDS = 5
-CLASSIFIERS = ("logistic_regression", "random_forest", "joint_random_forest")
+from nlcore.papers.cleanlab_ema.protocol import FOLDS
 
 
 def make_classifier(name: str) -> BaseEstimator:
@@ -38,10 +39,13 @@ def predict_labels(classifier: BaseEstimator, features: np.ndarray) -> np.ndarra
 
 
 def fold_rows(labels: np.ndarray) -> list[np.ndarray]:
-    """Held-out rows of the five folds, stratified by the whole label set of an example."""
+    """Held-out rows of the five folds, stratified by the whole label set of an example; labels (N, K)."""
     label_sets = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    return [held_out for _, held_out in folds.split(label_sets, label_sets)]
+    with warnings.catch_warnings():
+        # Label sets that fewer than five examples have are expected; they are in some of the folds only.
+        warnings.filterwarnings("ignore", "The least populated class in y", UserWarning)
+        return [held_out for _, held_out in folds.split(label_sets, label_sets)]
 
 
 def fold_probabilities(name: str, features: np.ndarray, labels: np.ndarray, fold: int) -> np.ndarray:

@@ -10,10 +10,8 @@ from typing import Literal
 
 from nlcore.data.benchmark import make_benchmark
 from nlcore.papers.cleanlab_ema.classifiers import fold_probabilities, make_classifier, predict_labels
-from nlcore.runs import Result, Spec
-
-Group = Literal["small", "large"]
-Classifier = Literal["logistic_regression", "random_forest", "joint_random_forest"]
+from nlcore.papers.cleanlab_ema.protocol import Classifier, Group
+from nlcore.runs import Result, Spec, Work
 
 # Seconds of one core for one fold, measured; a fit on the whole training part takes about 1.3 times as long.
 FOLD_SECONDS = {
@@ -34,10 +32,11 @@ class FoldPredictions(Spec):
     classifier: Classifier
     fold: int
 
-    def seconds(self) -> float:
-        return FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(f"fold {self.group} {self.classifier}", FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Generate the dataset (appendix A), train on four of five folds (section 5.1), predict the fifth."""
         data = make_benchmark(self.group, self.seed)
         probabilities = fold_probabilities(self.classifier, data.features, data.given_labels, self.fold)
         return Result(arrays={"probabilities": probabilities})
@@ -56,10 +55,11 @@ class TestPartPredictions(Spec):
     classifier: Classifier
     train_labels: Literal["given", "true"]
 
-    def seconds(self) -> float:
-        return 1.3 * FOLD_SECONDS[self.group, self.classifier]
+    def work(self) -> Work:
+        return Work(f"fit {self.group} {self.classifier}", 1.3 * FOLD_SECONDS[self.group, self.classifier])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Generate the dataset (appendix A), train on its whole training part, say which classes test examples have."""
         data = make_benchmark(self.group, self.seed)
         labels = data.given_labels if self.train_labels == "given" else data.true_labels
         classifier = make_classifier(self.classifier).fit(data.features, labels)

@@ -9,9 +9,10 @@ import numpy as np
 
 from nlcore.data.benchmark import make_benchmark
 from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at, mean_accuracy, spearman
-from nlcore.papers.cleanlab_ema.classifiers import FOLDS, fold_rows
-from nlcore.papers.cleanlab_ema.predictions import Classifier, FoldPredictions, Group, TestPartPredictions
-from nlcore.runs import Result, Spec
+from nlcore.papers.cleanlab_ema.classifiers import fold_rows
+from nlcore.papers.cleanlab_ema.predictions import FoldPredictions, TestPartPredictions
+from nlcore.papers.cleanlab_ema.protocol import FOLDS, Classifier, Group
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.label_quality import label_quality_scores
 
 ALPHAS = (0.2, 0.4, 0.5, 0.6, 0.8, 0.85, 0.9, 0.95)
@@ -47,7 +48,11 @@ HEADLINE = (
 
 
 def pooling_name(pooling: str, options: dict[str, float]) -> str:
-    """A pooling with its options as people write it: `ema(alpha=0.8)`."""
+    """A pooling with its options as people write it.
+
+    >>> pooling_name("ema", {"alpha": 0.8})
+    'ema(alpha=0.8)'
+    """
     inside = ", ".join(f"{name}={value:g}" for name, value in options.items())
     return f"{pooling}({inside})" if inside else pooling
 
@@ -68,10 +73,12 @@ class PoolingScores(Spec):
             for fold in range(FOLDS)
         ]
 
-    def seconds(self) -> float:
-        return 0.6 if self.group == "small" else 6.0
+    def work(self) -> Work:
+        return Work(f"{type(self).__name__} {self.group}", 0.6 if self.group == "small" else 6.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Put the folds together, score every given label (Eq. 1), pool to one score per example (Eqs. 2 to 11), and
+        measure how well low scores find the examples with errors (section 5.1)."""
         data = make_benchmark(self.group, self.seed)
         probabilities = np.empty(data.given_labels.shape)
         for rows, fold in zip(fold_rows(data.given_labels), inputs, strict=True):
@@ -117,10 +124,11 @@ class TestPartAccuracy(Spec):
     def requires(self) -> Sequence[Spec]:
         return [TestPartPredictions(**self.model_dump())]
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(f"{type(self).__name__} {self.group}", 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Compare predicted with given and with true labels of the test part (Table S2)."""
         data, predicted = make_benchmark(self.group, self.seed), inputs[0].arrays["predicted"]
         values = {}
         for name, labels in (("given", data.test_given_labels), ("true", data.test_true_labels)):
@@ -135,10 +143,11 @@ class DatasetStatistics(Spec):
     group: Group
     seed: int
 
-    def seconds(self) -> float:
-        return 0.2 if self.group == "small" else 3.0
+    def work(self) -> Work:
+        return Work(f"{type(self).__name__} {self.group}", 0.2 if self.group == "small" else 3.0)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Generate the dataset (appendix A, Eqs. 12 and 13) and count."""
         data = make_benchmark(self.group, self.seed)
         errors = data.error_counts
         values = {

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from nlcore.devices import resolve_device
 from nlcore.errors import InputError
-from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, PoolingScores, TestPartAccuracy
-from nlcore.papers.cleanlab_ema.tagging import FOLDS as TAGGING_FOLDS
-from nlcore.papers.cleanlab_ema.tagging import HeldOutTags
-from nlcore.papers.profiles import Resources, load_profile
-from nlcore.runs import Spec, Store
+from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
+from nlcore.papers.cleanlab_ema.review import Tagging, load_tagging
+from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, HeldOutTags, PoolingScores, TestPartAccuracy
+from nlcore.papers.cleanlab_ema.words import JOINT_FOREST, NOT_CELEBA
+from nlcore.papers.profiles import Resources, make_source, profiles_of
+from nlcore.runs import Result, Spec, Store
 
-PAPER = "cleanlab_ema"
 CELL = ["group", "classifier"]
+BENCHMARK = ("fig_2", "fig_3", *(f"fig_s{n}" for n in range(2, 9)), "lift", "why_t", "why_ranks")
+
+# Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
+READS = {
+    "table_s1": DatasetStatistics,
+    "table_s2": TestPartAccuracy,
+    "fig_s1": (),
+    **dict.fromkeys((*BENCHMARK, "published_scores", "published_scores_off"), PoolingScores),
+    **dict.fromkeys(("table_1", "fig_1", "fig_4", "lift_injected", "review_sheet"), HeldOutTags),
+}
 
 
 @dataclass(frozen=True)
@@ -24,74 +34,89 @@ class Study:
     """Results of one profile.
 
     `scores` is long: group, classifier, seed, pooling, metric, value. `accuracy` has one row per group, classifier,
-    seed and train/test labels. `datasets` has one row per group and seed.
+    seed and train/test labels. `datasets` has one row per group and seed. `tagging` is section 5.2, on CelebA where it
+    was given, None where it is not finished.
     """
 
     scores: pd.DataFrame
     accuracy: pd.DataFrame
     datasets: pd.DataFrame
-    specs: tuple[Spec, ...]
-    left_out: tuple[Spec, ...]
+    tagging: Tagging | None = None
+    specs: tuple[Spec, ...] = ()
+    left_out: tuple[Spec, ...] = ()
 
     @property
     def cells(self) -> list[tuple[str, str]]:
         """The (group, classifier) pairs there are results for, in the profile's order."""
         return list(dict.fromkeys(self.scores[CELL].itertuples(index=False, name=None)))
 
+    @property
+    def deviations(self) -> str:
+        """How the benchmark's runs differ from the published protocol."""
+        return JOINT_FOREST if any(classifier == "joint_random_forest" for _, classifier in self.cells) else ""
+
+    @property
+    def held_out(self) -> tuple[Tagging, str]:
+        """Section 5.2, and how it differs from the published protocol.
+
+        Raises:
+            InputError: its runs are not finished.
+        """
+        if self.tagging is None:
+            raise InputError(f"{PAPER}: runs of section 5.2 are not finished; expected all folds of one source")
+        return self.tagging, "" if self.tagging.on_celeba else NOT_CELEBA
+
     def seed_counts(self) -> pd.DataFrame:
         """How many datasets stand behind every panel, and how many runs were not finished."""
         counts = self.scores.groupby(CELL, sort=False).seed.nunique().rename("datasets").reset_index()
-        return counts.assign(
-            unfinished=[
-                sum(
-                    isinstance(s, PoolingScores) and (s.group, s.classifier) == (row.group, row.classifier)
-                    for s in self.left_out
-                )
-                for row in counts.itertuples()
-            ]
-        )
+        missing = [(spec.group, spec.classifier) for spec in self.left_out if isinstance(spec, PoolingScores)]
+        return counts.assign(unfinished=[missing.count((row.group, row.classifier)) for row in counts.itertuples()])
 
     def cell(self, group: str, classifier: str) -> pd.DataFrame:
         """The scores of one panel of the figures."""
         return self.scores[(self.scores.group == group) & (self.scores.classifier == classifier)]
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces every cell's own. `resources` are for papers that train on images."""
-    settings = load_profile(PAPER, profile)
+def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs of a profile's settings; `seeds` replaces those of every cell. `resources` name CelebA, weights, device.
+
+    Raises:
+        InputError: CelebA was given to a profile that does not use it, or is not what it should be.
+    """
     specs: list[Spec] = []
-    for cell in settings["cells"]:
-        for seed in _seeds(cell, seeds):
-            specs.append(PoolingScores(group=cell["group"], classifier=cell["classifier"], seed=seed))
-            specs.append(DatasetStatistics(group=cell["group"], seed=seed))
-    for cell in settings["accuracy"]:
-        for seed in _seeds(cell, seeds):
-            for labels in ("given", "true"):
-                fields = {"group": cell["group"], "classifier": cell["classifier"], "seed": seed}
-                specs.append(TestPartAccuracy(**fields, train_labels=labels))
-    specs += _tagging(settings["tagging"], Resources())
-    if "celeba" in settings and resources is not None and resources.celeba_root is not None:
-        specs += _tagging(settings["celeba"], resources)
-    return list(dict.fromkeys(specs))
+    for cell, seed in _datasets(settings["cells"], seeds):
+        specs.append(PoolingScores(**cell, seed=seed))
+        specs.append(DatasetStatistics(group=cell["group"], seed=seed))
+    for cell, seed in _datasets(settings["accuracy"], seeds):
+        specs += [TestPartAccuracy(**cell, seed=seed, train_labels=labels) for labels in ("given", "true")]
+    specs += _tagging_runs(settings["tagging"], resources)
+    if resources.celeba_root is not None:
+        specs += _tagging_runs(_on_celeba(settings), resources)
+    return specs
 
 
-def _tagging(settings: dict, resources: Resources) -> list[Spec]:
+def _datasets(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None) -> Iterator[tuple[dict[str, str], int]]:
+    """Every dataset of every cell, as (group and classifier, seed)."""
+    for cell in cells:
+        for seed in cell["seeds"] if seeds is None else seeds:
+            yield {name: cell[name] for name in CELL}, seed
+
+
+def _tagging_runs(settings: Mapping[str, Any], resources: Resources) -> list[Spec]:
     """Held-out predictions on the labels as given, and on every copy with injected errors."""
-    fields = {name: value for name, value in settings.items() if name != "injected"}
-    if settings["source"] == "celeba":
-        fields |= {
-            "folder": resources.celeba_root, "weights": resources.weights or "timm",
-            "on_bad_image": resources.on_bad_image, "device": str(resolve_device(resources.device)),
-        }  # fmt: skip
-    return [
-        HeldOutTags(**fields, fold=fold, injected=seed)
-        for seed in (None, *settings["injected"])
-        for fold in range(TAGGING_FOLDS)
-    ]
+    shared = {"source": make_source(settings["source"], resources), "protocol": Protocol(**settings["protocol"])}
+    seeds = (None, *settings["injected"])
+    return [HeldOutTags(**shared, fold=fold, injected=seed) for seed in seeds for fold in range(TAGGING_FOLDS)]
 
 
-def _seeds(cell: dict, seeds: Sequence[int] | None) -> Sequence[int]:
-    return cell["seeds"] if seeds is None else seeds
+def _on_celeba(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of section 5.2 on CelebA; data that nothing would read are an error, and not passed over."""
+    if "celeba" not in settings:
+        profiles = profiles_of(__package__)
+        name = next((name for name, own in profiles.items() if own == settings), "of one's own")
+        able = ", ".join(name for name, own in profiles.items() if "celeba" in own)
+        raise InputError(f"celeba_root: profile {name} does not use it; expected one of {able}")
+    return settings["celeba"]
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -102,26 +127,30 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    results, left_out = store.results(specs, partial=partial)
-    finished = {spec: result.values for spec, result in results.items()}
-    scores = [
-        {**spec.model_dump(), "pooling": pooling, "metric": metric, "value": value}
-        for spec, values in finished.items()
-        if isinstance(spec, PoolingScores)
-        for pooling, metrics in values["metrics"].items()
-        for metric, value in metrics.items()
-    ]
-    if not scores:
+    finished, left_out = store.results(specs, partial=partial)
+    if not any(isinstance(spec, PoolingScores) for spec in finished):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one dataset scored")
-    accuracy = [
-        {
-            **spec.model_dump(),
-            "test_labels": test,
-            **{name: values[f"{name}_{test}"] for name in ("accuracy", "jaccard")},
-        }
-        for spec, values in finished.items()
-        if isinstance(spec, TestPartAccuracy)
-        for test in ("given", "true")
-    ]
-    datasets = [{**spec.model_dump(), **v} for spec, v in finished.items() if isinstance(spec, DatasetStatistics)]
-    return Study(pd.DataFrame(scores), pd.DataFrame(accuracy), pd.DataFrame(datasets), tuple(finished), left_out)
+    frames = [pd.DataFrame(rows(finished)) for rows in (_score_rows, _accuracy_rows, _dataset_rows)]
+    return Study(*frames, load_tagging(finished, left_out), tuple(finished), left_out)
+
+
+def _score_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    for spec, result in finished.items():
+        if isinstance(spec, PoolingScores):
+            for pooling, metrics in result.values["metrics"].items():
+                for metric, value in metrics.items():
+                    yield {**spec.model_dump(), "pooling": pooling, "metric": metric, "value": value}
+
+
+def _accuracy_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    for spec, result in finished.items():
+        if isinstance(spec, TestPartAccuracy):
+            for test in ("given", "true"):
+                values = {name: result.values[f"{name}_{test}"] for name in ("accuracy", "jaccard")}
+                yield {**spec.model_dump(), "test_labels": test, **values}
+
+
+def _dataset_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    for spec, result in finished.items():
+        if isinstance(spec, DatasetStatistics):
+            yield {**spec.model_dump(), **result.values}

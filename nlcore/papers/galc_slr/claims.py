@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nlcore.papers.galc_slr.study import DEFAULTS, VARIANTS, Study
+from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
+from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+from nlcore.report.words import percent
 
 NOT_RUN = "the profile does not run this comparison"
 CLOSE_TO_TRUTH = 0.5  # points of mAP, as claimed
@@ -24,7 +26,7 @@ LITTLE = 1.0  # "only a minor impact", in points of mAP
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims, in the contract's order, for the repaired algorithm; then all for the algorithm as written."""
-    known, verdicts = claims("galc_slr"), []
+    known, verdicts = CONTRACT.claims(), []
     for variant in VARIANTS:
         suffix = variant.removeprefix("galc_slr")
         for id, decider in DECIDERS.items():
@@ -54,7 +56,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     readings["CF1 and OF1 at threshold 0.5"] = {"gs2": asl_ahead_without_noise(study, repaired, threshold=0.5)}
     for name, (own, ids) in changed.items():
         readings[name] = {id: DECIDERS[id](own, repaired) for id in ids}
-    return reading_atlas("galc_slr", [d for d in decide_claims(study) if d.claim.id in DECIDERS], readings)
+    return reading_atlas(CONTRACT, [d for d in decide_claims(study) if d.claim.id in DECIDERS], readings)
 
 
 def _stand_in(study: Study, name: str, /, **fields: str) -> Study:
@@ -80,7 +82,7 @@ def beats_asl(study: Study, variant: str) -> Iterable[Part]:
     gains = {}
     for noise, paper in published_gains("map").items():
         gains[noise] = gain(study, "map", noise, variant, "asl")
-        yield _decided(f"mAP at {noise} %: {variant} minus asl", gains[noise], decide, published=paper)
+        yield _decided(f"mAP at {percent(noise)} %: {variant} minus asl", gains[noise], decide, published=paper)
     average = pd.concat(list(gains.values()), axis=1).dropna().mean(axis=1) if _all(gains.values()) else pd.Series()
     paper = float(np.mean(list(published_gains("map").values())))
     yield _decided(f"mAP on average over the levels: {variant} minus asl", average, decide, published=paper)
@@ -89,15 +91,15 @@ def beats_asl(study: Study, variant: str) -> Iterable[Part]:
 def asl_ahead_without_noise(study: Study, variant: str, *, threshold: float = 0.8) -> Iterable[Part]:
     """gs2: without noise, CF1 and OF1 of ASL above GALC-SLR's."""
     for metric in ("cf1", "of1"):
-        ahead = -gain(study, f"{metric}_{threshold}", 0, variant, "asl")
-        paper = -published_gains(metric)[0]
+        ahead = -gain(study, f"{metric}_{threshold}", 0.0, variant, "asl")
+        paper = -published_gains(metric)[0.0]
         yield _decided(f"{metric.upper()} at 0 %: asl minus {variant}", ahead, decide, published=paper)
 
 
 def slopes(study: Study, variant: str) -> Iterable[Part]:
     """gs3: points of mAP lost for every 10 % of noise, from the lowest to the highest level, ASL against GALC-SLR."""
     lost = {method: loss_per_level(study, method) for method in ("asl", variant)}
-    paper = {name: _published_loss(name) for name in ("asl", "galc_slr")}
+    paper = {name: published_loss(name) for name in ("asl", "galc_slr")}
     difference = paired(lost["asl"], lost[variant])
     name = f"points of mAP lost per 10 %: asl minus {variant}"
     yield _decided(name, difference, decide, published=paper["asl"] - paper["galc_slr"])
@@ -105,10 +107,11 @@ def slopes(study: Study, variant: str) -> Iterable[Part]:
 
 def near_the_true_matrix(study: Study, variant: str) -> Iterable[Part]:
     """gs4: training with the estimate within 0.5 points of training with the true matrix, at both gold fractions."""
-    for gold in (5, 10):
+    for gold in (0.05, 0.1):
         at = {"noise": study.ablation_noise, "gold": gold}
         difference = paired(study.values("map", method="true matrix", **at), study.values("map", method=variant, **at))
-        yield _decided(f"mAP at {gold} % gold: true matrix minus {variant}", difference, decide_within, CLOSE_TO_TRUTH)
+        name = f"mAP at {percent(gold)} % gold: true matrix minus {variant}"
+        yield _decided(name, difference, decide_within, CLOSE_TO_TRUTH)
 
 
 def few_single_label_images(study: Study, variant: str) -> Iterable[Part]:
@@ -142,7 +145,7 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
     above its last value by construction.
     """
     curves = {method: curve(study, method) for method in ("asl", variant)}
-    said = published("galc_slr")["text"]["peak_epoch"]
+    said = CONTRACT.published()["text"]["peak_epoch"]
     peaks = {}
     for method, table in curves.items():
         peaks[method] = table.idxmax(axis=1) if len(table) else pd.Series(dtype=float)
@@ -162,7 +165,7 @@ def beyond_clean_gold(study: Study, variant: str) -> Iterable[Part]:
     for baseline in ("asl + clean gold", "gold only"):
         for noise in [level for level in study.levels if level > 0]:
             difference = gain(study, "map", noise, variant, baseline)
-            yield _decided(f"mAP at {noise} %: {variant} minus {baseline}", difference, decide)
+            yield _decided(f"mAP at {percent(noise)} %: {variant} minus {baseline}", difference, decide)
 
 
 DECIDERS = {
@@ -177,7 +180,7 @@ DECIDERS = {
 }
 
 
-def gain(study: Study, metric: str, noise: int, method: str, baseline: str) -> pd.Series:
+def gain(study: Study, metric: str, noise: float, method: str, baseline: str) -> pd.Series:
     """A metric of `method` minus that of `baseline` at one noise level, by seed."""
     return paired(*(study.values(metric, method=name, noise=noise) for name in (method, baseline)))
 
@@ -188,10 +191,10 @@ def loss_per_level(study: Study, method: str) -> pd.Series:
     if first == last:
         return pd.Series(dtype=float)
     ends = (study.values("map", method=method, noise=noise) for noise in (first, last))
-    return paired(*ends) / (last - first) * 10
+    return paired(*ends) / (100 * (last - first)) * 10
 
 
-def curve(study: Study, method: str, **fields) -> pd.DataFrame:
+def curve(study: Study, method: str, **fields: Any) -> pd.DataFrame:
     """mAP by epoch at the ablation's noise: one row per seed, one column per epoch."""
     rows = study.runs(study.curves, method=method, noise=study.ablation_noise, **fields)
     return rows.pivot_table(index="seed", columns="epoch", values="map")
@@ -205,18 +208,19 @@ def fall(curves: pd.DataFrame) -> pd.Series:
     return pd.Series({seed: curves.loc[seed, epoch] - curves.loc[seed].iloc[-1] for seed, epoch in best.items()})
 
 
-def published_gains(metric: str) -> dict[int, float]:
-    """Noise level -> GALC-SLR minus ASL in Table 1; `metric` is map, cf1 or of1."""
-    table, column = published("galc_slr")["table_1"], ("map", "cf1", "of1").index(metric)
-    return {int(noise): table["galc_slr"][noise][column] - table["asl"][noise][column] for noise in table["asl"]}
+def published_gains(metric: str) -> dict[float, float]:
+    """Noise level -> GALC-SLR minus ASL in Table 1, in points; `metric` is map, cf1 or of1."""
+    table, column = CONTRACT.published()["table_1"], ("map", "cf1", "of1").index(metric)
+    return {int(noise) / 100: table["galc_slr"][noise][column] - table["asl"][noise][column] for noise in table["asl"]}
 
 
-def _published_loss(method: str) -> float:
-    row = published("galc_slr")["table_1"][method]
+def published_loss(method: str) -> float:
+    """Points of mAP that `method` loses for every 10 % of noise, by Table 1."""
+    row = CONTRACT.published()["table_1"][method]
     return (row["0"][0] - row["60"][0]) / 6
 
 
-def _decided(name: str, differences: pd.Series, decider: Callable[..., Part], *margin: float, **more) -> Part:
+def _decided(name: str, differences: pd.Series, decider: Callable[..., Part], *margin: float, **more: Any) -> Part:
     return decider(name, differences, *margin, **more) if len(differences) else not_tested(name, NOT_RUN, **more)
 
 

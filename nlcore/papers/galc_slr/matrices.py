@@ -1,100 +1,29 @@
-"""Step 2 (3.3): corruption matrices from one silver classifier, their distance to the truth, and what they lack."""
+"""Corruption matrices (3.3, step 2): how far they are from the truth, and what they do to the gradient."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 
-from nlcore.correction import corrected_probabilities, galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
+from nlcore.correction import corrected_probabilities, matrix_tensor
 from nlcore.losses import asymmetric_loss_of_probabilities
-from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
-from nlcore.papers.galc_slr.data import capped
-from nlcore.papers.galc_slr.fitting import Protocol
-from nlcore.papers.galc_slr.silver import SilverClassifier, SilverLoss
-from nlcore.runs import Result
 
-READINGS = {"galc_slr": "repaired", "galc_slr as written": "as_written", "galc_slr unscaled": "unscaled"}
-
-
-class MatrixEstimates(Protocol):
-    """Arrays (K, K) by name: true, counted (on silver), glc, gold count, and GALC-SLR in three readings.
-
-    Values: `distances` name -> (mean absolute error on the diagonal, off it) to the printed true matrix;
-    `identity_rows` name -> number of classes without a usable gold image; `borrowed_regulators`, the number of classes
-    without a single-label image; `single_label_images`, how many there are.
-    """
-
-    silver_loss: SilverLoss = "asl"
-    cap: int | None = None  # at most so many single-label images of a class
-    estimate_on: Literal["gold", "silver"] = "gold"  # silver: noisy labels, as Algorithm 1 says
-
-    def requires(self) -> Sequence[Protocol]:
-        return [SilverClassifier(**self.shared(), silver_loss=self.silver_loss)]
-
-    def seconds(self) -> float:
-        return 0.2
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        source, division = self.source(), self.division()
-        logits = inputs[0].arrays
-        rows, labels = (
-            (division.gold, source.targets) if self.estimate_on == "gold" else (division.silver, division.noisy)
-        )
-        used, images = labels[rows], logits[self.estimate_on]
-        kept = capped(source.single_classes, self.cap, self.seed)
-        single = softmax(logits["single"][kept]) if len(kept) else np.empty((0, used.shape[1]))
-        found = {"glc": glc_matrix(used, softmax(images))}
-        for name, reading in READINGS.items():
-            found[name] = galc_slr_matrix(
-                used, sigmoid(images), softmax(images), source.single_classes[kept], single, reading=reading
-            )
-        found["gold count"] = gold_count_matrix(source.targets[division.gold], division.noisy[division.gold])
-        truth = true_corruption_matrix(used.shape[1], self.noise / 100)
-        counted = empirical_corruption_matrix(source.targets[division.silver], division.noisy[division.silver])
-        matrices = {"true": truth, "counted": counted} | {name: estimate.matrix for name, estimate in found.items()}
-        values = {
-            "distances": {name: distance(matrix, truth) for name, matrix in matrices.items()},
-            "identity_rows": {name: len(estimate.identity_rows) for name, estimate in found.items()},
-            "borrowed_regulators": len(found["galc_slr"].borrowed_regulators),
-            "single_label_images": len(kept),
-        }
-        return Result(values, matrices)
-
-
-class SigmoidEffect(Protocol):
-    """Value `rows`: what the corrected loss sees on silver images, by correction (the notebook's section "Why").
-
-    The silver classifier's own sigmoids stand for g. `mean`: of C'g over all cells; `above_one`: share of cells where
-    C'g exceeds 1; `row_sum`: of C, on average; `with_gradient`: share of cells whose loss has a gradient at all;
-    `from_absent`: share of the absolute gradient that comes from absent labels, which alone can push a class down.
-    """
-
-    def requires(self) -> Sequence[Protocol]:
-        return [SilverClassifier(**self.shared()), MatrixEstimates(**self.shared())]
-
-    def seconds(self) -> float:
-        return 0.2
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        matrices, labels = inputs[1].arrays, self.division().noisy[self.division().silver]
-        logits = inputs[0].arrays["silver"].astype(np.float32)
-        corrections = [
-            ("no correction", np.eye(labels.shape[1]), 1e-6),
-            ("true matrix", matrices["true"], 1e-6),
-            ("galc_slr", matrices["galc_slr"], 1e-6),
-            ("galc_slr as written", matrices["galc_slr as written"], None),
-            ("galc_slr as written, clipped", matrices["galc_slr as written"], 1e-6),
-        ]
-        return Result({"rows": [{"correction": n, **silver_gradient(logits, labels, m, f)} for n, m, f in corrections]})
+# GALC-SLR's estimates by name, and how `nlcore.correction.galc_slr_matrix` makes each.
+ESTIMATES = {"galc_slr": "repaired", "galc_slr as written": "as_written", "galc_slr unscaled": "unscaled"}
 
 
 def silver_gradient(
     logits: np.ndarray, labels: np.ndarray, matrix: np.ndarray, floor: float | None
 ) -> dict[str, float]:
-    """See `SigmoidEffect`. The gradient is that with respect to C'g, cell by cell: logits, labels (n, K)."""
+    """What the corrected loss sees through a matrix: `row_sum`, `mean`, `above_one`, `with_gradient`, `from_absent`.
+
+    They are explained in `runs.SigmoidEffect`. The gradient is that of ASL with respect to C'g, cell by cell.
+
+    Args:
+        logits, labels: (n, K), a classifier's for n images and their labels, 0 and 1.
+        matrix: (K, K).
+        floor: how far from 0 and 1 C'g is kept; None cuts nothing.
+    """
     inner = torch.as_tensor(logits).sigmoid() @ matrix_tensor(matrix)  # C'g before any clipping
     inner.requires_grad_(True)
     observed = corrected_probabilities(inner, torch.eye(len(matrix)), floor=floor)

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nlcore.data.source import Source
 from nlcore.errors import InputError
-from nlcore.papers.galc_slr.gold import GoldClassifier
-from nlcore.papers.galc_slr.matrices import MatrixEstimates, SigmoidEffect
-from nlcore.papers.profiles import Resources, load_profile
+from nlcore.papers.galc_slr.methods import canonical
+from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, VARIANTS, Protocol
+from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect
+from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 
-PAPER = "galc_slr"
-METHODS = ("asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold")
-VARIANTS = ("galc_slr", "galc_slr as written")
-DEFAULTS = {"silver_loss": "asl", "cap": None, "estimate_on": "gold"}
-FIELDS = ["method", "noise", "gold", "seed", *DEFAULTS]
+
+def in_ablation(spec: Spec) -> bool:
+    """Whether a classifier stands behind what is shown at one noise level."""
+    return isinstance(spec, GoldClassifier) and spec.noise in (None, spec.protocol.ablation_noise)
+
+
+def in_main_grid(spec: Spec) -> bool:
+    """Whether a classifier stands behind Table 1: one of its methods, with its gold images and default readings."""
+    table = isinstance(spec, GoldClassifier) and spec.method in METHODS and spec.gold == spec.protocol.gold
+    return table and _reading(spec) == DEFAULTS
+
+
+def at_ablation_noise(spec: Spec) -> bool:
+    """Whether matrices stand behind Figure 4 and the table of their distances."""
+    return isinstance(spec, MatrixEstimates) and spec.noise == spec.protocol.ablation_noise
+
+
+# Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
+READS = {
+    **dict.fromkeys(("fig_1", "fig_3"), ()),
+    **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
+    "fig_2": lambda spec: isinstance(spec, GoldClassifier) and spec.method == "asl",
+    **dict.fromkeys(("fig_4", "matrix_distances"), at_ablation_noise),
+    **dict.fromkeys(("fig_6", "memorisation", "why_readings"), in_ablation),
+    "why_sigmoid": SigmoidEffect,
+}
 
 
 @dataclass(frozen=True)
 class Study:
-    """Results of one profile.
+    """Results of one profile; noise and gold as fractions, metrics in percent.
 
-    `scores` has one row per trained gold classifier: method, noise, gold, seed, silver_loss, cap (0: none),
-    estimate_on, and its metrics in points. `curves` has one row per evaluation: the same, epoch and mAP. `distances`
-    has one row per corruption matrix. `matrices` holds the matrices themselves at the ablation's noise, name -> (K, K),
-    of the first seed. `sigmoid` is the table of section "Why".
+    `scores` has one row per trained gold classifier and method and level that it stands for: method, noise, gold,
+    seed, silver_loss, cap (0: none), estimate_on, and its metrics. `curves` has one row per evaluation: the same,
+    epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
+    ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why".
     """
 
     scores: pd.DataFrame
@@ -36,15 +61,32 @@ class Study:
     distances: pd.DataFrame
     matrices: dict[str, np.ndarray]
     sigmoid: pd.DataFrame
-    gold: int
-    ablation_noise: int
-    layout: str
-    specs: tuple[Spec, ...] = ()
+    specs: tuple[Spec, ...]
     left_out: tuple[Spec, ...] = ()
 
     @property
-    def levels(self) -> list[int]:
-        """Noise levels of the main grid, in percent."""
+    def source(self) -> Source:
+        """What was trained on."""
+        return self.specs[0].source
+
+    @property
+    def protocol(self) -> Protocol:
+        """The settings of all runs."""
+        return self.specs[0].protocol
+
+    @property
+    def gold(self) -> float:
+        """The gold fraction of Table 1."""
+        return self.protocol.gold
+
+    @property
+    def ablation_noise(self) -> float:
+        """The noise level of everything that runs at one."""
+        return self.protocol.ablation_noise
+
+    @property
+    def levels(self) -> list[float]:
+        """Noise levels of the main grid."""
         return sorted(self.main.noise.unique())
 
     @property
@@ -52,61 +94,54 @@ class Study:
         """The runs of Table 1: the seven methods at the default gold fraction and readings."""
         return self.runs(self.scores)[lambda frame: frame.method.isin(METHODS)]
 
-    def runs(self, frame: pd.DataFrame, **fields) -> pd.DataFrame:
+    def runs(self, frame: pd.DataFrame, **fields: Any) -> pd.DataFrame:
         """Rows of `scores`, `curves` or `distances` with these fields; those not named are at their default."""
         wanted = {"gold": self.gold, **DEFAULTS, "cap": 0} | fields
         mask = np.logical_and.reduce([frame[name] == value for name, value in wanted.items()])
         return frame[mask]
 
-    def values(self, metric: str, **fields) -> pd.Series:
-        """One value per seed of a trained classifier, such as values("map", method="asl", noise=40)."""
+    def values(self, metric: str, **fields: Any) -> pd.Series:
+        """One value per seed of a trained classifier, such as values("map", method="asl", noise=0.4)."""
         return self.runs(self.scores, **fields).set_index("seed")[metric].sort_index()
 
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level and method, and how many runs were not finished."""
         counts = self.main.groupby(["noise", "method"], sort=False).seed.nunique().unstack("method")
-        missing = [
-            sum(isinstance(s, GoldClassifier) and s.noise == noise for s in self.left_out) for noise in counts.index
-        ]
+        waiting = [spec.noise for spec in self.left_out if isinstance(spec, GoldClassifier)]
+        missing = [sum(own in (None, noise) for own in waiting) for noise in counts.index]
         return counts[[method for method in METHODS if method in counts]].assign(unfinished=missing).reset_index()
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces its own. `resources` name the images and the device."""
-    settings, given = load_profile(PAPER, profile), resources or Resources()
-    shared = settings["protocol"] | {
-        "weights": given.weights or settings.get("weights"),
-        "data_root": given.data_root,
-        "device": given.device,
-        "on_bad_image": given.on_bad_image,
-        "deterministic": given.deterministic,
-    }
+def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    source = make_source(settings["source"], resources)
+    shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     specs: list[Spec] = []
     for seed in settings["seeds"] if seeds is None else seeds:
-        fields = shared | {"seed": seed, "gold": settings["gold"]}
-        for noise in settings["noise"]:
-            # Curves by epoch are drawn at one noise level; elsewhere only the last model is tested.
-            every = 1 if noise == settings["ablation"]["noise"] else shared["epochs"]
-            specs += [GoldClassifier(**fields, noise=noise, method=m, evaluate_every=every) for m in METHODS]
+        fields = shared | {"seed": seed, "gold": shared["protocol"].gold}
+        for noise in settings["noises"]:
+            specs += [_classifier(fields, method, noise) for method in METHODS]
             specs.append(MatrixEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
     return list(dict.fromkeys(specs))
 
 
-def _ablation(fields: dict, ablation: dict) -> Iterable[Spec]:
+def _classifier(fields: Mapping[str, Any], method: str, noise: float, **reading: Any) -> Spec:
+    method, noise = canonical(method, noise)
+    return GoldClassifier(**fields, method=method, noise=noise, **reading)
+
+
+def _ablation(fields: dict[str, Any], ablation: Mapping[str, Any]) -> Iterator[Spec]:
     """What runs at one noise level: Fig. 6b (less gold), Fig. 6c (caps), other readings, the sigmoid's effect."""
-    at = fields | {"noise": ablation["noise"]}
-    last = {"evaluate_every": fields["epochs"]}
+    noise = fields["protocol"].ablation_noise
     for method in (*VARIANTS, "true matrix"):
-        yield GoldClassifier(**at | {"gold": ablation["gold"]}, method=method, **last)
-    for cap in ablation["caps"]:
-        for method in VARIANTS:
-            yield GoldClassifier(**at, method=method, cap=cap, evaluate_every=1)
+        yield _classifier(fields | {"gold": ablation["gold"]}, method, noise)
+    for cap, method in product(ablation["caps"], VARIANTS):
+        yield _classifier(fields, method, noise, cap=cap)
     for reading in ablation["readings"]:
-        yield GoldClassifier(**at, **reading, **last)
-        matrix_fields = {name: value for name, value in reading.items() if name != "method"}
-        yield MatrixEstimates(**at, **matrix_fields)
-    yield SigmoidEffect(**at)
+        yield _classifier(fields, noise=noise, **reading)
+        yield MatrixEstimates(**fields, noise=noise, **{k: v for k, v in reading.items() if k != "method"})
+    yield SigmoidEffect(**fields, noise=noise)
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -120,28 +155,43 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     found, left_out = store.results(specs, partial=partial)
     if not any(isinstance(spec, GoldClassifier) for spec in found):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
-    return _collect(specs, found, left_out)
-
-
-def _collect(specs: Sequence[Spec], found: dict[Spec, Result], left_out: tuple[Spec, ...]) -> Study:
-    classifiers = {spec: result.values for spec, result in found.items() if isinstance(spec, GoldClassifier)}
     estimates = {spec: result for spec, result in found.items() if isinstance(spec, MatrixEstimates)}
     effects = {spec: result.values for spec, result in found.items() if isinstance(spec, SigmoidEffect)}
-    noise = next(spec.noise for spec in specs if isinstance(spec, SigmoidEffect))
-    shown = [result for spec, result in estimates.items() if spec.noise == noise and _is_default(spec)]
-    last = ({name: value for name, value in result.items() if name != "history"} for result in classifiers.values())
+    shown = [result for spec, result in estimates.items() if at_ablation_noise(spec) and _reading(spec) == DEFAULTS]
+    cells = _cells(specs, found)
     return Study(
-        scores=pd.DataFrame(_fields(spec) | values for spec, values in zip(classifiers, last, strict=True)),
-        curves=pd.DataFrame(_fields(s) | row for s, r in classifiers.items() for row in r["history"]),
+        scores=pd.DataFrame(cell | _percent(values) for cell, values in cells),
+        curves=pd.DataFrame(cell | _percent(row) for cell, values in cells for row in values["history"]),
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
-        gold=specs[0].gold,
-        ablation_noise=noise,
-        layout=specs[0].layout,
         specs=tuple(found),
         left_out=left_out,
     )
+
+
+def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping[str, Any]]]:
+    """Every method at every level, in the order of Table 1, then the ablation: (fields, its run's values).
+
+    A run stands at each method and level that is the same training (`methods.canonical`).
+    """
+    classifiers = [spec for spec in specs if isinstance(spec, GoldClassifier)]
+    levels = sorted({spec.noise for spec in classifiers if spec.noise is not None})
+    seeds = list(dict.fromkeys(spec.seed for spec in classifiers))
+    cells = []
+    for spec in (spec for spec in classifiers if spec in found):
+        for method, noise in product(dict.fromkeys([*METHODS, spec.method]), levels):
+            if canonical(method, noise) == (spec.method, spec.noise):
+                place = (noise, METHODS.index(method)) if in_main_grid(spec) else (float("inf"),)
+                cell = _fields(spec) | {"method": method, "noise": noise}
+                cells.append(((seeds.index(spec.seed), *place), cell, found[spec].values))
+    return [(cell, values) for _, cell, values in sorted(cells, key=lambda entry: entry[0])]
+
+
+def _percent(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's fractions in percent, without its history; epochs are no fractions."""
+    kept = {name: value for name, value in record.items() if name != "history"}
+    return {name: value if name == "epoch" else 100 * value for name, value in kept.items()}
 
 
 DISTANCE_COLUMNS = [
@@ -150,7 +200,7 @@ DISTANCE_COLUMNS = [
 ]
 
 
-def _distances(estimates: dict) -> Iterable[dict]:
+def _distances(estimates: Mapping[MatrixEstimates, Result]) -> Iterable[dict]:
     for spec, result in estimates.items():
         values = result.values
         for name, (diagonal, off_diagonal) in values["distances"].items():
@@ -165,11 +215,11 @@ def _distances(estimates: dict) -> Iterable[dict]:
             }
 
 
-def _fields(spec: Spec) -> dict:
+def _reading(spec: GoldClassifier | MatrixEstimates) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in DEFAULTS}
+
+
+def _fields(spec: GoldClassifier | MatrixEstimates) -> dict[str, Any]:
     """The fields that tell runs of one study apart; no cap is 0, so that the column stays whole numbers."""
-    fields = {name: getattr(spec, name) for name in FIELDS if hasattr(spec, name)}
-    return fields | {"cap": fields.get("cap") or 0}
-
-
-def _is_default(spec: Spec) -> bool:
-    return all(getattr(spec, name) == value for name, value in DEFAULTS.items())
+    fields = {"noise": spec.noise, "gold": spec.gold, "seed": spec.seed, **_reading(spec)}
+    return fields | {"cap": spec.cap or 0}

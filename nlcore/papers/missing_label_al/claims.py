@@ -7,25 +7,25 @@ from dataclasses import replace
 
 import pandas as pd
 
-from nlcore.papers.missing_label_al.artefacts import gain_over_asl
-from nlcore.papers.missing_label_al.study import HEURISTICS, READINGS, Study
+from nlcore.papers.missing_label_al.protocol import CONTRACT, UNKNOWN_AS
+from nlcore.papers.missing_label_al.study import Study
+from nlcore.papers.missing_label_al.words import EQUAL_COST, FINAL, PER_LABEL
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.contract import claims, published
 from nlcore.report.verdicts import ClaimVerdict, Part, decide
+from nlcore.report.words import percent
 
-FINAL, EQUAL_COST, PER_LABEL = HEURISTICS
 EARLY, LATE = 3, 10  # iterations between which ml6 says the measures converge
 
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order."""
-    known = claims("missing_label_al")
+    known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items()]
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:
     """What the other readings that were run do to the claims they touch."""
-    readings = {f"ASL: -1 {reading}": {"ml1": over_asl(study, [reading])} for reading in READINGS}
+    readings = {f"ASL: -1 {unknown_as}": {"ml1": over_asl(study, [unknown_as])} for unknown_as in UNKNOWN_AS}
     last = replace(study, active=study.active.assign(map=study.active.map_last))
     readings["mAP of the last epoch"] = {id: decider(last) for id, decider in DECIDERS.items()}
     others = replace(study, active=study.active.assign(map=study.active.map_without_person))
@@ -37,26 +37,22 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             combination=study.active.combination.mask(product, "ties").mask(ties, "product")
         ))  # fmt: skip
         readings["entropy by the product of ranks"] = {id: DECIDERS[id](multiplied) for id in ("ml2", "ml4")}
-    return reading_atlas("missing_label_al", decide_claims(study), readings)
+    return reading_atlas(CONTRACT, decide_claims(study), readings)
 
 
-def over_asl(study: Study, readings: Sequence[str] = READINGS) -> Iterable[Part]:
-    """ml1: Hard+entropy above ASL, against each of its three readings."""
-    said = published("missing_label_al")["text"]["gain_over_asl"]
-    for reading in readings:
+def over_asl(study: Study, baselines: Sequence[str] = UNKNOWN_AS) -> Iterable[Part]:
+    """ml1: Hard+entropy above ASL, whatever that makes of -1."""
+    said = CONTRACT.published()["text"]["gain_over_asl"]
+    for unknown_as in baselines:
         for noise in study.noises:
-            size = float(said[f"{100 * noise:.0f}"])
-            yield decide(
-                f"{_at(noise)}: Hard+entropy minus ASL ({reading})",
-                gain_over_asl(study, noise, reading),
-                published=size,
-            )
+            gain, size = study.gain_over_asl(noise, unknown_as), float(said[percent(noise)])
+            yield decide(f"{_at(noise)}: Hard+entropy minus ASL ({unknown_as})", gain, published=size)
 
 
 def over_random(study: Study) -> Iterable[Part]:
     """ml2: Hard+entropy above Random at 60 %."""
     table = _table(study, 0.6, FINAL)
-    size = published("missing_label_al")["text"]["gain_over_random_at_60"]
+    size = CONTRACT.published()["text"]["gain_over_random_at_60"]
     yield decide("60 %: Hard+entropy minus Random", table["hard_entropy"] - table["random"], published=float(size))
 
 
@@ -125,4 +121,4 @@ def _table(study: Study, noise: float, heuristic: str) -> pd.DataFrame:
 
 
 def _at(noise: float) -> str:
-    return f"{100 * noise:.0f} %"
+    return f"{percent(noise)} %"

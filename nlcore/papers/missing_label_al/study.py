@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from nlcore.data.source import Images, Source, coco_parts
 from nlcore.errors import InputError
 from nlcore.metrics import increase_per_label, value_at_cost
-from nlcore.papers.image_task import TaskData, load_task, make_task
-from nlcore.papers.missing_label_al.experiments import MEASURES, PAPER, MeasureRun, Protocol, WholeSetRun
-from nlcore.papers.profiles import Resources, load_profile
+from nlcore.papers.missing_label_al.measures import BLIND, MEASURES, Choice, canonical, stands_for
+from nlcore.papers.missing_label_al.protocol import (
+    CLASSES,
+    DEFAULT_SHARE,
+    MIN_LABELS,
+    PAPER,
+    SPLIT_NOISE,
+    UNKNOWN_AS,
+    Protocol,
+)
+from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
+from nlcore.papers.missing_label_al.words import HEURISTICS
+from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
+from nlcore.scorers.missing_ratio import relabelling_cost
 
-MIN_LABELS = 1
-READINGS = ("raw", "negative", "masked")
-SPLIT_NOISE = 0.4
-DEFAULT_SHARE = 0.1
-HEURISTICS = ("final mAP", "mAP at equal cost", "increase per label")
+RATIOS = ("medium", "hard", "hard_medium")  # that Fig. 7 splits
+
+
+def of_default(spec: Spec, *noises: float) -> bool:
+    """Whether a run is one of the eight measures under the default readings, and shown at one of these noise levels."""
+    return isinstance(spec, MeasureRun) and spec.choice.is_default and spec.noise in (None, *noises)
+
+
+def of_split(spec: Spec) -> bool:
+    """Whether a run stands behind the splits of Hard+Medium."""
+    return isinstance(spec, MeasureRun) and spec.noise == SPLIT_NOISE and spec.measure in RATIOS
+
+
+def of_gain(spec: Spec) -> bool:
+    """Whether a run is plain ASL, or the paper's own measure, Hard+entropy, under the default readings."""
+    return isinstance(spec, WholeSetRun) or (of_default(spec, spec.noise) and spec.measure == "hard_entropy")
+
+
+# Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
+READS = {
+    "fig_1": (),
+    "fig_2": WholeSetRun,
+    **{f"fig_{n}": lambda spec, noise=noise: of_default(spec, noise) for n, noise in ((3, 0.2), (4, 0.4), (5, 0.6))},
+    "fig_6": lambda spec: of_gain(spec) or of_default(spec, SPLIT_NOISE),
+    "fig_7": of_split,
+    "why_asl": of_gain,
+    "why_permutation": lambda spec: of_default(spec, spec.noise) and spec.measure in BLIND,
+    **dict.fromkeys(("heuristics", "costs"), lambda spec: of_default(spec, spec.noise)),
+    "combination": MeasureRun,
+}
 
 
 @dataclass(frozen=True)
 class Study:
     """Results of one profile; mAP in percent.
 
-    `active`: measure, noise, hard_share, combination, seed, iteration, cost, map (mean over the training's epochs, as
-    the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise, reading, seed, map (last
-    epoch).
+    `active`: measure, noise, hard_share, combination, seed, iteration, cost (cells relabelled so far), map (mean over
+    the training's epochs, as the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise,
+    unknown_as, seed, map (last epoch).
     """
 
     active: pd.DataFrame
@@ -36,74 +75,94 @@ class Study:
     left_out: tuple[Spec, ...] = ()
 
     @property
-    def noises(self) -> list[float]:
-        return sorted(self.active.noise.unique())
-
-    def data(self) -> TaskData:
+    def images(self) -> Images:
         """The images and labels."""
-        return load_task(self.specs[0].task)
+        return self.specs[0].source.load()
+
+    @property
+    def noises(self) -> list[float]:
+        """Noise levels, fractions."""
+        return sorted(self.active.noise.unique())
 
     def defaults(self) -> pd.DataFrame:
         """The eight measures under the default readings."""
         return self.active[(self.active.hard_share == DEFAULT_SHARE) & (self.active.combination == "ties")]
 
+    def final(self) -> pd.DataFrame:
+        """The last iteration of the eight measures under the default readings."""
+        runs = self.defaults()
+        return runs[runs.iteration == runs.iteration.max()]
+
     def fixed_cost(self, noise: float) -> dict[int, float]:
         """Seed -> the cost at which measures are compared: Random's in the end, or the lowest where some stay below."""
-        part = self.defaults()
-        part = part[(part.noise == noise) & (part.iteration == part.iteration.max())]
-        table = part.pivot_table(index="seed", columns="measure", values="cost")
+        last = self.final()
+        table = last[last.noise == noise].pivot_table(index="seed", columns="measure", values="cost")
         return (table.min(axis=1) if noise > 0.5 else table["random"]).to_dict()
 
     def heuristics(self, runs: pd.DataFrame, noise: float) -> pd.DataFrame:
         """The three heuristics of every run in `runs` (a part of `active`): the key columns, and HEURISTICS."""
-        fixed, rows = self.fixed_cost(noise), []
-        for (measure, share, rule, seed), own in runs[runs.noise == noise].groupby(
-            ["measure", "hard_share", "combination", "seed"]
-        ):
+        fixed, rows, keys = self.fixed_cost(noise), [], ["measure", "hard_share", "combination", "seed"]
+        for key, own in runs[runs.noise == noise].groupby(keys):
             own = own.sort_values("iteration")
             values, costs = own["map"].to_numpy(), own.cost.to_numpy()
-            found = (values[-1], value_at_cost(costs, values, fixed[seed]),
-                     float(increase_per_label(values[0], values[-1], costs[-1])))  # fmt: skip
-            cell = {"measure": measure, "hard_share": share, "combination": rule, "seed": seed}
+            cell = dict(zip(keys, key, strict=True))
+            per_label = float(increase_per_label(values[0], values[-1], costs[-1]))
+            found = (values[-1], value_at_cost(costs, values, fixed[cell["seed"]]), per_label)
             rows.append(cell | dict(zip(HEURISTICS, found, strict=True)))
         return pd.DataFrame(rows)
 
     def splits(self) -> pd.DataFrame:
         """Fig. 7: the heuristics of Hard+Medium by split, Medium being 0/100 and Hard 100/0."""
-        ratio = self.active[
-            (self.active.combination == "ties") & self.active.measure.isin(["medium", "hard", "hard_medium"])
-        ]
+        ratio = self.active[(self.active.combination == "ties") & self.active.measure.isin(RATIOS)]
         found = self.heuristics(ratio, SPLIT_NOISE)
         share = found.hard_share.where(found.measure == "hard_medium", (found.measure == "hard").astype(float))
         return found.assign(series=[f"{100 * s:.0f}/{100 * (1 - s):.0f}" for s in share])
 
+    def gain_over_asl(self, noise: float, unknown_as: str) -> pd.Series:
+        """Seed -> points by which Hard+entropy ends above plain ASL that makes this of -1."""
+        last = self.final()
+        ours = last[(last.noise == noise) & (last.measure == "hard_entropy")]
+        asl = self.whole[(self.whole.noise == noise) & (self.whole.unknown_as == unknown_as)]
+        return ours.set_index("seed")["map"] - asl.set_index("seed")["map"]
+
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
         counts = self.active.groupby("noise").seed.nunique().rename("seeds").reset_index()
-        return counts.assign(unfinished=[sum(s.noise == noise for s in self.left_out) for noise in counts.noise])
+        unfinished = [sum(spec.noise in (None, noise) for spec in self.left_out) for noise in counts.noise]
+        return counts.assign(unfinished=unfinished)
 
 
-def grid(profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> list[Spec]:
-    """The runs of `profile`; `seeds` replaces its own. `resources` name the images, weights and device."""
-    settings = load_profile(PAPER, profile)
-    task = make_task(settings["task"], resources, min_labels=MIN_LABELS)
-    shared = {"task": task, "protocol": Protocol(**settings["protocol"])}
+def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    source = make_source(settings["source"], resources, min_labels=MIN_LABELS)
+    shared = {"source": source, "protocol": protocol_for(source, settings["protocol"])}
     seeds, stack = list(settings["seeds"] if seeds is None else seeds), settings["stack"]
     specs: list[Spec] = []
     for first in range(0, len(seeds), stack):
         shared["seeds"] = tuple(seeds[first : first + stack])
-        specs.append(WholeSetRun(**shared, noise=0.0, reading="masked"))
+        specs.append(WholeSetRun(**shared, noise=0.0, unknown_as="masked"))
         for noise in settings["noises"]:
-            specs += [MeasureRun(**shared, noise=noise, measure=measure) for measure in MEASURES]
-            specs += [WholeSetRun(**shared, noise=noise, reading=reading) for reading in READINGS]
-        specs += [
-            MeasureRun(**shared, noise=SPLIT_NOISE, measure="hard_medium", hard_share=s) for s in settings["splits"]
-        ]
-        specs += [
-            MeasureRun(**shared, noise=noise, measure="hard_entropy", combination="product")
-            for noise in settings["products"]
-        ]
+            specs += [measure_run(shared, Choice(measure, noise)) for measure in MEASURES]
+            specs += [WholeSetRun(**shared, noise=noise, unknown_as=unknown_as) for unknown_as in UNKNOWN_AS]
+        others = [Choice("hard_medium", SPLIT_NOISE, hard_share=share) for share in settings["splits"]]
+        others += [Choice("hard_entropy", noise, combination="product") for noise in settings["products"]]
+        specs += [measure_run(shared, choice) for choice in others]
     return specs
+
+
+def measure_run(shared: Mapping[str, Any], choice: Choice) -> MeasureRun:
+    """The run that stands for a choice; `shared` are the fields that all runs have."""
+    return MeasureRun(**shared, **asdict(canonical(choice, alike_up_to=shared["protocol"].alike_up_to)))
+
+
+def protocol_for(source: Source, settings: Mapping[str, Any]) -> Protocol:
+    """A profile's protocol; for a folder with fewer classes than COCO's, one that takes no measures for alike.
+
+    The fewer classes, the more often an image lacks more than half of its labels.
+    """
+    protocol = Protocol(**settings)
+    few = source.data == "coco" and len(coco_parts(source)[0].class_names) < CLASSES
+    return protocol.model_copy(update={"alike_up_to": 0.0}) if few else protocol
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -115,26 +174,56 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
     finished, left_out = store.results(specs, partial=partial)
-    active = [row for spec, result in finished.items() if isinstance(spec, MeasureRun) for row in _rows(spec, result)]
-    if not active:
+    if not any(isinstance(spec, MeasureRun) for spec in finished):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one measure")
-    whole = [
-        {"noise": spec.noise, "reading": reading, "seed": seed, "map": float(result.arrays["map"][member, -1])}
-        for spec, result in finished.items()
-        if isinstance(spec, WholeSetRun)
-        for member, seed in enumerate(spec.seeds)
-        for reading in (READINGS if spec.noise == 0 else (spec.reading,))  # without noise they are one
-    ]
+    levels = sorted({spec.noise for spec in specs if isinstance(spec, WholeSetRun) and spec.noise > 0})
+    active = [row for spec, choice in _shown(finished, levels) for row in _active_rows(spec, finished[spec], choice)]
+    whole = [row for spec, result in finished.items() if isinstance(spec, WholeSetRun) for row in _rows(spec, result)]
     return Study(pd.DataFrame(active), pd.DataFrame(whole), tuple(finished), left_out)
 
 
-def _rows(spec: MeasureRun, result: Result) -> list[dict]:
-    cell = {name: getattr(spec, name) for name in ("measure", "noise", "hard_share", "combination")}
-    arrays = result.arrays
-    return [
-        {**cell, "seed": seed, "iteration": i, "cost": int(arrays["cost"][member, i]),
-         "map": float(arrays["map"][member, i].mean()), "map_last": float(arrays["map"][member, i, -1]),
-         "map_without_person": float(arrays["map_without_person"][member, i].mean())}
-        for member, seed in enumerate(spec.seeds)
-        for i in range(arrays["cost"].shape[1])
-    ]  # fmt: skip
+def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tuple[MeasureRun, Choice]]:
+    """Every run at every choice that it stands for, in the grid's order: by seeds, the eight measures level by level,
+    then the splits, then the other combination."""
+    stacks, measures = list(dict.fromkeys(spec.seeds for spec in finished)), list(MEASURES)
+    shown = [
+        (spec, choice)
+        for spec in finished
+        if isinstance(spec, MeasureRun)
+        for choice in stands_for(spec.choice, levels, alike_up_to=spec.protocol.alike_up_to)
+    ]
+
+    def place(item: tuple[MeasureRun, Choice]) -> tuple:
+        spec, choice = item
+        kind = (choice.combination != "ties", choice.hard_share != DEFAULT_SHARE)
+        return stacks.index(spec.seeds), *kind, choice.noise, measures.index(choice.measure), choice.hard_share
+
+    return sorted(shown, key=place)
+
+
+def _active_rows(spec: MeasureRun, result: Result, choice: Choice) -> Iterator[dict]:
+    paid = costs(spec, result.arrays["chosen"], choice.noise)
+    scores, others = (100 * result.arrays[name] for name in ("map", "map_without_person"))
+    for member, seed in enumerate(spec.seeds):
+        for iteration in range(scores.shape[1]):
+            own = scores[member, iteration]
+            values = {"map": own.mean(), "map_last": own[-1], "map_without_person": others[member, iteration].mean()}
+            yield {**asdict(choice), "seed": seed, "iteration": iteration, "cost": paid[member, iteration], **values}
+
+
+def costs(spec: MeasureRun, chosen: np.ndarray, noise: float) -> np.ndarray:
+    """(M, trainings): how many cells the expert was paid for so far, having completed `chosen` (M, iterations, batch).
+
+    It follows from the images and from what was hidden at `noise`; no run needs to keep it.
+    """
+    images = spec.source.load()
+    given = partial_labels(images, divide(images, spec.protocol, spec.seeds).pool, noise, spec.seeds)
+    each = relabelling_cost(given)[np.arange(len(chosen))[:, None, None], chosen]  # (M, iterations, batch)
+    return np.pad(each.sum(axis=2).cumsum(axis=1), ((0, 0), (1, 0)))
+
+
+def _rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
+    last = 100 * result.arrays["map"][:, -1]
+    for member, seed in enumerate(spec.seeds):
+        for unknown_as in UNKNOWN_AS if spec.noise == 0 else (spec.unknown_as,):  # without noise they are one
+            yield {"noise": spec.noise, "unknown_as": unknown_as, "seed": seed, "map": last[member]}

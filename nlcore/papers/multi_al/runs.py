@@ -12,14 +12,15 @@ import numpy as np
 from pydantic import model_validator
 
 from nlcore.data.division import ActiveSplit
-from nlcore.data.network import for_source, make_learner, training_seconds
+from nlcore.data.network import for_source, make_learner
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
-from nlcore.runs import Result, Spec
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
     feature_mislabelling_likelihood,
@@ -90,9 +91,17 @@ class MultiALRun(Spec):
             learner.fit(rows, targets, recipe=self.recipe(self.protocol.pretraining_epochs))
         return learner
 
-    def trained_seconds(self, images: int) -> float:
-        """About how long it takes to train every seed on so many images."""
-        return len(self.seeds) * training_seconds(self.source, images)
+    def pool_size(self) -> int:
+        """About how many images a pool holds."""
+        return round(self.protocol.pool_share * (1 - self.protocol.set_aside) * self.source.sizes()[0])
+
+    def test_size(self) -> int:
+        """About how many images are tested on."""
+        return round(self.protocol.test_share * self.source.sizes()[1])
+
+    def work_of(self, trained: float, looked_at: float) -> Work:
+        """To train every seed on so many images and to predict so many."""
+        return training_work(self.source, len(self.seeds) * trained, len(self.seeds) * looked_at)
 
 
 class ActiveLearningRun(MultiALRun):
@@ -115,11 +124,14 @@ class ActiveLearningRun(MultiALRun):
             raise InputError(f"noise {self.noise}: {self.strategy} expected {'one' if self.noise is None else 'None'}")
         return self
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
         safe = protocol.safe_step if named(self.strategy, STRATEGIES).safe else 0
-        each = [protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1)]
-        return self.trained_seconds(protocol.epochs * sum(each) + (50_000 if self.start == "clean_coco" else 0))
+        trained = protocol.epochs * sum(protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1))
+        if self.start == "clean_coco":
+            trained += protocol.pretraining_epochs * self.source.sizes()[0]
+        evaluations = (iterations + 1) * -(-protocol.epochs // protocol.evaluate_every)
+        return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Divide, swap labels in the pool, then train, choose and relabel until the budget is spent (Section 3)."""
@@ -149,9 +161,9 @@ class WholeSetRun(MultiALRun):
     noise: float
     start: Start = "imagenet"
 
-    def seconds(self) -> float:
-        pool = 2000 if self.protocol.pool_share == 1 else 23_497
-        return self.trained_seconds(self.protocol.whole_epochs * pool)
+    def work(self) -> Work:
+        epochs = self.protocol.whole_epochs
+        return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -177,8 +189,9 @@ class InitialRun(MultiALRun):
     Arrays `train` and `validation`: (M, epochs) mAP, fractions.
     """
 
-    def seconds(self) -> float:
-        return self.trained_seconds(self.protocol.initial * self.protocol.longer_epochs)
+    def work(self) -> Work:
+        trained = self.protocol.initial * self.protocol.longer_epochs
+        return self.work_of(trained, trained + self.protocol.longer_epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol
@@ -206,8 +219,8 @@ class LikelihoodRun(MultiALRun):
 
     noise: float
 
-    def seconds(self) -> float:
-        return self.trained_seconds(self.protocol.initial * self.protocol.epochs) + len(self.seeds)
+    def work(self) -> Work:
+        return self.work_of(self.protocol.initial * self.protocol.epochs, self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         images, protocol = self.source.load(), self.protocol

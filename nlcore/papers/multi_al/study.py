@@ -164,9 +164,9 @@ def _active_frame(finished: Mapping[Spec, Result]) -> pd.DataFrame:
     levels = sorted({spec.noise for spec in finished if isinstance(spec, WholeSetRun) and spec.noise > 0})
     return pd.DataFrame(
         row
+        for noise in levels
         for spec, result in finished.items()
-        if isinstance(spec, ActiveLearningRun)
-        for noise in ([spec.noise] if spec.noise is not None else levels)
+        if isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise)
         for row in _active_rows(spec, result, noise)
     )
 

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nlcore.data.content import file_digest
 from nlcore.data.extended_coco import CLASS_MAP, build_noisy_labels, extend, map_predictions, read_class_map
-from nlcore.data.network import training_seconds
 from nlcore.data.source import Source
 from nlcore.devices import resolve_device
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
-from nlcore.papers.teacher_student.problem import UNUSED, Problem, divide, make_problem
+from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Problem, divide, make_problem
 from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
     fit,
@@ -28,11 +27,10 @@ from nlcore.papers.teacher_student.stages import (
     tested,
     weight_arrays,
 )
-from nlcore.runs import Result, Spec
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
 from nlcore.training import predict, shuffled, train
 from nlcore.training.models import last_layer
-
-TRAINING_IMAGES = {"embedded": 1_476, "coco": 68_213}  # about, for plans
 
 
 class Labeller(BaseModel):
@@ -55,12 +53,6 @@ class TeacherStudentRun(Spec):
     protocol: Protocol
     labeller: Labeller | None = None  # of images; the embedded set has its predictions with it
 
-    @property
-    def name(self) -> str:
-        """One line for people: the class and the fields that differ within a profile."""
-        shown = self.model_dump(exclude={"source", "protocol", "labeller"})
-        return f"{type(self).__name__}({', '.join(f'{key}={value}' for key, value in shown.items())})"
-
     def data_fingerprint(self) -> str:
         """The content of the data, and of the map from ImageNet's classes to COCO's."""
         return f"{self.source.fingerprint()} {file_digest(CLASS_MAP)}"
@@ -69,11 +61,12 @@ class TeacherStudentRun(Spec):
         """The fields that every run of a profile has in common."""
         return {"source": self.source, "protocol": self.protocol, "labeller": self.labeller}
 
-    def pass_seconds(self, *, head: bool = False) -> float:
-        """About how long one pass over the training part takes, of the network or of a head on its features."""
-        images = TRAINING_IMAGES[self.source.data]
+    def passes_work(self, passes: float, *, head: bool = False) -> Work:
+        """The work of so many passes over the training part, of the network or of a head on its features, each with a
+        look at the validation part."""
+        train, _ = self.source.sizes()
         source = self.source.model_copy(update={"model": "mlp"}) if head else self.source
-        return training_seconds(source, min(images, self.source.limit or images))
+        return training_work(source, passes * train, passes * VALIDATION_SHARE * train)
 
 
 class Labels(TeacherStudentRun):
@@ -83,10 +76,11 @@ class Labels(TeacherStudentRun):
     VALIDATION, TEST. Value `class_names`.
     """
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         if self.labeller is None:
-            return 0.5
-        return training_seconds(self.source, TRAINING_IMAGES[self.source.data]) / 2  # predicting only, in a larger size
+            return Work("labels of the embedded set", 0.5)
+        images, usual = sum(self.source.sizes()), 299 if self.labeller.model.startswith("inception") else 224
+        return Work(f"predict {self.labeller.model} {usual}", images)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Noisy labels beside the clean ones (Section 4.1).
@@ -132,8 +126,8 @@ class Network(Stage):
     def requires(self) -> Sequence[Spec]:
         return [Labels(**self.shared())]
 
-    def seconds(self) -> float:
-        return self.protocol.passes * self.pass_seconds()
+    def work(self) -> Work:
+        return self.passes_work(self.protocol.passes)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Stage 0 (Section 3.2), or the same on clean labels.
@@ -180,8 +174,8 @@ class PretrainedHeads(Stage):
     def requires(self) -> Sequence[Spec]:
         return [Labels(**self.shared()), Network(**self.shared(), seed=self.seed, labels="noisy")]
 
-    def seconds(self) -> float:
-        return 1.5 * self.passes * self.pass_seconds(head=True)
+    def work(self) -> Work:
+        return self.passes_work(1.5 * self.passes, head=True)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Eq. 2 (Section 3.2, first stage).
@@ -227,13 +221,13 @@ class Method(Stage):
             stages.append(PretrainedHeads(**self.shared(), seed=self.seed, **heads))
         return stages
 
-    def seconds(self) -> float:
+    def work(self) -> Work:
         if self.method in ("noisy", "ground_truth"):
-            return 0.1
+            return Work("scores of a network", 0.1)
         whole, proposed = self.method == "finetune_whole", self.method == "proposed"
         passes = self.budget or (self.protocol.passes if proposed else self.protocol.finetune_passes)
         stopped = min(passes, self.protocol.passes)  # early stopping ends most fine-tuning long before its last pass
-        return (1.5 if proposed else 1) * stopped * self.pass_seconds(head=not whole)
+        return self.passes_work((1.5 if proposed else 1) * stopped, head=not whole)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The method's own stage, on top of the noisy network; see `nlcore.papers.teacher_student.methods`.

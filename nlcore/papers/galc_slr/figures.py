@@ -1,131 +1,44 @@
-"""Tables and figures of the paper, each one function of the study; the published values stand beside ours."""
+"""The paper's figures, and ours: each one function of the study; the published values stand beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from PIL import Image
 
-from nlcore.data.embedded_set import EmbeddedSet, embedded
-from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired
-from nlcore.papers.galc_slr.data import divide, embedded_source
-from nlcore.papers.galc_slr.study import DEFAULTS, METHODS, Study
-from nlcore.report.contract import published
+from nlcore.data.source import Images, Source
+from nlcore.papers.galc_slr.claims import curve, gain, loss_per_level, paired, published_gains, published_loss
+from nlcore.papers.galc_slr.examples import divide, load_examples
+from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
+from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
 from nlcore.report.verdicts import estimate
-from nlcore.report.writer import ArtefactWriter, Headline
+from nlcore.report.words import percent
+from nlcore.report.writer import ArtefactWriter
 
-# Name of a metric -> its column in the study, its place in the published rows.
-METRICS = {
-    "mAP": ("map", 0),
-    "CF1": ("cf1_0.8", 1),
-    "OF1": ("of1_0.8", 2),
-    "CF1 at 0.5": ("cf1_0.5", None),
-    "OF1 at 0.5": ("of1_0.5", None),
-    "mAP without person": ("map_without_person", None),
-}
-PUBLISHED_AS = {"asl": "asl", "galc_slr": "galc_slr", "galc_slr as written": "galc_slr"}
-MATRICES = ("true", "galc_slr", "galc_slr as written", "galc_slr unscaled", "glc", "gold count", "counted")
-NOISE_AXIS = "noise (% of the labels)"
-DEVIATIONS = {
-    "embedded": (
-        "Linear head on frozen features of 2,078 images, not TResNet-M on 65,268. Regulators: 79 single-label images "
-        "and box crops of single objects, at most 50 of a class before any cap."
-    ),
-    "folder": (
-        "A small COCO folder and a MobileNetV2. Regulators: the few single-label images there are; the others are "
-        "GLC's rows (counted)."
-    ),
-    "coco2014": "",
-}
-
-
-def looks() -> dict[str, dict[str, str]]:
-    """Colour and marker of the seven methods, the same in every figure; what the paper does not compare is dashed."""
-    styles = series_style(METHODS)
-    return {name: look | {"linestyle": "-" if name in PUBLISHED_AS else "--"} for name, look in styles.items()}
-
-
-def published_value(method: str, metric: str, noise: int) -> float | None:
-    """What Table 1 gives for a method and metric of ours, if anything."""
-    place = METRICS[metric][1]
-    if place is None or method not in PUBLISHED_AS:
-        return None
-    return published("galc_slr")["table_1"][PUBLISHED_AS[method]][str(noise)][place]
-
-
-def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Table 1, with every method and metric: our mean, the half width of its 95 % interval, the paper's number."""
-    rows = []
-    for metric in METRICS:
-        for noise in study.levels:
-            cells = {method: _cell(study, method, metric, noise) for method in METHODS}
-            rows.append({"metric": metric, "noise %": noise, **cells, "seeds": study.main.seed.nunique()})
-    column = METRICS["mAP"][0]
-    top = study.levels[-1]
-    gap = gain(study, column, top, "galc_slr", "asl")
-    return out.table(
-        "table_1",
-        pd.DataFrame(rows),
-        caption="Table 1. Ours ± half of the 95 % interval (the paper's number). F1 at a threshold of 0.8 unless said.",
-        deviations=DEVIATIONS[study.layout],
-        headline=_headline(f"mAP at {top} %: galc_slr minus asl", _published_gap(top), gap),
-    )
-
-
-def _cell(study: Study, method: str, metric: str, noise: int) -> str:
-    found = study.values(METRICS[metric][0], method=method, noise=noise)
-    if found.empty:
-        return ""
-    shown, paper = estimate(found), published_value(method, metric, noise)
-    ours = f"{shown.mean:.1f}" + (f" ± {shown.high - shown.mean:.1f}" if shown.seeds > 1 else "")
-    return ours if paper is None else f"{ours} ({paper:.2f})"
-
-
-def _published_gap(noise: int) -> float:
-    return published_value("galc_slr", "mAP", noise) - published_value("asl", "mAP", noise)
-
-
-def _headline(what: str, paper: float, differences: pd.Series) -> Headline:
-    ours = estimate(differences) if len(differences) else None
-    near = "not run" if ours is None else f"{ours.mean - paper:+.2f}"
-    return Headline(what, f"{paper:.2f}", str(ours or ""), near)
-
-
-def slope_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Points of mAP lost for every 10 % of noise: ours, by Table 1, and by the paper's text."""
-    table, text = published("galc_slr")["table_1"], {"asl": 5.34, "galc_slr": 1.07}
-    rows = []
-    for method in METHODS:
-        row = table.get(PUBLISHED_AS.get(method))
-        found = loss_per_level(study, method)
-        rows.append(
-            {
-                "method": method,
-                "ours [95 % interval]": str(estimate(found)) if len(found) else "",
-                "by Table 1": (row["0"][0] - row["60"][0]) / 6 if row else None,
-                "by the text": text.get(PUBLISHED_AS.get(method)),
-            }
-        )
-    return out.table("slopes", pd.DataFrame(rows), caption="Points of mAP lost per 10 % of noise.")
+MATRICES = ("true", "galc_slr", "galc_slr as written", "galc_slr unscaled", "glc")  # of Figure 4
 
 
 def by_noise(study: Study, metric: str, methods: Iterable[str] = METHODS) -> pd.DataFrame:
-    """Long form: series, seed, noise, value, published."""
+    """A metric in long form: series, seed, noise, value, published, the last three in percent."""
     frame = study.main[study.main.method.isin(list(methods))]
     frame = frame.rename(columns={"method": "series", METRICS[metric][0]: "value"})
     paper = [published_value(row.series, metric, row.noise) for row in frame.itertuples()]
-    return frame[["series", "seed", "noise", "value"]].assign(published=pd.Series(paper, frame.index, dtype=float))
+    levels = frame.noise.map(percent).astype(int)
+    found = frame[["series", "seed", "noise", "value"]].assign(noise=levels)
+    return found.assign(published=pd.Series(paper, frame.index, dtype=float))
 
 
 def figure_1(out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     """Figure 1: a real training image of the embedded set with the labels it has after noise, one of them wrong."""
-    data = embedded()
-    noisy = divide(embedded_source(data), gold=0.1, noise=noise, seed=0).noisy
+    data = Source().load()
+    noisy = divide(load_examples(Source()), gold=0.1, noise=noise, seed=0).noisy
     row = _image_with_one_wrong_label(data, noisy)
     shown = np.flatnonzero(data.targets[row] | noisy[row])
     states = {(1, 1): "right", (0, 1): "wrong", (1, 0): "lost"}
@@ -140,7 +53,7 @@ def figure_1(out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     signs = {"right": "+  {}", "wrong": "x  {}  (wrong)", "lost": "-  {}  (lost)"}
     with style():
         figure, axes = panels(1, 2, width=2.6, height=2.4)
-        axes[0, 0].imshow(Image.open(data.thumbnails[row]))
+        axes[0, 0].imshow(data.picture(row))
         for place, line in enumerate(table.itertuples()):
             text = signs[line.label].format(line[1])
             weight = "normal" if line.label == "right" else "bold"
@@ -152,11 +65,11 @@ def figure_1(out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     return out.figure("fig_1", figure, table, caption=caption, alt=alt)
 
 
-def _image_with_one_wrong_label(data: EmbeddedSet, noisy: np.ndarray) -> int:
-    """The first training image with a thumbnail, four labels, and exactly one of them flipped."""
+def _image_with_one_wrong_label(data: Images, noisy: np.ndarray) -> int:
+    """The first training image with a picture, four labels, and exactly one of them flipped."""
     clean = data.targets
     flipped = (clean > noisy[: len(clean)]).sum(axis=1)
-    rows = [r for r in data.train if r in data.thumbnails and clean[r].sum() == 4 and flipped[r] == 1]
+    rows = [r for r in data.train if r in data.pictures and clean[r].sum() == 4 and flipped[r] == 1]
     return int(rows[0])
 
 
@@ -176,12 +89,12 @@ def figure_2(study: Study, out: ArtefactWriter) -> Figure:
         data,
         caption="Figure 2. Plain ASL by noise; the band is the 95 % interval over the seeds.",
         alt=f"mAP of ASL falls with noise, by {lost.mean():.2f} points for every 10 %",
-        deviations=DEVIATIONS[study.layout],
-        headline=_headline("points of mAP that ASL loses per 10 % of noise", 6.35, lost),
+        deviations=deviations(study),
+        headline=headline("points of mAP that ASL loses per 10 % of noise", published_loss("asl"), lost),
     )
 
 
-def _published_line(axis, data: pd.DataFrame, series: str) -> None:
+def _published_line(axis: Axes, data: pd.DataFrame, series: str) -> None:
     paper = data[data.series == series].drop_duplicates("noise").sort_values("noise")
     look = looks()[series] | {"markerfacecolor": "none", "linestyle": ":"}
     axis.plot(paper.noise, paper.published, label=f"{series}, published", **look)
@@ -224,7 +137,7 @@ def figure_3(out: ArtefactWriter) -> Figure:
 
 def figure_4(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 4: the matrices as heat maps, one grey scale for all; it spreads small values, where they differ."""
-    names = [name for name in MATRICES[:5] if name in study.matrices]
+    names = [name for name in MATRICES if name in study.matrices]
     greys = {"cmap": "Greys", "norm": PowerNorm(0.4, vmin=0, vmax=1, clip=True), "interpolation": "nearest"}
     with style():
         figure, axes = panels(1, len(names), width=2.5, height=2.9)
@@ -242,42 +155,17 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         "fig_4",
         figure,
         pd.concat(frames),
-        caption=f"Figure 4. Corruption matrices at {study.ablation_noise} % (first seed); from white, 0, to black, 1. "
-        "White rows with one black cell, on the diagonal: classes without a usable gold image keep the identity's row.",
+        caption=f"Figure 4. Corruption matrices at {percent(study.ablation_noise)} % (first seed); from white, 0, to "
+        "black, 1. White rows with one black cell, on the diagonal: classes without a usable gold image keep the "
+        "identity's row.",
         alt="; ".join(f"{name}: mean absolute error off the diagonal {error[name]:.3f}" for name in names),
-        deviations=DEVIATIONS[study.layout],
+        deviations=deviations(study),
     )
 
 
 def _long_matrix(matrix: np.ndarray, name: str) -> pd.DataFrame:
     row, column = np.indices(matrix.shape)
     return pd.DataFrame({"series": name, "class": row.ravel(), "becomes": column.ravel(), "value": matrix.ravel()})
-
-
-def distance_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """How far each matrix is from the printed true one, and what it had to borrow, at the ablation's noise."""
-    frame = study.distances[(study.distances.noise == study.ablation_noise) & (study.distances.gold == study.gold)]
-    rows = []
-    for fields, part in frame.groupby(["silver_loss", "estimate_on", "matrix"], sort=False):
-        silver_loss, estimate_on, name = fields
-        if name in ("true", "counted", "gold count") and (silver_loss, estimate_on) != ("asl", "gold"):
-            continue  # these do not depend on the silver classifier
-        rows.append(
-            {
-                "matrix": name,
-                "silver classifier": silver_loss,
-                "estimated on": estimate_on,
-                "error on the diagonal": str(estimate(part.diagonal)),
-                "error off the diagonal": str(estimate(part.off_diagonal)),
-                "identity rows": part.identity_rows.mean(),
-                "borrowed regulators": part.borrowed_regulators.mean(),
-                "single-label images": part.single_label_images.mean(),
-            }
-        )
-    caption = (
-        f"Mean absolute error of each matrix against the printed truth at {study.ablation_noise} %, over the seeds."
-    )
-    return out.table("matrix_distances", pd.DataFrame(rows), caption=caption, deviations=DEVIATIONS[study.layout])
 
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
@@ -293,19 +181,20 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     gains = pd.concat([gain(study, "map", noise, "galc_slr", "asl") for noise in study.levels], axis=1).mean(axis=1)
+    paper = float(np.mean(list(published_gains("map").values())))
     return out.figure(
         "fig_5",
         figure,
         data,
         caption="Figure 5. All methods by noise, with 95 % bands; dotted, the published values.",
         alt=f"mAP, CF1 and OF1 of seven methods by noise; GALC-SLR minus ASL is {gains.mean():.1f} mAP on average",
-        deviations=DEVIATIONS[study.layout],
-        headline=_headline("mAP, mean over the levels: galc_slr minus asl", 13.81, gains),
+        deviations=deviations(study),
+        headline=headline("mAP, mean over the levels: galc_slr minus asl", paper, gains),
     )
 
 
-def curves_by_epoch(study: Study, series: dict[str, dict]) -> pd.DataFrame:
-    """Long form of `claims.curve`: series, seed, epoch, value."""
+def curves_by_epoch(study: Study, series: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Curves in long form, `series` name -> fields of its runs, by `claims.curve`: series, seed, epoch, value."""
     frames = []
     for name, fields in series.items():
         long = curve(study, **fields).stack().rename("value").reset_index()
@@ -316,7 +205,7 @@ def curves_by_epoch(study: Study, series: dict[str, dict]) -> pd.DataFrame:
 def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 6: memorisation, the size of the gold set with estimated and true matrix, caps on single-label images."""
     shown = ("asl", "galc_slr", "galc_slr as written", "asl + clean gold")
-    limited, styles = _caps(study)
+    (limited, styles), noise = _caps(study), percent(study.ablation_noise)
     data = {
         "a": curves_by_epoch(study, {method: {"method": method} for method in shown}),
         "b": gold_sizes(study),
@@ -331,18 +220,19 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         axes[0, 1].set(title="(b) gold images, matrix", xlabel="gold (% of the training images)")
         axes[0, 2].set_title("(c) single-label images")
         for axis, what in zip(axes.flat, (None, None, "at most per class"), strict=True):
-            axis.set(ylabel=f"mAP (%) at {study.ablation_noise} % noise", ylim=(0, None))
+            axis.set(ylabel=f"mAP (%) at {noise} % noise", ylim=(0, None))
             axis.legend(title=what, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     at = {"noise": study.ablation_noise}
     short = paired(study.values("map", method="true matrix", **at), study.values("map", method="galc_slr", **at))
+    paper = float(np.subtract(*(CONTRACT.published()["fig_6b"]["10"][name] for name in ("true", "estimated"))))
     return out.figure(
         "fig_6",
         figure,
         data,
-        caption=f"Figure 6. At {study.ablation_noise} % noise: memorisation, gold and matrix, fewer regulators.",
-        alt=f"True matrix minus estimated at {study.gold} % gold: {short.mean():.2f} points of mAP",
-        deviations=DEVIATIONS[study.layout],
-        headline=_headline("mAP: true matrix minus galc_slr, 10 % gold", 0.36, short),
+        caption=f"Figure 6. At {noise} % noise: memorisation, gold and matrix, fewer regulators.",
+        alt=f"True matrix minus estimated at {percent(study.gold)} % gold: {short.mean():.2f} points of mAP",
+        deviations=deviations(study),
+        headline=headline("mAP: true matrix minus galc_slr, 10 % gold", paper, short),
     )
 
 
@@ -358,21 +248,21 @@ def _caps(study: Study) -> tuple[dict[str, dict], dict[str, dict]]:
 
 
 def gold_sizes(study: Study) -> pd.DataFrame:
-    """Figure 6b in long form: series (whose matrix), seed, gold, value, published."""
-    paper, rows = published("galc_slr")["fig_6b"], []
+    """Figure 6b in long form: series (whose matrix), seed, gold, value, published, the last three in percent."""
+    paper, rows = CONTRACT.published()["fig_6b"], []
     for series, method in (
         ("estimated", "galc_slr"),
         ("estimated, as written", "galc_slr as written"),
         ("true", "true matrix"),
     ):
         for gold in sorted(study.scores.gold.unique()):
-            said = paper.get(str(gold), {}).get(series.split(",")[0])
+            said = paper.get(percent(gold), {}).get(series.split(",")[0])
             found = study.values("map", method=method, noise=study.ablation_noise, gold=gold)
-            rows += [(series, seed, gold, value, said) for seed, value in found.items()]
+            rows += [(series, seed, int(percent(gold)), value, said) for seed, value in found.items()]
     return pd.DataFrame(rows, columns=["series", "seed", "gold", "value", "published"])
 
 
-def _bars(axis, data: pd.DataFrame) -> None:
+def _bars(axis: Axes, data: pd.DataFrame) -> None:
     """Grouped bars with 95 % intervals; a black bar is the published value."""
     names, golds = list(dict.fromkeys(data.series)), sorted(data.gold.unique())
     shades = dict(zip(names, ("0.55", "0.85", "0.25"), strict=False))
@@ -391,42 +281,6 @@ def _bars(axis, data: pd.DataFrame) -> None:
     axis.set_xticks(range(len(golds)), [str(gold) for gold in golds])
 
 
-def memorisation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Where each curve of Figure 6a peaks, how far it falls, and where it ends, beside the published epochs."""
-    said, rows = published("galc_slr")["text"]["peak_epoch"], []
-    for method in METHODS:
-        table = curve(study, method)
-        if table.empty:
-            continue
-        falls = fall(table)
-        rows.append(
-            {
-                "method": method,
-                "epoch of the peak": str(estimate(table.idxmax(axis=1))),
-                "published": said.get(PUBLISHED_AS.get(method)),
-                "highest mean": table.mean().max(),
-                "last": str(estimate(table.iloc[:, -1])),
-                "fall (peak by the other seeds)": str(estimate(falls)) if len(falls) else "",
-                "epochs": int(table.columns.max()),
-            }
-        )
-    return out.table("memorisation", pd.DataFrame(rows), caption="Memorisation: peaks and falls of mAP by epoch.")
-
-
-def sigmoid_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Why, part one: what the final sigmoid does to C'g and to the gradient of the silver loss."""
-    names = {
-        "row_sum": "mean row sum of C",
-        "mean": "mean of C'g",
-        "above_one": "share of C'g above 1",
-        "with_gradient": "share of cells with a gradient",
-        "from_absent": "share of the gradient from absent labels",
-    }
-    frame = study.sigmoid.groupby("correction", sort=False)[list(names)].mean().rename(columns=names).reset_index()
-    caption = f"What the corrected loss sees on silver images at {study.ablation_noise} %, mean over the seeds."
-    return out.table("why_sigmoid", frame, caption=caption)
-
-
 def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     """Why, part two: how much of the gain over ASL the clean gold images bring by themselves."""
     shown = ("galc_slr", "galc_slr as written", "true matrix", "gold only", "asl + clean gold")
@@ -434,9 +288,8 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     for method in shown:
         for noise in study.levels:
             found = gain(study, "map", noise, method, "asl")
-            frames.append(
-                pd.DataFrame({"series": method, "seed": found.index, "noise": noise, "value": found.to_numpy()})
-            )
+            cells = {"series": method, "seed": found.index, "noise": int(percent(noise)), "value": found.to_numpy()}
+            frames.append(pd.DataFrame(cells))
     data = pd.concat(frames)
     with style():
         figure, axes = panels(1, 1, width=5.4, height=3.6)
@@ -444,39 +297,12 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
         axes[0, 0].axhline(0, color="black", linewidth=0.8)
         axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP minus that of asl (points)")
         axes[0, 0].legend(fontsize=8)
-    top = data[data.noise == study.levels[-1]].groupby("series").value.mean()
+    top = data[data.noise == data.noise.max()].groupby("series").value.mean()
     return out.figure(
         "why_clean_gold",
         figure,
         data,
         caption="Gain in mAP over plain ASL, with 95 % bands: with a matrix, and with clean gold images alone.",
-        alt="; ".join(f"{name} {top[name]:+.1f} at {study.levels[-1]} %" for name in shown if name in top),
-        deviations=DEVIATIONS[study.layout],
+        alt="; ".join(f"{name} {top[name]:+.1f} at {data.noise.max()} %" for name in shown if name in top),
+        deviations=deviations(study),
     )
-
-
-def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Every reading that ran at the ablation's noise: its mAP, and against the three baselines (atlas)."""
-    at = {"noise": study.ablation_noise, "gold": study.gold}
-    frame = study.scores[(study.scores.noise == at["noise"]) & (study.scores.gold == at["gold"])]
-    rows = []
-    for fields, part in frame.groupby(["method", *DEFAULTS], sort=False):
-        method, silver_loss, cap, estimate_on = fields
-        values = part.set_index("seed")["map"]
-        against = {
-            f"minus {baseline}": str(estimate(found))
-            for baseline in ("asl", "asl + clean gold", "gold only")
-            if len(found := paired(values, study.values("map", method=baseline, **at)))
-        }
-        rows.append(
-            {
-                "method": method,
-                "silver classifier": silver_loss,
-                "estimated on": estimate_on,
-                "cap": cap or "",
-                "mAP": str(estimate(values)),
-                **against,
-            }
-        )
-    caption = f"Readings at {study.ablation_noise} % noise: mAP and paired differences with 95 % intervals."
-    return out.table("why_readings", pd.DataFrame(rows), caption=caption, deviations=DEVIATIONS[study.layout])

@@ -1,7 +1,4 @@
-"""Step 3 (3.3): the gold classifier g, trained on gold images as they are and on silver images through C.
-
-The same code trains the baselines: they differ in which rows they use, whose labels, and through which matrix.
-"""
+"""The methods that are compared: which images and labels each trains on, through which matrix, by which loss (3.3)."""
 
 from __future__ import annotations
 
@@ -11,19 +8,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from nlcore.correction import corrected_logits, corrected_probabilities, matrix_tensor
+from nlcore.correction import corrected_logits, corrected_probabilities
 from nlcore.losses import asymmetric_loss, asymmetric_loss_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
-from nlcore.noise import true_corruption_matrix
-from nlcore.papers.galc_slr.fitting import Fit, Protocol
-from nlcore.papers.galc_slr.matrices import MatrixEstimates
-from nlcore.papers.galc_slr.silver import SilverLoss
-from nlcore.runs import Result
+from nlcore.papers.galc_slr.protocol import DEFAULTS, THRESHOLDS
 
-THRESHOLDS = (0.8, 0.5)
 Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
     "galc_slr as written, clipped", "gold count", "glc with softmax",
@@ -40,6 +32,13 @@ class Way:
     floor: float | None = 1e-6  # C'g is kept this far from 0 and 1; None: it is not kept anywhere
     softmax: bool = False  # GLC's own loss: cross-entropy of C' softmax
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Which of `DEFAULTS` make a difference: those that the matrix depends on."""
+        if self.matrix in (None, "true", "gold count"):
+            return ()
+        return tuple(DEFAULTS) if self.matrix.startswith("galc_slr") else ("silver_loss", "estimate_on")
+
 
 WAYS: dict[str, Way] = {
     "asl": Way(clean_gold=False),
@@ -55,53 +54,16 @@ WAYS: dict[str, Way] = {
 }
 
 
-class GoldClassifier(Protocol):
-    """One method, trained to the last epoch and tested on clean labels.
+def canonical(method: str, noise: float | None) -> tuple[str, float | None]:
+    """Of all methods and noise levels that are one training by construction, the one under which it is run.
 
-    Values in points: `map`, `map_without_person`, and by threshold `cf1_0.8`, `of1_0.8`, `cf1_0.5`, `of1_0.5`, all of
-    the last model; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged).
+    Gold images alone, with their true labels, are the same at every level: None. Without noise every label is a true
+    one, whoever verified it, and the true matrix is the identity, so that C'g = g: what is left is plain ASL.
     """
-
-    method: Method
-    silver_loss: SilverLoss = "asl"
-    cap: int | None = None
-    estimate_on: Literal["gold", "silver"] = "gold"
-    evaluate_every: int
-
-    def requires(self) -> Sequence[Protocol]:
-        if WAYS[self.method].matrix in (None, "true"):
-            return []
-        fields = {name: getattr(self, name) for name in ("silver_loss", "cap", "estimate_on")}
-        return [MatrixEstimates(**self.shared(), **fields)]
-
-    def seconds(self) -> float:
-        return self.training_seconds()
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        way, source, division = WAYS[self.method], self.source(), self.division()
-        labels = division.noisy.copy()
-        if way.clean_gold:
-            labels[division.gold] = source.targets[division.gold]
-        trusted = np.isin(np.arange(len(labels)), division.gold)
-        fit = Fit(self, source, np.column_stack([labels, trusted]))
-        rows = np.sort(np.concatenate([division.gold, division.silver]))
-        if not way.silver:  # as many steps as the other methods: every gold image several times in an epoch
-            rows = np.resize(division.gold, len(rows))
-        truth = source.targets[source.test]
-
-        def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:
-            return {"map": 100 * float(mean_average_precision(truth, fit.logits(source.test, model)))}
-
-        loss = SilverGoldLoss(way, self._matrix(inputs, labels.shape[1], fit.device))
-        history = fit.train(rows, loss, evaluate=evaluate, evaluate_every=self.evaluate_every)
-        return Result({**final_metrics(truth, fit.logits(source.test), source.class_names), "history": history})
-
-    def _matrix(self, inputs: Sequence[Result], classes: int, device: torch.device) -> Tensor | None:
-        name = WAYS[self.method].matrix
-        if name is None:
-            return None
-        found = true_corruption_matrix(classes, self.noise / 100) if name == "true" else inputs[0].arrays[name]
-        return matrix_tensor(found, device=device)
+    way = WAYS[method]
+    if not way.silver:
+        return method, None
+    return ("asl", noise) if noise == 0 and way.matrix in (None, "true") else (method, noise)
 
 
 @dataclass(frozen=True)
@@ -135,7 +97,7 @@ class SilverGoldLoss:
 
 
 def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:
-    """mAP, CF1 and OF1 in points of the test images, (n, K) each."""
+    """mAP, CF1 and OF1 of the test images as fractions; truth and logits are (n, K)."""
     person = [k for k, name in enumerate(class_names) if name == "person"]
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
     values = {
@@ -145,4 +107,4 @@ def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[s
     for threshold in THRESHOLDS:
         values[f"cf1_{threshold}"] = mean_class_f1(truth, probabilities, threshold=threshold)
         values[f"of1_{threshold}"] = overall_f1(truth, probabilities, threshold=threshold)
-    return {name: 100 * float(value) for name, value in values.items()}
+    return {name: float(value) for name, value in values.items()}

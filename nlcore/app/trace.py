@@ -1,0 +1,93 @@
+"""`run_all.py show`: from a table or figure to the runs behind it, and from a run to what it was and what it gave."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from safetensors import safe_open
+
+from nlcore.app.batch import Batch
+from nlcore.errors import InputError
+from nlcore.papers.paper import Paper
+from nlcore.runs import Spec, Store
+
+KEY = re.compile(r"[0-9a-f]{6,64}")
+SHOWN = 400  # characters of a long value
+
+
+def show(batch: Batch, target: str, console: Console) -> None:
+    """Print what stands behind `target`: a run's key (six digits or more), an artefact's id, or `paper/artefact`.
+
+    Raises:
+        InputError: no such run in the store, no such artefact, or an artefact of several papers.
+    """
+    if KEY.fullmatch(target):
+        show_run(Store(batch.asked.store), target, console)
+    else:
+        show_artefact(batch, target, console)
+
+
+def show_run(store: Store, key: str, console: Console) -> None:
+    """One record: its spec, checksum, machine and cost, its values, and its arrays by name."""
+    found = sorted(store.root.glob(f"{key[:2]}/{key}*.safetensors"))
+    if len(found) != 1:
+        raise InputError(f"key {key}: {len(found)} runs in the store {store.root}; expected one (more digits?)")
+    with safe_open(found[0], "np") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    record = json.loads(metadata["record"])
+    lines = {"run": record["spec"], "key": found[0].stem, "checksum": metadata["checksum"]}
+    lines |= {"seconds": metadata["seconds"], "computed by": metadata.get("environment", "not recorded")}
+    for name, value in lines.items():
+        console.print(f"{name}: {value}", soft_wrap=True, highlight=False, markup=False)
+    for name, value in record["values"].items():
+        console.print(f"value {name}: {_shortened(json.dumps(value))}", soft_wrap=True, highlight=False, markup=False)
+    for name, array in arrays.items():
+        console.print(f"array {name}: {describe(array)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def describe(array: np.ndarray) -> str:
+    """Type, shape and range of an array.
+
+    >>> describe(np.array([[0.5, 1.5]]))
+    'float64 (1, 2), from 0.5 to 1.5, mean 1'
+    """
+    head = f"{array.dtype} {array.shape}"
+    known = array[~np.isnan(array)] if array.dtype.kind == "f" else array
+    if not known.size:
+        return head
+    return f"{head}, from {known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}"
+
+
+def show_artefact(batch: Batch, target: str, console: Console) -> None:
+    """The runs behind a table or figure, each with its key and the checksum of its result."""
+    name, _, id = target.rpartition("/")
+    chosen = [one for one in batch.papers if name in ("", one.id) and _knows(one, id)]
+    if len(chosen) != 1:
+        among = ", ".join(one.id for one in chosen) or "no paper"
+        raise InputError(f"{target!r}: an artefact of {among}; expected PAPER/ARTEFACT as galc_slr/table_1, or a key")
+    (one,) = chosen
+    behind = one.reads(id)
+    specs = [spec for spec in batch.grids()[one.id] if behind(spec)]
+    console.print(_runs_table(f"{one.id}/{id}, profile {batch.asked.profile}", specs, Store(batch.asked.store)))
+
+
+def _knows(one: Paper, id: str) -> bool:
+    return id in one.contract.artefacts() or id in one.module("study").READS
+
+
+def _runs_table(title: str, specs: Iterable[Spec], store: Store) -> Table:
+    table = Table("key", "checksum of the result", "run", title=title)
+    for spec in specs:
+        record = store.read(spec)
+        table.add_row(spec.key[:16], record.checksum[:16] if record else "not finished", spec.name)
+    return table
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"

@@ -1,0 +1,137 @@
+"""Section 5.2: what held-out predictions say about the tags, and what a person is to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nlcore.data.source import Images, Source
+from nlcore.errors import InputError
+from nlcore.metrics import lift_at
+from nlcore.papers.cleanlab_ema.scoring import LIFT_SIZES
+from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, tagging_labels
+from nlcore.runs import Result, Spec
+from nlcore.scorers import find_label_issues, label_quality_scores
+from nlcore.scorers.label_quality import self_confidence
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """Held-out predictions of n tagged images with K tags.
+
+    `rows` (n,) are rows of the source, `given` and `probabilities` (n, K). `injected` maps a seed to (labels with
+    errors, probabilities of the classifier that was trained on them), both (n, K).
+    """
+
+    source: Source
+    class_names: tuple[str, ...]
+    rows: np.ndarray
+    given: np.ndarray
+    probabilities: np.ndarray
+    injected: Mapping[int, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def images(self) -> Images:
+        """The images and labels."""
+        return self.source.load()
+
+    @property
+    def on_celeba(self) -> bool:
+        """Whether these are the paper's data."""
+        return self.source.data == "celeba"
+
+    def tags(self, position: int) -> str:
+        """The given tags of the image at `position` of `rows`."""
+        return ", ".join(name for name, given in zip(self.class_names, self.given[position], strict=True) if given)
+
+
+def load_tagging(finished: Mapping[Spec, Result], left_out: Iterable[Spec] = ()) -> Tagging | None:
+    """Put the held-out folds together: CelebA's where it was run, else the embedded images'.
+
+    A source of which a run was left out counts as not run; None where there is no other.
+    """
+    incomplete = {spec.source for spec in left_out if isinstance(spec, HeldOutTags)}
+    runs = [spec for spec in finished if isinstance(spec, HeldOutTags) and spec.source not in incomplete]
+    if not runs:
+        return None
+    source = next((spec.source for spec in runs if spec.source.data == "celeba"), runs[0].source)
+    images, found = source.load(), _joined_folds(source, runs, finished)
+    given, rows = images.targets, np.flatnonzero(np.isfinite(found[None][:, 0]))
+    injected = {
+        seed: (tagging_labels(images, seed)[rows], probabilities[rows])
+        for seed, probabilities in found.items()
+        if seed is not None
+    }
+    return Tagging(source, tuple(images.class_names), rows, given[rows], found[None][rows], injected)
+
+
+def _joined_folds(
+    source: Source, runs: Iterable[HeldOutTags], finished: Mapping[Spec, Result]
+) -> dict[int | None, np.ndarray]:
+    """Seed of the injected errors (None: labels as given) -> probabilities (N, K), NaN for images without tag."""
+    shape = source.load().targets.shape
+    whole: dict[int | None, np.ndarray] = {}
+    for spec in runs:
+        if spec.source == source:
+            arrays = finished[spec].arrays
+            whole.setdefault(spec.injected, np.full(shape, np.nan))[arrays["rows"]] = arrays["probabilities"]
+    return whole
+
+
+def suspects(tagging: Tagging) -> pd.DataFrame:
+    """Every flagged image from the lowest EMA score up: its position, score, and its most doubtful annotation.
+
+    Columns: position (in `Tagging.rows`), rank (1 is the lowest of all scores), row, score, doubted_tag,
+    suspected_error ("extra" or "missing") and given_tags.
+    """
+    scores = label_quality_scores(tagging.given, tagging.probabilities)
+    flagged = find_label_issues(tagging.given, tagging.probabilities)
+    confidence = self_confidence(tagging.given, tagging.probabilities)
+    doubted = np.where(flagged.per_class, confidence, np.inf).argmin(axis=1)
+    order = np.argsort(scores, kind="stable")
+    frame = pd.DataFrame({
+        "position": order,
+        "rank": np.arange(1, len(order) + 1),
+        "row": tagging.rows[order],
+        "score": scores[order],
+        "doubted_tag": [tagging.class_names[k] for k in doubted[order]],
+        "suspected_error": ["extra" if tagging.given[i, doubted[i]] else "missing" for i in order],
+        "given_tags": [tagging.tags(i) for i in order],
+    })  # fmt: skip
+    return frame[flagged.any_class[order]]
+
+
+def injected_lifts(tagging: Tagging) -> pd.DataFrame:
+    """Lift@k by seed on labels with injected errors, where it is known exactly: columns seed, k, lift.
+
+    Lists longer than there are images are left out.
+    """
+    rows = []
+    for seed, (labels, probabilities) in tagging.injected.items():
+        wrong = (labels != tagging.given).any(axis=1)
+        scores = label_quality_scores(labels, probabilities)
+        sizes = [k for k in LIFT_SIZES if k <= len(scores)]
+        rows += [{"seed": seed, "k": k, "lift": lift_at(scores, wrong, k)} for k in sizes]
+    return pd.DataFrame(rows, columns=["seed", "k", "lift"])
+
+
+def lift_from_review(path: str | Path) -> float:
+    """Lift@100 from a reviewed sheet: share wrong among the lowest over share wrong among the random sample.
+
+    Raises:
+        InputError: columns are missing, a row was not reviewed, or nothing in the random sample is wrong.
+    """
+    try:
+        sheet = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a review sheet") from error
+    if not {"sample", "wrong"} <= set(sheet.columns) or not sheet.wrong.isin([0, 1]).all():
+        raise InputError(f"{path}: not reviewed whole; expected sample and wrong, with 0 or 1 in every row of wrong")
+    shares = sheet.groupby("sample").wrong.mean()
+    if not {"lowest", "random"} <= set(shares.index) or shares["random"] == 0:
+        raise InputError(f"{path}: no lift in it; expected rows of both samples, and something wrong among the random")
+    return float(shares["lowest"] / shares["random"])

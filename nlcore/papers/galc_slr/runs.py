@@ -1,0 +1,247 @@
+"""The paper's three steps as runs (3.3): the silver classifier, the corruption matrices, the gold classifier.
+
+A seed decides the gold images, the noise, the first weights and the order of the images, whatever the method: results
+are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
+from nlcore.data.source import Source
+from nlcore.errors import InputError
+from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
+from nlcore.metrics import mean_average_precision
+from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
+from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
+from nlcore.papers.galc_slr.fitting import Fit
+from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
+from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics
+from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
+from nlcore.papers.work import training_work
+from nlcore.runs import Result, Spec, Work
+
+
+class GalcSlrRun(Spec):
+    """What all runs of this paper share."""
+
+    source: Source
+    protocol: Protocol
+    noise: float  # share of the labels
+    gold: float  # share of the training images that is trusted
+    seed: int
+
+    def shared(self) -> dict[str, Any]:
+        """These fields by name, to name another run on the same images."""
+        return {name: getattr(self, name) for name in GalcSlrRun.model_fields}
+
+    def data_fingerprint(self) -> str:
+        return self.source.fingerprint()
+
+    def examples(self) -> Examples:
+        """The images and their true labels."""
+        return load_examples(self.source)
+
+    def divided(self) -> GoldAndSilver:
+        """Which images are gold and which are silver, and what noise made of their labels."""
+        return divide(self.examples(), gold=self.gold, noise=self.noise or 0.0, seed=self.seed)
+
+    def fit(self, targets: np.ndarray) -> Fit:
+        """A fresh classifier for these targets (N, K) or (N, K + 1)."""
+        return Fit(self.source, self.protocol, self.seed, self.examples(), targets)
+
+    def trained_work(self, evaluations: int = 1) -> Work:
+        """The work of one training, with so many looks at the test part: images of two labels or more."""
+        train, test = self.source.model_copy(update={"min_labels": 2}).sizes()
+        return training_work(self.source, self.protocol.epochs * train, evaluations * test)
+
+
+class SilverClassifier(GalcSlrRun):
+    """Step 1 (3.3): the silver classifier f. Trained once per noise level and seed, for every estimate of C.
+
+    Arrays in float16: `gold` (n, K), `silver` (n, K) and `single` (m, K), the logits of these images.
+    """
+
+    silver_loss: SilverLoss = "asl"
+
+    def work(self) -> Work:
+        return self.trained_work()
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Train f on the silver images with their noisy labels; keep what it says about every image that is asked."""
+        examples, divided = self.examples(), self.divided()
+        fit = self.fit(divided.noisy)
+        fit.train(divided.silver, self.loss)
+        rows = {"gold": divided.gold, "silver": divided.silver, "single": examples.single}
+        return Result(arrays={name: fit.logits(part).astype(np.float16) for name, part in rows.items() if len(part)})
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Summed over the batch, as in ASL's code; BCE is the option. Both (B, K)."""
+        if self.silver_loss == "asl":
+            return asymmetric_loss(logits, targets)
+        return masked_binary_cross_entropy(logits, targets, reduction="none").sum()
+
+
+class MatrixEstimates(GalcSlrRun):
+    """Step 2 (3.3): corruption matrices from one silver classifier, their distance to the truth, and what they lack.
+
+    Arrays (K, K) by name: true, counted (on silver), glc, gold count, and GALC-SLR in three readings. Values:
+    `distances` name -> (mean absolute error on the diagonal, off it) to the printed true matrix; `identity_rows`
+    name -> number of classes without a usable gold image; `borrowed_regulators`, the number of classes without a
+    single-label image; `single_label_images`, how many there are.
+    """
+
+    silver_loss: SilverLoss = "asl"
+    cap: int | None = None  # at most so many single-label images of a class
+    estimate_on: EstimateOn = "gold"  # silver: noisy labels, as Algorithm 1 says
+
+    def requires(self) -> Sequence[Spec]:
+        return [SilverClassifier(**self.shared(), silver_loss=self.silver_loss)]
+
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Algorithm 1, GLC, and what they are compared with.
+
+        1. The images are the trusted ones with their true labels (text of step 2), or S as labelled (Algorithm 1).
+        2. GLC: row k is the mean softmax of f over the images with class k.
+        3. Regulators: row k is the mean softmax over single-label images of class k, at most `cap` (lines 7 to 15).
+        4. GALC-SLR: row k is the mean over the images with class k of f's sigmoids, less the regulators of the image's
+           other classes (lines 26 to 31), plus that of k for each of them (line 33); then cut at 0 and normalised, or
+           through a sigmoid (line 38), or as it is (Fig. 4).
+        5. Counted, from labels before and after noise: on the gold images, and on the silver ones.
+        6. Distances to the true matrix, C_ii = 1 - r and C_ij = r / (K - 1) (4.1).
+        """
+        examples, divided, logits = self.examples(), self.divided(), inputs[0].arrays
+        on_gold = self.estimate_on == "gold"
+        labels = examples.targets[divided.gold] if on_gold else divided.noisy[divided.silver]
+        images, kept = logits[self.estimate_on], capped(examples.single_classes, self.cap, self.seed)
+        single = softmax(logits["single"][kept]) if len(kept) else np.empty((0, labels.shape[1]))
+        outputs = (labels, sigmoid(images), softmax(images), examples.single_classes[kept], single)
+        found = {"glc": glc_matrix(labels, softmax(images))}
+        found |= {name: galc_slr_matrix(*outputs, reading=reading) for name, reading in ESTIMATES.items()}
+        found["gold count"] = gold_count_matrix(examples.targets[divided.gold], divided.noisy[divided.gold])
+        truth = true_corruption_matrix(labels.shape[1], self.noise)
+        counted = empirical_corruption_matrix(examples.targets[divided.silver], divided.noisy[divided.silver])
+        matrices = {"true": truth, "counted": counted} | {name: estimate.matrix for name, estimate in found.items()}
+        values = {
+            "distances": {name: distance(matrix, truth) for name, matrix in matrices.items()},
+            "identity_rows": {name: len(estimate.identity_rows) for name, estimate in found.items()},
+            "borrowed_regulators": len(found["galc_slr"].borrowed_regulators),
+            "single_label_images": len(kept),
+        }
+        return Result(values, matrices)
+
+
+class SigmoidEffect(GalcSlrRun):
+    """Value `rows`: what the corrected loss sees on silver images, by correction (the notebook's section "Why").
+
+    The silver classifier's own sigmoids stand for g. `mean`: of C'g over all cells; `above_one`: share of cells where
+    C'g exceeds 1; `row_sum`: of C, on average; `with_gradient`: share of cells whose loss has a gradient at all;
+    `from_absent`: share of the absolute gradient that comes from absent labels, which alone can push a class down.
+    """
+
+    def requires(self) -> Sequence[Spec]:
+        return [SilverClassifier(**self.shared()), MatrixEstimates(**self.shared())]
+
+    def work(self) -> Work:
+        return Work(type(self).__name__, 0.2)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Put the silver classifier's sigmoids through each matrix, and take ASL's gradient by C'g (3.3)."""
+        divided, matrices = self.divided(), inputs[1].arrays
+        labels, logits = divided.noisy[divided.silver], inputs[0].arrays["silver"].astype(np.float32)
+        corrections = [
+            ("no correction", np.eye(labels.shape[1]), 1e-6),
+            ("true matrix", matrices["true"], 1e-6),
+            ("galc_slr", matrices["galc_slr"], 1e-6),
+            ("galc_slr as written", matrices["galc_slr as written"], None),
+            ("galc_slr as written, clipped", matrices["galc_slr as written"], 1e-6),
+        ]
+        return Result({"rows": [{"correction": n, **silver_gradient(logits, labels, m, f)} for n, m, f in corrections]})
+
+
+class GoldClassifier(GalcSlrRun):
+    """Step 3 (3.3): the gold classifier g, and the baselines, by the same code (`methods.WAYS`).
+
+    `noise` is None for gold images alone: they are the same at every level. Values, fractions: `map`,
+    `map_without_person`, and by threshold `cf1_0.8`, `of1_0.8`, `cf1_0.5`, `of1_0.5`, all of the last model on clean
+    labels; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged).
+    """
+
+    noise: float | None
+    method: Method
+    silver_loss: SilverLoss = "asl"
+    cap: int | None = None
+    estimate_on: EstimateOn = "gold"
+
+    @model_validator(mode="after")
+    def _one_spec_for_one_result(self) -> GoldClassifier:
+        way, same = WAYS[self.method], canonical(self.method, self.noise)
+        if self.noise is None and way.silver:
+            raise InputError(f"noise None: {self.method!r} sees the noise; expected a fraction")
+        if same != (self.method, self.noise):
+            one = f"{same[0]!r} at {same[1]}"
+            raise InputError(f"noise {self.noise}: {self.method!r} is the same training as {one}; expected that")
+        for name in (name for name in DEFAULTS if name not in way.readings):
+            if getattr(self, name) != DEFAULTS[name]:
+                raise InputError(f"{name} {getattr(self, name)}: {self.method!r} does not depend on it; expected none")
+        return self
+
+    @property
+    def follows_epochs(self) -> bool:
+        """Whether mAP is measured after every epoch, for Figs. 6a and 6c; else only the last model is tested."""
+        usual = self.silver_loss == DEFAULTS["silver_loss"] and self.estimate_on == DEFAULTS["estimate_on"]
+        return usual and self.method in METHODS and self.noise in (None, self.protocol.ablation_noise)
+
+    def requires(self) -> Sequence[Spec]:
+        if WAYS[self.method].matrix in (None, "true"):
+            return []
+        return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
+
+    def work(self) -> Work:
+        models = 1 if self.protocol.average_decay is None else 2
+        return self.trained_work(models * (self.protocol.epochs if self.follows_epochs else 1))
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Train g on gold and silver images, and test it.
+
+        1. Label silver images as noise left them, gold ones truly (`asl`: as noise left them, too).
+        2. Train for all epochs with ASL(C'g(x), y) on silver and ASL(g(x), y) on gold images (3.3); C is an estimate of
+           step 2, the true matrix, or none. Gold images alone get as many steps: each several times in an epoch.
+        3. Test the last model on clean labels; no epoch is chosen.
+        """
+        way, examples, divided = WAYS[self.method], self.examples(), self.divided()
+        labels = divided.noisy.copy()
+        if way.clean_gold:
+            labels[divided.gold] = examples.targets[divided.gold]
+        trusted = np.isin(np.arange(len(labels)), divided.gold)
+        fit = self.fit(np.column_stack([labels, trusted]))
+        rows = np.sort(np.concatenate([divided.gold, divided.silver]))
+        if not way.silver:
+            rows = np.resize(divided.gold, len(rows))
+        truth = examples.targets[examples.test]
+
+        def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:
+            return {"map": float(mean_average_precision(truth, fit.logits(examples.test, model)))}
+
+        loss = SilverGoldLoss(way, self._matrix(inputs, labels.shape[1], fit.device))
+        every = 1 if self.follows_epochs else self.protocol.epochs
+        history = fit.train(rows, loss, evaluate=evaluate, evaluate_every=every)
+        return Result({**final_metrics(truth, fit.logits(examples.test), examples.class_names), "history": history})
+
+    def _matrix(self, inputs: Sequence[Result], classes: int, device: torch.device) -> Tensor | None:
+        """(K, K) for silver images; None: no correction."""
+        name = WAYS[self.method].matrix
+        if name is None:
+            return None
+        found = true_corruption_matrix(classes, self.noise) if name == "true" else inputs[0].arrays[name]
+        return matrix_tensor(found, device=device)

@@ -1,0 +1,86 @@
+"""Engines compute runs. Here: in this process; `local.py`: in processes of this machine; `ray_engine.py`: on a cluster.
+
+An engine takes a run when it has room, and tells which runs have ended. A run whose process dies is begun again,
+`MAX_DEATHS` times in all. Results go into the store and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from threadpoolctl import threadpool_limits
+
+from nlcore.runs.execute import execute
+from nlcore.runs.local import LocalEngine, Say
+from nlcore.runs.schedule import Ended
+from nlcore.runs.spec import Spec
+
+
+class Engine(Protocol):
+    """What computes the runs of a grid."""
+
+    def __enter__(self) -> Engine: ...
+    def __exit__(self, *_: object) -> None: ...
+
+    def group_of(self, spec: Spec) -> str:
+        """The resource that a run competes for; a run never waits for those of another group."""
+
+    def has_room(self, spec: Spec) -> bool:
+        """Whether the run can begin now, or so soon that handing it over is no waste."""
+
+    def submit(self, spec: Spec, store_root: Path) -> None:
+        """Begin it."""
+
+    def ended(self) -> Sequence[Ended]:
+        """Wait until a run ends; those that have, each with its error or None."""
+
+
+class HereEngine:
+    """One run after the other in this process."""
+
+    def __enter__(self) -> HereEngine:
+        self._limits = threadpool_limits(1)
+        self._ended: list[Ended] = []
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._limits.restore_original_limits()
+
+    def group_of(self, spec: Spec) -> str:
+        return "here"
+
+    def has_room(self, spec: Spec) -> bool:
+        return not self._ended
+
+    def submit(self, spec: Spec, store_root: Path) -> None:
+        try:
+            execute(spec, store_root)
+            self._ended = [(spec, None)]
+        except Exception as error:
+            self._ended = [(spec, error)]
+
+    def ended(self) -> Sequence[Ended]:
+        ended, self._ended = self._ended, []
+        return ended
+
+
+def make_engine(
+    name: str = "local",
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    runs_per_gpu: int | None = None,
+    say: Say = print,
+) -> Engine:
+    """The engine of that name: `local` (with `workers` 0, this process) or `ray`.
+
+    Raises:
+        InputError: Ray is asked for and not installed.
+    """
+    if name == "ray":
+        from nlcore.runs.ray_engine import RayEngine  # an extra, and slow to load
+
+        return RayEngine(address, workers=workers, runs_per_gpu=runs_per_gpu)
+    return HereEngine() if workers == 0 else LocalEngine(workers, runs_per_gpu=runs_per_gpu, say=say)

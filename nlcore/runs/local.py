@@ -1,0 +1,136 @@
+"""Runs in processes of this machine, on its cores and on its GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from nlcore.runs.execute import SINGLE_THREAD, environment, execute
+from nlcore.runs.machine import gpu_memory
+from nlcore.runs.packing import Packing
+from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools
+from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
+from nlcore.runs.spec import Spec
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Place:
+    """The cores of this machine, or one of its GPUs: processes that wait there, and the runs of others."""
+
+    variables: dict[str, str]
+    slots: int
+    is_gpu: bool = False
+    memory: int | None = None  # bytes of a GPU, where known
+    idle: list[WorkerPool] = field(default_factory=list)
+    running: dict[Future, tuple[Spec, WorkerPool]] = field(default_factory=dict)
+
+    def has_room(self, spec: Spec, packing: Packing) -> bool:
+        """Whether one more run may begin here."""
+        if len(self.running) >= self.slots:
+            return False
+        kinds = [type(other) for other, _ in self.running.values()]
+        return not self.is_gpu or packing.fits(type(spec), kinds, self.memory)
+
+
+class LocalEngine:
+    """Processes of this machine, one run at a time in each: a pool per process, so that a death hits one run only.
+
+    workers: how many use the cores. gpus: bytes of memory of each GPU, by default those that torch sees; a run whose
+    device is a GPU goes to the one with the fewest runs, and finds it as the only one. runs_per_gpu: see `Packing`.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        gpus: Sequence[int] | None = None,
+        runs_per_gpu: int | None = None,
+        say: Say = print,
+    ):
+        self.workers, self.gpus, self.say = workers or os.cpu_count() or 1, gpus, say
+        self.packing = Packing(runs_per_gpu)
+        self.deaths: dict[Spec, int] = {}
+        self.store_root = Path()
+
+    def __enter__(self) -> LocalEngine:
+        self.cores = Place({"CUDA_VISIBLE_DEVICES": ""}, self.workers)
+        self.named: dict[str, Place] = {}  # GPUs that runs ask for by number: cuda:1
+        return self
+
+    @cached_property
+    def gpu_places(self) -> list[Place]:
+        """Looked for when the first run comes that could use one: torch is slow to load."""
+        found = gpu_memory() if self.gpus is None else self.gpus
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # a batch system may have given this driver some of them
+        names = visible.split(",") if visible else [str(number) for number in range(len(found))]
+        return [self._gpu({"CUDA_VISIBLE_DEVICES": name}, size) for name, size in zip(names, found, strict=False)]
+
+    def _gpu(self, variables: dict[str, str], memory: int | None = None) -> Place:
+        return Place(variables, self.packing.runs_per_gpu or self.workers, is_gpu=True, memory=memory)
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        pools = [
+            pool for place in self._all_places() for pool in (*place.idle, *(p for _, p in place.running.values()))
+        ]
+        end_pools(pools, at_once=kind is not None)
+
+    def _all_places(self) -> Sequence[Place]:
+        return [self.cores, *self.named.values(), *self.__dict__.get("gpu_places", ())]
+
+    def group_of(self, spec: Spec) -> str:
+        device = spec.device_name()
+        if ":" in device:
+            return device
+        return "gpus" if device != "cpu" and self.gpu_places else "cores"
+
+    def _candidates(self, group: str) -> Sequence[Place]:
+        if group == "cores":
+            return [self.cores]
+        return self.gpu_places if group == "gpus" else [self.named.setdefault(group, self._gpu({}))]
+
+    def _place_for(self, spec: Spec) -> Place | None:
+        candidates = self._candidates(self.group_of(spec))
+        places = [place for place in candidates if place.has_room(spec, self.packing)]
+        return min(places, key=lambda place: len(place.running), default=None)
+
+    def has_room(self, spec: Spec) -> bool:
+        return self._place_for(spec) is not None
+
+    def submit(self, spec: Spec, store_root: Path) -> None:
+        place, self.store_root = self._place_for(spec), store_root
+        self._begin(spec, place, place.idle.pop() if place.idle else WorkerPool(1))
+
+    def _begin(self, spec: Spec, place: Place, pool: WorkerPool) -> None:
+        with environment(SINGLE_THREAD | place.variables):  # submitting is what starts a pool's process
+            place.running[pool.submit(execute, spec, self.store_root)] = (spec, pool)
+
+    def ended(self) -> Sequence[Ended]:
+        by_future = {future: place for place in self._all_places() for future in place.running}
+        finished, _ = wait(by_future, return_when=FIRST_COMPLETED)
+        return [ended for future in finished for ended in self._end(future, by_future[future])]
+
+    def _end(self, future: Future, place: Place) -> Iterator[Ended]:
+        spec, pool = place.running.pop(future)
+        error = future.exception()
+        if not isinstance(error, BrokenProcessPool):
+            place.idle.append(pool)
+            if error is None:
+                self.packing.note(type(spec), future.result().gpu_bytes)
+            yield spec, error
+            return
+        pool.shutdown(wait=True)
+        if pool.is_unguarded:
+            raise UnguardedScriptError
+        self.deaths[spec] = self.deaths.get(spec, 0) + 1
+        if self.deaths[spec] >= MAX_DEATHS:
+            yield spec, died_too_often()
+        else:
+            self.say("a worker died; its run is begun again")
+            self._begin(spec, place, WorkerPool(1))
