@@ -25,7 +25,7 @@ NOT_COUNTED = tuple(
     f"{PACKAGE}.{name}"
     for name in ("runs", "report", "errors", "files", "places", "papers.paper", "papers.profiles", "app")
 )
-DESCRIBING = ("seconds", "work", "device_name", "name", "data_fingerprint")  # methods of a run that compute nothing
+DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "work")  # methods of a run that compute nothing
 WHOLE, EFFECTS = "*", "()"  # a module as an object; what happens when it is imported
 NAMESPACES = ("globals", "eval", "exec")  # reach any name of their module
 Place = tuple[str, str]  # a module, and a name in it, or WHOLE or EFFECTS
@@ -114,7 +114,7 @@ class Code:
             found = [*module.effects, *self._registered(name, module)]
         else:
             found = module.definitions[place[1]]
-        return [statement.without(DESCRIBING) if self._is_run(name, statement) else statement for statement in found]
+        return [statement.without(_describes) if self._is_run(name, statement) else statement for statement in found]
 
     def _registered(self, name: str, module: Module) -> Iterator[Statement]:
         """Definitions under a decorator of our own, which may put them where others find them: a table of methods."""
@@ -199,6 +199,14 @@ class Code:
 
 def _is_below(name: str, packages: tuple[str, ...] | list[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def _describes(node: ast.stmt) -> bool:
+    """Whether a statement in a run's class only says something about the run: one of DESCRIBING, or what helps `work`.
+    """
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    return node.name in DESCRIBING or (node.returns is not None and ast.unparse(node.returns) == "Work")
 
 
 def _dumped(statements: list[Statement]) -> str:

@@ -14,6 +14,7 @@ from nlcore.errors import InputError
 from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
+from nlcore.runs.processes import ignore_known_warnings
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
@@ -126,6 +127,7 @@ class RayEngine:
 
 def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
     """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
+    ignore_known_warnings()
     cost = execute(spec, store_root)
     return cost, platform.node(), gpu_memory()[0] if cost.gpu_bytes else 0
 
