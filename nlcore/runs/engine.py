@@ -56,12 +56,15 @@ class HereEngine:
         self._until_exit.close()
 
     def group_of(self, spec: Spec) -> str:
+        """There is one: this process."""
         return "here"
 
     def has_room(self, spec: Spec) -> bool:
+        """Whether the run before has been told to be over."""
         return not self._ended
 
     def submit(self, spec: Spec, store_root: Path) -> None:
+        """Compute it, now."""
         try:
             execute(spec, store_root)
             self._ended = [(spec, None)]
@@ -69,6 +72,7 @@ class HereEngine:
             self._ended = [(spec, error)]
 
     def ended(self) -> Sequence[Ended]:
+        """The run that was computed last, with its error or None."""
         ended, self._ended = self._ended, []
         return ended
 

@@ -54,14 +54,18 @@ class Code:
     package: the other one. read: gives the module of a name, or None; by default those of this machine.
     """
 
-    def __init__(self, package: str, read: Callable[[str], Module | None] = installed_module):
+    def __init__(self, package: str, read: Callable[[str], Module | None] = installed_module) -> None:
         self.packages, self.read = {PACKAGE, package}, read
         self._reached: dict[Place, tuple[str, frozenset[Place]]] = {}
         self._resolved: dict[tuple[str, Chain], frozenset[Target]] = {}
         self._runs: dict[Place, bool] = {}
 
     def fingerprint(self, module: str, name: str) -> str:
-        """SHA-256 over what the definition `name` (of a class inside it: "Outer.Inner") of a module reaches."""
+        """SHA-256 over what the definition `name` (of a class inside it: "Outer.Inner") of a module reaches.
+
+        Raises:
+            InputError: the module lies in no file.
+        """
         if self.read(module) is None:
             raise InputError(f"{module}.{name}: its code lies in no file; expected a run's class in a module")
         return hashlib.sha256("\n".join(sorted(self.reached(module, name).values())).encode()).hexdigest()

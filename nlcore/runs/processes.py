@@ -62,7 +62,7 @@ def leave_if_unguarded() -> None:
 class WorkerPool(ProcessPoolExecutor):
     """Fresh processes, begun when they are first needed."""
 
-    def __init__(self, processes: int):
+    def __init__(self, processes: int) -> None:
         leave_if_unguarded()
         super().__init__(
             processes, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
