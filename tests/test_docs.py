@@ -22,7 +22,6 @@ NOT_YET = (
     "nlcore/data/openimages.py",
     "nlcore/data/openimages_csv.py",
     "nlcore/papers/cleanlab_ema/*",
-    "nlcore/papers/galc_slr/*",
     "nlcore/papers/image_task.py",
     "nlcore/papers/missing_label_al/*",
     "nlcore/papers/multi_al/*",
