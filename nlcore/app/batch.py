@@ -87,7 +87,8 @@ def with_parameters(batch: Batch, parameters: Mapping[str, Any]) -> Batch:
     asked = batch.asked
     known = {**asdict(asked.resources), **{name: getattr(asked, name) for name in STANDARD}}
     own = {name: value for name, value in parameters.items() if name not in known and name not in OF_THE_BATCH}
-    variant = "-".join([asked.variant, *(f"{name}-{value}" for name, value in sorted(own.items()))]).strip("-")
+    changes = [f"{name}-{value}" for name, value in sorted(own.items())]
+    variant = "-".join(filter(None, [parameters.get("variant", asked.variant), *changes]))
     changed = Asked.of(parameters.get("profile", asked.profile), known | dict(parameters) | {"variant": variant})
     return replace(batch, asked=changed, workers=parameters.get("workers", batch.workers), parameters=own)
 

@@ -7,17 +7,22 @@ classes per example. The generator is reproducible to the bit, so scores can be 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from cleanlab.benchmarking.noise_generation import generate_noise_matrix_from_trace, generate_noisy_labels
 from sklearn.datasets import make_multilabel_classification
 from sklearn.model_selection import train_test_split
 
 from nlcore.errors import require
+
+with warnings.catch_warnings():
+    # Of the progress bars that cleanlab loads and we never see: a notebook without widgets is nothing to warn of.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    from cleanlab.benchmarking.noise_generation import generate_noise_matrix_from_trace, generate_noisy_labels
 
 GAMMA_SHAPE, GAMMA_SCALE = 2.0, 0.01  # (kappa, theta) of Eq. 12
 MAX_ERRORS_PER_EXAMPLE = 3

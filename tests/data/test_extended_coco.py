@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.embedded_set import embedded
@@ -109,18 +110,26 @@ def test_quality_counts_right_and_missing_labels():
     assert found["true_labels_missing"] == pytest.approx(1 / 2)
 
 
-def test_any_classifier_makes_noisy_labels_and_one_of_other_classes_is_refused():
-    images = np.zeros((3, 32, 32, 3), np.uint8)
+def test_any_classifier_makes_noisy_labels_from_images_in_its_own_size_and_one_of_other_classes_is_refused(tmp_path):
+    paths = [tmp_path / f"{place}.png" for place in range(3)]
+    for path in paths:
+        Image.new("RGB", (70, 50)).save(path)
+    sizes = []
 
     def classifier(classes):
         model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, classes))
-        model.pretrained_cfg = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+        model.pretrained_cfg = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "input_size": (3, 299, 299)}
+        model.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
         return model
 
     model = classifier(1000)
     with torch.no_grad():
         model[-1].bias[[207, 852]] += 100
-    labels = build_noisy_labels(images, model, top=2)
+    labels = build_noisy_labels(paths, model, top=2)
     assert [read_class_map().class_names[k] for k in np.flatnonzero(labels[0])] == ["dog", "sports ball"]
+    assert labels.shape == (3, 56) and sizes == [(3, 3, 299, 299)]
     with pytest.raises(InputError, match="predicts 10 classes; expected ImageNet's 1000"):
-        build_noisy_labels(images, classifier(10))
+        build_noisy_labels(paths, classifier(10))
+    paths[1].write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"unreadable image .*1\.png"):
+        build_noisy_labels(paths, model)

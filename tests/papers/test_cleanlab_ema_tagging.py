@@ -21,7 +21,8 @@ from nlcore.papers.paper import Paper
 from nlcore.papers.profiles import Resources, load_profile
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import RunFailedError, Store, Work, run_grid
+from nlcore.training import loop
 
 
 def as_study(tagging):
@@ -179,6 +180,32 @@ def test_what_a_person_gives_reaches_the_runs_and_only_what_decides_results_thei
     assert {spec.source.weights for spec in runs()} == {"timm:ra_in1k"}
 
 
+def test_a_killed_training_on_images_goes_on_from_its_last_checkpoint(celeba, tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CHECKPOINT_SECONDS", "0")
+    source = Source(data="celeba", model="resnet18", size=32, weights="random", root=str(celeba), device="cpu")
+    run = HeldOutTags(source=source, protocol=Protocol(epochs=3, batch_size=8), fold=1, injected=0)
+    undisturbed, killed = Store(tmp_path / "undisturbed"), Store(tmp_path / "killed")
+    run_grid([run], undisturbed, workers=0)
+    trained = []
+
+    def train_epoch(training, *others):
+        if training.epoch == 2 and trained == [0, 1]:
+            raise RuntimeError("killed, as it were")
+        trained.append(training.epoch)
+        whole_epoch(training, *others)
+
+    whole_epoch = loop._train_epoch
+    monkeypatch.setattr(loop, "_train_epoch", train_epoch)
+    with pytest.raises(RunFailedError, match="killed, as it were"):
+        run_grid([run], killed, workers=0)
+    assert [path.name for path in killed.scratch(run).iterdir()] == ["training.safetensors"]
+    trained.append("killed")
+    run_grid([run], killed, workers=0)
+    assert trained == [0, 1, "killed", 2]
+    assert killed.read(run).checksum == undisturbed.read(run).checksum
+    assert not killed.scratch(run).exists()
+
+
 def test_an_image_that_cannot_be_read_is_left_out_when_asked(celeba):
     (celeba / "img_align_celeba" / "000005.jpg").write_bytes(b"no image")
     source = Source(data="celeba", model="resnet18", size=32, weights="random", root=str(celeba), on_bad_image="skip")
@@ -206,9 +233,9 @@ def test_bad_input_is_told_in_one_line(celeba):
         PAPER.specs("rehearsal", resources=Resources(celeba_root=str(celeba), weights=str(celeba / "absent.pth")))
 
 
-def test_plans_tell_a_head_from_a_network():
-    head = HeldOutTags(source=Source(), protocol=Protocol(), fold=0, injected=None)
-    network = Source(data="celeba", model="efficientnet_b0", weights="random", device="cpu")
-    whole = head.model_copy(update={"source": network})
-    few = head.model_copy(update={"source": network.model_copy(update={"limit": 64})})
-    assert head.seconds() < few.seconds() < whole.seconds() / 1000
+def test_plans_count_the_images_of_a_folder(celeba):
+    source = Source(data="celeba", model="efficientnet_b0", weights="random", root=str(celeba))
+    run = HeldOutTags(source=source, protocol=Protocol(epochs=2), fold=0, injected=None)
+    assert run.work() == Work("train efficientnet_b0 224", 2 * 24 + 8 / 3)  # trained on 24 of 32, looked at 8
+    head = run.model_copy(update={"source": Source()})
+    assert head.work() == Work("train linear", pytest.approx(2 * 3082 * 3 / 4 + 3082 / 4 / 3))

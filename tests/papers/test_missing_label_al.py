@@ -24,6 +24,7 @@ from nlcore.runs import Store, run_grid
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training.active import PoolView
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 
 SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)
 
@@ -242,18 +243,36 @@ def test_cost_follows_from_what_was_chosen_at_the_noise_it_is_shown_at(store):
     assert (last.loc["medium", 0.6] < last.loc["random", 0.6]).all()
 
 
+def small_runs(root, **protocol):
+    """Active learning and plain ASL on 30 drawn images."""
+    draw_coco(root, images=30, classes=6, split="val")
+    source = Source(data="coco", parts=("val2017",), model="mobilenetv2_100", size=64, weights="random",
+                    root=str(root), device="cpu")  # fmt: skip
+    small = {"clean_share": 0.15, "budget": 2, "batch": 1, "epochs": 1, "whole_epochs": 1, "whole_schedule_epochs": 2}
+    shared = {"source": source, "protocol": Protocol(**small | protocol), "seeds": (0,), "noise": 0.4}
+    return MeasureRun(**shared, measure="hard_entropy"), WholeSetRun(**shared, unknown_as="raw")
+
+
 @pytest.mark.slow
 def test_images_train_end_to_end_through_the_same_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
-    draw_coco(tmp_path, images=30, classes=6, split="val")
-    source = Source(data="coco", parts=("val2017",), model="mobilenetv2_100", size=64, weights="random",
-                    root=str(tmp_path), device="cpu")  # fmt: skip
-    protocol = Protocol(clean_share=0.15, budget=2, batch=1, epochs=1, whole_epochs=1, whole_schedule_epochs=2)
-    shared = {"source": source, "protocol": protocol, "seeds": (0,), "noise": 0.4}
-    arrays = MeasureRun(**shared, measure="hard_entropy").compute([]).arrays
+    measure, whole = small_runs(tmp_path)
+    arrays = measure.compute([]).arrays
     assert arrays["map"].shape == (1, 3, 1)
     assert arrays["chosen"].shape == (1, 2, 1)
-    assert np.isfinite(WholeSetRun(**shared, unknown_as="raw").compute([]).arrays["map"]).all()
+    assert np.isfinite(whole.compute([]).arrays["map"]).all()
+
+
+@pytest.mark.slow
+def test_a_killed_run_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    measure, whole = small_runs(tmp_path, epochs=2, whole_epochs=3)
+    for run, epochs, stops in ((measure, 6, (1, 3, 5)), (whole, 3, (1, 2))):
+        expected = run.compute([]).arrays
+        for after in stops:
+            result, left = stopped_and_resumed(run, tmp_path / f"{run.key}{after}", monkeypatch, after=after)
+            assert left == epochs - after, run
+            assert all(np.array_equal(result.arrays[name], expected[name]) for name in expected), run
 
 
 def test_few_classes_keep_hard_and_medium_apart(tmp_path):

@@ -1,19 +1,18 @@
 """Each claim of teacher_student is fed results that bear it out and results that do not."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from nlcore.papers.teacher_student.claims import decide_claims
-from nlcore.papers.teacher_student.methods import METHODS
-from nlcore.papers.teacher_student.setting import Setting
+from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import VARIANTS, WITHOUT_FRACTION, Study
-from nlcore.report.contract import published
 from nlcore.report.verdicts import Verdict
 
-SAID = published("teacher_student")
+SAID = CONTRACT.published()
 FRACTIONS = (0.05, 0.1, 0.3, 0.5, 1.0)
 
 
@@ -26,13 +25,12 @@ def study(value):
         for s, f, seed, metric in itertools.product((*METHODS, *VARIANTS), FRACTIONS, range(5), ("mAP", "AP_all"))
         if s not in WITHOUT_FRACTION or f == FRACTIONS[0]
     ]  # fmt: skip
-    setting = Setting(dataset="embedded", model="mlp")
-    return Study(pd.DataFrame(rows), None, {}, setting, (), ())
+    return Study(pd.DataFrame(rows))
 
 
 def decided(value, id):
-    made = study(value)
-    return next(v for v in decide_claims(made, open_images=made) if v.claim.id == id)
+    made = replace(study(value), open_images=study(value))
+    return next(v for v in decide_claims(made) if v.claim.id == id)
 
 
 def verdict(value, id):

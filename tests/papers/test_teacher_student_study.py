@@ -1,4 +1,4 @@
-"""The study from end to end at the smallest scale: runs, tables, figures, images, Open Images."""
+"""The study from end to end at the smallest scale: runs, tables, figures, keys."""
 
 import json
 
@@ -8,19 +8,14 @@ import pytest
 import torch
 
 from nlcore.errors import InputError
-from nlcore.papers.profiles import Resources
-from nlcore.papers.teacher_student import artefacts, data
-from nlcore.papers.teacher_student.claims import decide_claims
-from nlcore.papers.teacher_student.data import Labels, flip, make_problem
-from nlcore.papers.teacher_student.methods import METHODS, Method
-from nlcore.papers.teacher_student.open_images import how_to_get, open_images_study
-from nlcore.papers.teacher_student.setting import Setting
-from nlcore.papers.teacher_student.study import grid, load_study
-from nlcore.report.contract import artefacts as contract
+from nlcore.papers.teacher_student import PAPER, figures, tables
+from nlcore.papers.teacher_student.claims import decide_claims, readings_atlas
+from nlcore.papers.teacher_student.problem import Chosen, flip
+from nlcore.papers.teacher_student.protocol import METHODS, Protocol
+from nlcore.papers.teacher_student.runs import Labels, Method, Network
+from nlcore.papers.teacher_student.study import load_study
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
-from tests.coco_drawing import draw_coco
-from tests.data.openimages_files import write_open_images
+from nlcore.runs import Store, run_grid, with_requirements
 
 pytestmark = pytest.mark.slow
 
@@ -28,41 +23,54 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(grid("smoke"), store, workers=0)
+    run_grid(PAPER.specs("smoke"), store, workers=0)
     return store
 
 
 @pytest.fixture(scope="module")
 def study(store):
-    return load_study(grid("smoke"), store)
+    return load_study(PAPER.specs("smoke"), store)
 
 
 def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tmp_path):
-    out = ArtefactWriter("teacher_student", "smoke", tmp_path)
-    for make in ("table_1", "table_2", "figure_1", "figure_4", "figure_5", "figure_6", "corrections", "equal_budgets"):
-        getattr(artefacts, make)(study, out)
+    contract = PAPER.contract.artefacts()
+    out = ArtefactWriter("teacher_student", "smoke", tmp_path, contract)
+    for make in (tables.table_1, tables.quality_table, tables.table_2, tables.table_3, tables.activation_table,
+                 tables.corrections, tables.equal_budgets, figures.figure_1, figures.figure_4, figures.figure_5,
+                 figures.figure_6, figures.correction_figure):  # fmt: skip
+        make(study, out)
     for table in ("table_4", "table_5", "table_6"):
-        artefacts.ablation_table(study, out, table)
-    artefacts.table_3(None, out, missing="no data")
-    artefacts.figure_2(out)
-    artefacts.figure_3(out)
-    artefacts.correction_figure(study, out)
-    artefacts.activation_table(study, out)
-    verdicts = [decided.as_json() for decided in decide_claims(study)]
-    manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts).read_text())
+        tables.ablation_table(study, out, table)
+    figures.figure_2(out)
+    figures.figure_3(out)
+    out.finish(PAPER.specs("smoke"), store, verdicts=decide_claims(study), reads=PAPER.reads)
+    manifest = json.loads((out.folder / "manifest.json").read_text())
     assert manifest["not_made"] == []
     assert manifest["seeds"] == [0, 1]
     for panel, metric in (("a", "mAP"), ("b", "AP_all")):
         frame = pd.read_csv(out.folder / f"fig_5{panel}.csv")
-        assert list(dict.fromkeys(frame.series)) == contract("teacher_student")["fig_5"]["series"]
+        assert list(dict.fromkeys(frame.series)) == contract["fig_5"]["series"]
         assert frame[metric].between(0, 1).all()
         assert set(frame.seed) == {0, 1}
     assert pd.read_csv(out.folder / "table_2.csv").series.tolist() == list(METHODS)
     assert set(pd.read_csv(out.folder / "fig_6.csv").series) == {"noisy", "finetune_whole", "proposed"}
+    assert set(readings_atlas(study).claim) == {"ts1", "ts2"}
+
+
+def test_behind_an_artefact_stand_the_runs_that_it_shows(study):
+    specs = PAPER.specs("smoke")
+    behind = {id: [spec for spec in specs if PAPER.reads(id)(spec)] for id in PAPER.contract.artefacts()}
+    assert behind["table_1"] == [specs[0]] and isinstance(specs[0], Labels)
+    assert behind["fig_2"] == behind["table_3"] == []
+    assert {spec.activation for spec in behind["table_4"]} == {"sigmoid", "linear"}
+    assert {spec.method for spec in behind["table_2"]} == set(METHODS)
+    assert all(spec.budget is None and spec.labels == "hard" for spec in behind["table_2"])
+    assert any(PAPER.reads("why_equal_budgets")(spec) and spec.budget for spec in specs[1:])
+    assert not PAPER.reads("why_equal_budgets")(specs[0])
 
 
 def test_verified_sets_are_nested_and_apart_from_validation_and_test(study):
-    problem = make_problem(study.setting, 0, study.labels)
+    problem = study.problem(0)
     small, large = (set(problem.verified(f)[0].tolist()) for f in (0.05, 0.3))
     assert small < large
     rest = set(problem.verified(0.3)[1].tolist())
@@ -72,13 +80,13 @@ def test_verified_sets_are_nested_and_apart_from_validation_and_test(study):
 
 def test_an_empty_verified_set_is_told(study):
     with pytest.raises(InputError, match=r"verified set: empty, 0\.0001 of"):
-        make_problem(study.setting, 0, study.labels).verified(0.0001)
+        study.problem(0).verified(0.0001)
 
 
-def test_a_threshold_outside_of_0_and_1_is_no_setting():
+def test_a_threshold_outside_of_0_and_1_is_no_protocol():
     for threshold in (0, 1, 2):
         with pytest.raises(ValueError, match="threshold"):
-            Setting(dataset="embedded", model="mlp", threshold=threshold)
+            Protocol(threshold=threshold)
 
 
 def test_a_run_does_not_depend_on_the_others(study, store, tmp_path):
@@ -90,13 +98,21 @@ def test_a_run_does_not_depend_on_the_others(study, store, tmp_path):
     )
 
 
+def test_the_last_layer_on_the_features_is_the_noisy_network(study, store):
+    network = next(s for s in with_requirements(PAPER.specs("smoke")) if isinstance(s, Network) and s.labels == "noisy")
+    arrays = store.result(network).arrays
+    logits = arrays["features"] @ arrays["last/weight"].T + arrays["last/bias"]
+    test = study.problem(network.seed).test.numpy()
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits[test])), arrays["probabilities"], atol=1e-5)
+
+
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
-    wider = grid("smoke", seeds=[0, 1, 7])
+    wider = PAPER.specs("smoke", seeds=[0, 1, 7])
     with pytest.raises(InputError, match=r"not finished"):
         load_study(wider, store)
     assert (load_study(wider, store, partial=True).seed_counts().unfinished > 0).all()
     with pytest.raises(InputError, match="no finished run"):
-        load_study(grid("smoke", seeds=[8]), store, partial=True)
+        load_study(PAPER.specs("smoke", seeds=[8]), store, partial=True)
 
 
 def test_flips_mirror_along_both_axes():
@@ -105,52 +121,18 @@ def test_flips_mirror_along_both_axes():
     assert seen == {(0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0)}
 
 
-@pytest.fixture
-def tiny(monkeypatch, tmp_path):
-    """Profiles on images at a size for tests: a network without pre-trained weights, on pictures of 32 pixels."""
-    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+def test_chosen_images_are_read_when_they_are_asked_for_and_no_others():
+    class Watched:
+        shape, asked = (10, 2, 2, 3), []
 
-    def settings(dataset):
-        setting = {"dataset": dataset, "model": "test_resnet", "labeller": "test_resnet", "image_size": 32,
-                   "hidden": 8, "batch_size": 16, "verified_per_batch": 2, "passes": 1, "finetune_passes": 1, 
-                   "rate": 1e-3}  # fmt: skip
-        methods = [m for m in METHODS if m != "ground_truth" or dataset != "openimages"]
-        return {"seeds": [0], "setting": setting, "fractions": [1.0 if dataset == "openimages" else 0.3],
-                "methods": methods, "ablations": [], "equal_budget": []}  # fmt: skip
+        def __getitem__(self, rows):
+            self.asked += np.asarray(rows).tolist()
+            return np.zeros((len(rows), 2, 2, 3), np.uint8)
 
-    monkeypatch.setattr(
-        "nlcore.papers.teacher_student.study.load_profile",
-        lambda paper, profile: settings("openimages" if profile == "openimages" else "coco_folder"),
-    )
-
-
-def test_a_coco_folder_trains_end_to_end(tiny, monkeypatch, tmp_path):
-    draw_coco(tmp_path / "coco", images=60, classes=6)
-    labels = lambda images, *_, **options: (np.random.default_rng(0).random((len(images), 56)) < 0.5).astype(np.int8)
-    monkeypatch.setattr(data, "build_noisy_labels", labels)
-    specs = grid("finetune", resources=Resources(data_root=str(tmp_path / "coco"), device="cpu"))
-    store = Store(tmp_path / "store")
-    run_grid(specs, store, workers=0)
-    study = load_study(specs, store)
-    assert set(study.scores.series) == set(METHODS)
-    out = ArtefactWriter("teacher_student", "finetune", tmp_path / "figures")
-    artefacts.table_1(study, out)
-    artefacts.figure_6(study, out)
-    assert study.scores[study.scores.metric == "AP_all"].value.between(0, 1).all()
-
-
-def test_open_images_trains_end_to_end_and_fills_table_3(tiny, tmp_path):
-    root = write_open_images(tmp_path / "oi", train=60, validation=60)
-    study = open_images_study(root, Store(tmp_path / "store"), workers=0, device="cpu", weights=None)
-    out = ArtefactWriter("teacher_student", "finetune", tmp_path / "figures")
-    frame = artefacts.table_3(study, out)
-    assert frame.series.tolist() == list(METHODS[:-1])
-    assert frame.mAP.notna().all()
-
-
-def test_images_without_a_folder_are_told(tmp_path):
-    assert open_images_study(None, Store(tmp_path)) is None
-    assert "990 MB" in how_to_get()
-    spec = next(s for s in grid("finetune", seeds=[0]) if isinstance(s, Labels))
-    with pytest.raises(InputError, match="data_root: not given"):
-        spec.compute([])
+    images, rows = Watched(), np.array([9, 4, 2])
+    chosen = Chosen(images, rows)
+    assert (chosen.shape, chosen.nbytes, len(chosen)) == ((3, 2, 2, 3), 36, 3)
+    assert images.asked == []
+    chosen[np.array([2, 0])]
+    chosen[1:]
+    assert images.asked == [2, 9, 4, 2]

@@ -1,15 +1,16 @@
 """The atlas: a reading is held against the default over the same parts of a claim."""
 
+from nlcore.papers import paper
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.contract import claims
 from nlcore.report.verdicts import ClaimVerdict, decide, not_tested
 
+CONTRACT = paper("multi_al").contract
 UP, DOWN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9]
 
 
 def atlas(default, reading):
-    decided = [ClaimVerdict(claims("multi_al")["ma1"], tuple(default))]
-    return reading_atlas("multi_al", decided, {"other": {"ma1": reading}}).to_dict("records")
+    decided = [ClaimVerdict(CONTRACT.claims()["ma1"], tuple(default))]
+    return reading_atlas(CONTRACT, decided, {"other": {"ma1": reading}}).to_dict("records")
 
 
 def test_a_verdict_that_changes_is_marked_and_says_by_which_part():

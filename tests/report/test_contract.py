@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from nlcore.papers.cleanlab_ema.tables import published_scores
 
 from nlcore.errors import InputError
 from nlcore.papers import paper, papers
+from nlcore.papers.cleanlab_ema.published import published_scores
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CONTRACTS = {name: one.contract for name, one in papers().items()}

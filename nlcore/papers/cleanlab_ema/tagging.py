@@ -20,7 +20,7 @@ from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Protocol
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, scratch_folder
 from nlcore.training import Recipe, predict, shuffled, train
 
 
@@ -58,7 +58,11 @@ class HeldOutTags(Spec):
         return Result(arrays={"rows": held_out, "probabilities": found.probabilities.cpu().numpy().astype(np.float64)})
 
     def _fine_tune(self, model: nn.Module, fetch: Batches, training: np.ndarray, order: torch.Generator) -> None:
-        """One output per tag, all trained together: Adam on the binary cross-entropy; images are not augmented."""
+        """One output per tag, all trained together: Adam on the binary cross-entropy; images are not augmented.
+
+        A killed training goes on from its last checkpoint.
+        """
+        scratch = scratch_folder()
         train(
             model,
             self._recipe(),
@@ -66,6 +70,7 @@ class HeldOutTags(Spec):
             fetch=fetch,
             loss=lambda network, batch: masked_binary_cross_entropy(network(batch[0]), batch[1]),
             generators=[order],
+            checkpoint=scratch and scratch / "training.safetensors",
         )
 
     def _recipe(self) -> Recipe:

@@ -8,6 +8,7 @@ are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
@@ -19,16 +20,16 @@ from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.losses import asymmetric_loss, asymmetric_loss_raw
 from nlcore.noise import hide_labels
-from nlcore.papers.missing_label_al.measures import Choice, Combination, canonical, strategy_of
+from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, run_active_learning
 from nlcore.training.learners import Learner, map_on
 
-EVALUATE_EVERY = 5  # epochs of plain ASL
+EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
 
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
@@ -67,7 +68,7 @@ class MissingLabelRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
-    def recipe(self, epochs: int, **changes) -> Recipe:
+    def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""
         protocol = self.protocol
         settings = {
@@ -79,16 +80,18 @@ class MissingLabelRun(Spec):
         }
         return for_source(self.source, Recipe(**settings | changes))
 
-    def learner(self, **options) -> Learner:
+    def learner(self, **options: Any) -> Learner:
         """A fresh learner with one member per seed; `options` as for `make_learner`."""
         recipe = self.recipe(self.protocol.epochs)
         return make_learner(self.source, recipe, paper=PAPER, seeds=self.seeds, **options)
 
-    def planned_images(self) -> tuple[int, int, int]:
-        """About how many images are clean, in the pool, and tested on."""
-        train, test = self.source.sizes()
-        clean = round(self.protocol.clean_share * (train + test))
-        return clean, train - clean, test
+    def clean_size(self) -> int:
+        """About how many images are clean from the start."""
+        return round(self.protocol.clean_share * sum(self.source.sizes()))
+
+    def pool_size(self) -> int:
+        """About how many images a pool holds."""
+        return self.source.sizes()[0] - self.clean_size()
 
     def work_of(self, trained: float, looked_at: float) -> Work:
         """To train every seed on so many images and to predict so many."""
@@ -120,10 +123,10 @@ class MeasureRun(MissingLabelRun):
         return self
 
     def work(self) -> Work:
-        protocol, (clean, pool, test) = self.protocol, self.planned_images()
-        each = [clean + i * protocol.batch for i in range(protocol.budget // protocol.batch + 1)]
-        looked_at = protocol.epochs * test * len(each) + (len(each) - 1) * pool
-        return self.work_of(protocol.epochs * sum(each), looked_at)
+        protocol, iterations = self.protocol, self.protocol.budget // self.protocol.batch
+        trained = protocol.epochs * sum(self.clean_size() + i * protocol.batch for i in range(iterations + 1))
+        tested = protocol.epochs * (iterations + 1) * self.source.sizes()[1]
+        return self.work_of(trained, tested + MEASURES[self.measure].entropy * iterations * self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Algorithm 1.
@@ -151,6 +154,7 @@ class MeasureRun(MissingLabelRun):
             strategy=strategy_of(self.measure, combination=self.combination, hard_share=self.hard_share),
             rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
             evaluate=map_on(split.test, images.targets),
+            checkpoint=scratch_folder(),
         )
         return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32)})
 
@@ -182,8 +186,8 @@ class WholeSetRun(MissingLabelRun):
         return self
 
     def work(self) -> Work:
-        (_, pool, test), epochs = self.planned_images(), self.protocol.whole_epochs
-        return self.work_of(epochs * pool, epochs / EVALUATE_EVERY * test)
+        epochs = self.protocol.whole_epochs
+        return self.work_of(epochs * self.pool_size(), -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The baseline of Figs. 2 and 6b.
@@ -197,13 +201,19 @@ class WholeSetRun(MissingLabelRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = partial_labels(images, split.pool, self.noise, self.seeds)
-        schedule = {"schedule": "one_cycle", "schedule_epochs": protocol.whole_schedule_epochs}
+        settings = {
+            "schedule": "one_cycle",
+            "schedule_epochs": protocol.whole_schedule_epochs,
+            "evaluate_every": EVALUATE_WHOLE,
+        }
         learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
+        folder = scratch_folder()
         history = learner.fit(
             split.pool,
             np.maximum(given, 0) if self.unknown_as == "negative" else given,
             evaluate=map_on(split.test, images.targets),
-            recipe=self.recipe(protocol.whole_epochs, evaluate_every=EVALUATE_EVERY, **schedule),
+            recipe=self.recipe(protocol.whole_epochs, **settings),
+            checkpoint=folder and folder / "training.safetensors",
         )
         names = [name for name in history[0] if name != "epoch"]
         return Result(arrays={name: np.array([row[name] for row in history]).T for name in names})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlcore.data.source import WHOLE, Images, Source, coco_parts, label_files
+from nlcore.data.source import Images, Source, coco_parts
 from nlcore.errors import InputError
 from nlcore.metrics import increase_per_label, value_at_cost
 from nlcore.papers.missing_label_al.measures import BLIND, MEASURES, Choice, canonical, stands_for
@@ -161,8 +161,7 @@ def protocol_for(source: Source, settings: Mapping[str, Any]) -> Protocol:
     The fewer classes, the more often an image lacks more than half of its labels.
     """
     protocol = Protocol(**settings)
-    own_classes = source.on_images and label_files(source)[0].name == WHOLE
-    few = own_classes and len(coco_parts(source)[0].class_names) < CLASSES
+    few = source.data == "coco" and len(coco_parts(source)[0].class_names) < CLASSES
     return protocol.model_copy(update={"alike_up_to": 0.0}) if few else protocol
 
 

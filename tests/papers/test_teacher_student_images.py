@@ -1,0 +1,182 @@
+"""teacher_student on folders of images: every method end to end, what is read when, and what a key depends on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from nlcore.data import extended_coco
+from nlcore.errors import InputError
+from nlcore.papers.profiles import Resources
+from nlcore.papers.teacher_student import PAPER, figures, runs, tables
+from nlcore.papers.teacher_student.problem import TEST, TRAIN, VALIDATION
+from nlcore.papers.teacher_student.protocol import METHODS
+from nlcore.papers.teacher_student.runs import Labels, Method, Network
+from nlcore.papers.teacher_student.study import grid, load_study
+from nlcore.report.writer import ArtefactWriter
+from nlcore.runs import Store, run_grid, with_requirements
+from nlcore.runs.spec import _key
+from tests.coco_drawing import draw_coco
+from tests.shared_data import shared_data
+
+pytestmark = pytest.mark.slow
+
+# A small network of timm's for tests, on pictures of 32 pixels.
+TINY = {
+    "source": {"data": "coco", "model": "test_resnet", "parts": ["train2017", "val2017"], "size": 32},
+    "labeller": {"model": "test_vit", "weights": "random"},
+    "protocol": {"hidden": 8, "batch_size": 16, "verified_per_batch": 2, "passes": 1, "finetune_passes": 1,
+                 "rate": 1e-3},
+    "seeds": [0],
+    "fractions": [0.3],
+    "methods": list(METHODS),
+    "ablations": [],
+    "equal_budget": [],
+}  # fmt: skip
+
+
+def drawn_labels(paths, *_, **options):
+    """Noisy labels that do not need a classifier that knows anything."""
+    return (np.random.default_rng(0).random((len(paths), 56)) < 0.5).astype(np.int8)
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runs, "build_noisy_labels", drawn_labels)
+    draw_coco(tmp_path / "coco", images=60, classes=6)
+    draw_coco(tmp_path / "coco", images=40, classes=6, split="val", seed=1)
+    return tmp_path / "coco"
+
+
+def tiny(folder, **changes):
+    return grid(TINY, None, Resources(data_root=str(folder), weights="random", device="cpu", **changes))
+
+
+def test_every_method_trains_on_a_coco_folder(folder, tmp_path):
+    specs, store = tiny(folder), Store(tmp_path / "store")
+    run_grid(specs, store, workers=0)
+    study = load_study(specs, store)
+    assert set(study.scores.series) == set(METHODS)
+    assert study.scores[study.scores.metric == "AP_all"].value.between(0, 1).all()
+    out = ArtefactWriter("teacher_student", "finetune", tmp_path / "figures", PAPER.contract.artefacts())
+    tables.table_1(study, out)
+    figures.figure_1(study, out)
+    figures.figure_6(study, out)
+    assert study.open_images is None
+
+
+def test_an_official_val_part_is_halved_the_same_for_all_seeds(folder):
+    labels = tiny(folder)[0].compute([])
+    parts, rows = labels.arrays["parts"], labels.arrays["rows"]
+    assert set(rows[parts == TRAIN]) <= set(range(60))
+    assert set(rows[parts != TRAIN]) <= set(range(60, 100))
+    assert abs((parts == VALIDATION).sum() - (parts == TEST).sum()) <= 1
+    problems = [runs.make_problem(tiny(folder)[0].source, tiny(folder)[0].protocol, seed, labels) for seed in (0, 1)]
+    assert all((a == b).all() for a, b in zip(*((p.validation, p.test) for p in problems), strict=True))
+    assert not (problems[0].train == problems[1].train).all()
+
+
+def test_heads_leave_the_pixels_alone(folder, tmp_path, monkeypatch):
+    """Once the network's features are there, methods on top of them run without the images."""
+    specs, store = tiny(folder), Store(tmp_path / "store")
+    whole = ("finetune_whole", "noisy", "ground_truth")
+    heads = [spec for spec in specs if isinstance(spec, Method) and spec.method not in whole]
+    run_grid([s for s in with_requirements(heads) if isinstance(s, Labels | Network)], store, workers=0)
+    _ = [spec.key for spec in with_requirements(heads)]
+    shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr(type(specs[0].source), "load", lambda self: pytest.fail("images were asked for"))
+    run_grid(heads, store, workers=0)
+    assert len(heads) == 5
+    assert all(0 <= store.result(spec).values["mAP"] <= 1 for spec in heads)
+
+
+def test_the_labeller_sees_images_in_its_own_size(folder, monkeypatch):
+    """Not the squares that the network is trained on."""
+    seen = []
+    monkeypatch.setattr(runs, "build_noisy_labels", extended_coco.build_noisy_labels)
+    real = extended_coco.StreamedImages
+    monkeypatch.setattr(extended_coco, "StreamedImages", lambda paths, **options: (
+        seen.append((len(paths), options["size"])), real(paths, **options))[1])  # fmt: skip
+    labels = tiny(folder)[0]
+    assert labels.source.size == 32 and labels.labeller.model == "test_vit"
+    try:
+        labels.compute([])
+    except InputError as error:
+        assert "has a noisy label" in str(error)  # a network that never learnt anything may not hit one of 56 classes
+    assert seen == [(100, 160)]
+
+
+def keys(folder, **changes):
+    _key.cache_clear()
+    return [spec.key for spec in with_requirements(tiny(folder, **changes))]
+
+
+def test_a_folder_that_moves_keeps_its_results_and_one_that_changes_in_place_does_not(folder, tmp_path):
+    before = keys(folder)
+    shutil.copytree(folder, tmp_path / "moved")
+    assert keys(tmp_path / "moved") == before
+    path = folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = content["annotations"][1:]
+    path.write_text(json.dumps(content))
+    assert not set(keys(folder)) & set(before)
+
+
+def test_device_and_what_to_do_with_a_bad_image_are_in_no_key_but_weights_are(folder, tmp_path):
+    before = keys(folder)
+    resources = Resources(data_root=str(folder), weights="random", device="cuda", on_bad_image="skip",
+                          deterministic=True)  # fmt: skip
+    _key.cache_clear()
+    assert [spec.key for spec in with_requirements(grid(TINY, None, resources))] == before
+    (tmp_path / "weights.pth").write_bytes(b"one")
+    one = [spec.key for spec in with_requirements(grid(TINY, None, _weights(folder, tmp_path)))]
+    (tmp_path / "weights.pth").rename(tmp_path / "again.pth")
+    assert [s.key for s in with_requirements(grid(TINY, None, _weights(folder, tmp_path, "again.pth")))] == one
+    (tmp_path / "again.pth").write_bytes(b"two")
+    two = [spec.key for spec in with_requirements(grid(TINY, None, _weights(folder, tmp_path, "again.pth")))]
+    assert not set(one) & set(before) and not set(one) & set(two)
+
+
+def _weights(folder, tmp_path, name="weights.pth"):
+    return Resources(data_root=str(folder), weights=str(tmp_path / name))
+
+
+def test_given_weights_are_for_the_network_they_can_be_meant_for(folder, tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"one")
+    labeller = {"model": "test_vit", "weights": "timm:r160_in1k"}
+    other = grid(TINY | {"labeller": labeller}, None, _weights(folder, tmp_path))[0]
+    assert other.source.weights.startswith("sha256:")
+    assert other.labeller.weights == "timm:r160_in1k" and other.labeller.weights_file is None
+    own = grid(TINY | {"labeller": labeller | {"model": "test_resnet"}}, None, _weights(folder, tmp_path))[0]
+    assert own.labeller.weights == own.source.weights
+    assert own.labeller.weights_file == str(tmp_path / "weights.pth")
+    assert (
+        grid(TINY | {"labeller": labeller}, None, Resources(str(folder), weights="random"))[0].labeller.weights
+        == "random"
+    )
+
+
+@pytest.mark.skipif(shared_data("coco_real") is None, reason="the real COCO folder is not beside this checkout")
+def test_real_images_get_the_labels_that_an_imagenet_network_sees(tmp_path, monkeypatch):
+    """`finetune` on real COCO photographs: the labels, and half of them at least are right."""
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path))
+    (weights,) = shared_data("weights").glob("*.safetensors")
+    resources = Resources(data_root=str(shared_data("coco_real")), weights=str(weights), device="cpu")
+    planned = PAPER.specs("finetune", resources=resources)[0]
+    source = planned.source.model_copy(update={"size": 32, "limit": 60})
+    labels = planned.model_copy(update={"source": source}).compute([])
+    assert 80 < len(labels.arrays["rows"]) <= 120
+    clean, noisy = labels.arrays["clean"], labels.arrays["noisy"]
+    assert (clean & noisy).sum() / noisy.sum() > 0.3
+
+
+def test_bad_input_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="data_root: not given, and these runs train on images"):
+        PAPER.specs("finetune")
+    with pytest.raises(InputError, match="no such folder"):
+        PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path / "absent")))
+    with pytest.raises(InputError, match=r"instances_train2014\.json: no such file"):
+        PAPER.specs("paper", resources=Resources(data_root=str(tmp_path)))
