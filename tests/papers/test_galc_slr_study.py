@@ -1,7 +1,6 @@
 """The study from end to end at the smallest scale, on features and on drawn images, and what bad input is told."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ import torch
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.papers.galc_slr import PAPER, figures, tables
-from nlcore.papers.galc_slr import runs as runs_module
 from nlcore.papers.galc_slr.claims import decide_claims
 from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
 from nlcore.papers.galc_slr.matrices import silver_gradient
@@ -22,9 +20,8 @@ from nlcore.papers.galc_slr.study import load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Result, Store, run_grid
-from nlcore.runs.scratch import scratch
-from nlcore.training.state_file import SECONDS
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 
 
 @pytest.fixture(scope="module")
@@ -172,27 +169,16 @@ def test_the_paper_path_trains_on_the_official_layout_of_coco_2014(tmp_path, mon
 
 
 @pytest.mark.slow
-def test_a_killed_training_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [GoldClassifier, SilverClassifier])
+def test_a_killed_training_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch, kind):
     draw_both(tmp_path, 2014)
-    spec = drawn(tmp_path, monkeypatch, "paper")[0]
-    whole = spec.compute([])
-    monkeypatch.setenv(SECONDS, "0")
-    measure, calls = runs_module.mean_average_precision, []
-
-    def killed(*arguments):
-        calls.append(arguments)
-        if len(calls) == 3:  # in the second epoch: an epoch looks at the plain and at the averaged weights
-            raise KeyboardInterrupt
-        return measure(*arguments)
-
-    monkeypatch.setattr(runs_module, "mean_average_precision", killed)
-    with scratch(tmp_path / "scratch"):
-        with pytest.raises(KeyboardInterrupt):
-            spec.compute([])
-        assert [file.name for file in (tmp_path / "scratch").iterdir()] == ["classifier.safetensors"]
-        calls[:] = [None] * 3
-        assert spec.compute([]).values == whole.values
-    assert len(calls) == 3 + 2  # the first epoch was not trained again
+    gold = drawn(tmp_path, monkeypatch, "paper")[0]
+    run = gold if kind is GoldClassifier else SilverClassifier(**gold.shared())
+    whole = run.compute([])
+    result, epochs = stopped_and_resumed(run, tmp_path / "scratch", monkeypatch, after=1)
+    assert epochs == run.protocol.epochs - 1
+    assert result.values == whole.values
+    assert all(np.array_equal(result.arrays[name], array) for name, array in whole.arrays.items())
 
 
 def test_a_plan_of_the_paper_costs_gpu_hours(tmp_path, monkeypatch):
@@ -214,18 +200,13 @@ def test_the_rehearsal_is_the_paper_on_few_images():
     assert {k: v for k, v in paper.items() if k not in scale} == {k: v for k, v in rehearsal.items() if k not in scale}
 
 
-def test_a_key_follows_the_content_and_neither_place_nor_device(tmp_path):
+def test_the_weights_that_training_starts_from_are_part_of_the_key(tmp_path):
     draw_both(tmp_path, 2017)
-    key = lambda folder="coco", **more: (
-        PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path / folder), **more))[0].key
-    )
-    first = key()
-    assert key(weights="random") != first
-    assert key(device="cpu") == first
-    shutil.copytree(tmp_path / "coco", tmp_path / "moved")
-    assert key("moved") == first
-    draw_coco(tmp_path / "moved", images=60, seed=2)
-    assert key("moved") != first
+    keys = lambda **more: {
+        spec.key for spec in PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path / "coco"), **more))
+    }
+    assert not keys() & keys(weights="random")
+    assert keys() == keys(device="cpu")
 
 
 def test_bad_input_is_told_in_one_line(tmp_path):
