@@ -84,8 +84,8 @@ def test_heads_leave_the_pixels_alone(folder, tmp_path, monkeypatch):
     whole = ("finetune_whole", "noisy", "ground_truth")
     heads = [spec for spec in specs if isinstance(spec, Method) and spec.method not in whole]
     run_grid([s for s in with_requirements(heads) if isinstance(s, Labels | Network)], store, workers=0)
-    _ = [spec.key for spec in with_requirements(heads)]
-    shutil.rmtree(folder)
+    for image in folder.glob("*2017/*.jpg"):  # a key goes by names and lengths
+        image.write_bytes(bytes(image.stat().st_size))
     shutil.rmtree(tmp_path / "cache")
     monkeypatch.setattr(type(specs[0].source), "load", lambda self: pytest.fail("images were asked for"))
     run_grid(heads, store, workers=0)
