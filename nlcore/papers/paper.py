@@ -201,13 +201,16 @@ class Session:
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
+    from nlcore.papers.prepare import have_weights
     from nlcore.report.digits import rounded
     from nlcore.report.writer import ArtefactWriter
-    from nlcore.runs import Store, run_grid
+    from nlcore.runs import Store, make_engine, plan_grid, run_grids
 
     store, specs = Store(asked.store), paper.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
     if not asked.partial:
-        run_grid(specs, store, workers=workers, label=paper.id)
+        plan = plan_grid(specs, store)
+        have_weights(plan.missing)
+        run_grids({paper.id: plan}, store, make_engine(workers=workers))
     study = rounded(paper.module("study").load_study(specs, store, partial=asked.partial))
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())
     return Session(paper, store, tuple(specs), study, out)

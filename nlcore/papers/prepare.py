@@ -1,0 +1,31 @@
+"""What can go wrong is found before the first hour of work: networks and their weights are had before a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from nlcore.data.weights import RANDOM
+from nlcore.runs import Spec
+
+
+def have_weights(specs: Iterable[Spec]) -> None:
+    """Make every pre-trained network that the runs will start from, once: what is published is fetched, and cached.
+
+    Raises:
+        InputError: an unknown model; weights that cannot be had or read, or that do not fit.
+    """
+    for model, weights in dict.fromkeys(wanted for spec in specs for wanted in _pretrained(spec)):
+        from nlcore.training.models import image_model  # late: heads on features need no such thing
+
+        image_model(model, 1000, generator=torch.Generator().manual_seed(0), weights=weights)
+
+
+def _pretrained(spec: Spec) -> Iterator[tuple[str, str]]:
+    """(model, weights) of a run's network, and of the network that labels its images, where they are pre-trained."""
+    for name in ("source", "labeller"):
+        described = getattr(spec, name, None)
+        weights = getattr(described, "weights_file", None) or getattr(described, "weights", "")
+        if weights not in ("", RANDOM):
+            yield described.model, weights
