@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 from trivial_run import Trivial
 
-from nlcore.papers import study_of
+from nlcore.papers import paper
 from nlcore.runs import Spec, Store, make_engine, plan_grid, run_grids
 
 
@@ -79,12 +79,12 @@ def load_test(runs: int, workers: int) -> None:
         print(f"  the plan of the finished grid: {time.perf_counter() - start:.1f} s, {len(plan.missing)} missing")
 
 
-def compare_engines(paper: str, profile: str, workers: int) -> None:
-    specs = study_of(paper).grid(profile)
+def compare_engines(name: str, profile: str, workers: int) -> None:
+    specs = paper(name).specs(profile)
     with tempfile.TemporaryDirectory() as folder:
         walls = {engine: seconds_for(specs, Path(folder) / engine, engine, workers) for engine in ("local", "ray")}
     ratio = walls["ray"] / walls["local"]
-    print(f"{paper}, {profile}: local {walls['local']:.1f} s, Ray {walls['ray']:.1f} s, {ratio:.3f} of local")
+    print(f"{name}, {profile}: local {walls['local']:.1f} s, Ray {walls['ray']:.1f} s, {ratio:.3f} of local")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from nlcore.app.verification import deviation
-from nlcore.papers import NOTEBOOKS
+from nlcore.papers import papers
 
 FACTOR = 3.0
 HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:
@@ -43,7 +43,7 @@ def rounded_up(value: float) -> float:
 
 
 def main(first: Path, second: Path, profile: str = "embedded") -> None:
-    for paper in NOTEBOOKS:
+    for paper in papers():
         largest: dict[str, float] = {}
         for path in sorted((first / paper / profile).glob("*.csv")):
             twin = second / paper / profile / path.name

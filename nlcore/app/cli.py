@@ -21,7 +21,7 @@ from nlcore.papers import BUILT_IN, add_folder, papers
 from nlcore.papers.paper import Asked
 from nlcore.papers.profiles import Resources, parse_seeds
 from nlcore.places import figures_folder, store_folder
-from nlcore.runs import RunFailedError
+from nlcore.runs import RunFailedError, check_engine
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -152,10 +152,7 @@ def _check(device: str, on_bad_image: str, engine: str, address: str | None, **c
     resolve_device(device)
     if on_bad_image not in ("fail", "skip"):
         raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")
-    if engine not in ("local", "ray"):
-        raise InputError(f"engine {engine!r}: unknown; expected local or ray")
-    if address is not None and engine != "ray":
-        raise InputError(f"address {address}: only the Ray engine has one; expected --engine ray with it")
+    check_engine(engine, address)
     for name, count in counts.items():
         if count is not None and count < 1:
             raise InputError(f"{name.replace('_', '-')} {count}: expected one or more")

@@ -201,12 +201,13 @@ class Session:
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
+    from nlcore.report.digits import rounded
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Store, run_grid
 
     store, specs = Store(asked.store), paper.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
     if not asked.partial:
         run_grid(specs, store, workers=workers, label=paper.id)
-    study = paper.module("study").load_study(specs, store, partial=asked.partial)
+    study = rounded(paper.module("study").load_study(specs, store, partial=asked.partial))
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())
     return Session(paper, store, tuple(specs), study, out)

@@ -17,7 +17,7 @@ DIGITS = 4
 
 
 def rounded(value: Any, digits: int = DIGITS) -> Any:
-    """A study, frame or array with its floating-point numbers rounded to so many significant digits.
+    """A study, frame, array or number with its floating-point numbers rounded to so many significant digits.
 
     Frames and arrays inside mappings and data classes are rounded too; everything else is left as it is. Before the
     point no digit is lost.
@@ -30,6 +30,8 @@ def rounded(value: Any, digits: int = DIGITS) -> Any:
         return value.assign(**{name: rounded(value[name].to_numpy(), digits) for name in floats})
     if isinstance(value, np.ndarray):
         return _significant(value, digits) if value.dtype.kind == "f" else value
+    if isinstance(value, float):
+        return rounded(np.array(value), digits).item()
     if isinstance(value, Mapping):
         return {name: rounded(inner, digits) for name, inner in value.items()}
     if is_dataclass(value) and not isinstance(value, type):

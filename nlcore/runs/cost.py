@@ -48,7 +48,7 @@ class Measurement:
 class CostModel:
     """Estimates, corrected by what the store's ledger holds of this machine's processor and GPU."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store) -> None:
         self._ratios = ratios(_ledger(store))
 
     def estimate(self, spec: Spec) -> Estimate:

@@ -6,14 +6,18 @@ An engine takes a run when it has room, and tells which runs have ended. A run w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
+from nlcore.errors import InputError
 from nlcore.runs.execute import execute
 from nlcore.runs.local import LocalEngine, Say
+from nlcore.runs.processes import ignore_known_warnings
 from nlcore.runs.schedule import Ended
 from nlcore.runs.spec import Spec
 
@@ -41,20 +45,26 @@ class HereEngine:
     """One run after the other in this process."""
 
     def __enter__(self) -> HereEngine:
-        self._limits = threadpool_limits(1)
         self._ended: list[Ended] = []
+        self._until_exit = ExitStack()  # this process is the caller's own: it gets it back as it was
+        self._until_exit.enter_context(threadpool_limits(1))
+        self._until_exit.enter_context(warnings.catch_warnings())
+        ignore_known_warnings()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._limits.restore_original_limits()
+        self._until_exit.close()
 
     def group_of(self, spec: Spec) -> str:
+        """There is one: this process."""
         return "here"
 
     def has_room(self, spec: Spec) -> bool:
+        """Whether the run before has been told to be over."""
         return not self._ended
 
     def submit(self, spec: Spec, store_root: Path) -> None:
+        """Compute it, now."""
         try:
             execute(spec, store_root)
             self._ended = [(spec, None)]
@@ -62,8 +72,21 @@ class HereEngine:
             self._ended = [(spec, error)]
 
     def ended(self) -> Sequence[Ended]:
+        """The run that was computed last, with its error or None."""
         ended, self._ended = self._ended, []
         return ended
+
+
+def check_engine(name: str, address: str | None = None) -> None:
+    """What can be told of the choice of an engine before any work.
+
+    Raises:
+        InputError: there is none of that name, or an address is given to one that has none.
+    """
+    if name not in ("local", "ray"):
+        raise InputError(f"engine: found {name!r}; expected local or ray")
+    if address is not None and name != "ray":
+        raise InputError(f"address {address}: only the Ray engine has one; expected --engine ray with it")
 
 
 def make_engine(
@@ -77,8 +100,9 @@ def make_engine(
     """The engine of that name: `local` (with `workers` 0, this process) or `ray`.
 
     Raises:
-        InputError: Ray is asked for and not installed.
+        InputError: as `check_engine`, or Ray is asked for and not installed.
     """
+    check_engine(name, address)
     if name == "ray":
         from nlcore.runs.ray_engine import RayEngine  # an extra, and slow to load
 

@@ -25,7 +25,7 @@ NOT_COUNTED = tuple(
     f"{PACKAGE}.{name}"
     for name in ("runs", "report", "errors", "files", "places", "papers.paper", "papers.profiles", "app")
 )
-DESCRIBING = ("seconds", "work", "device_name", "name", "data_fingerprint")  # methods of a run that compute nothing
+DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "work")  # methods of a run that compute nothing
 WHOLE, EFFECTS = "*", "()"  # a module as an object; what happens when it is imported
 NAMESPACES = ("globals", "eval", "exec")  # reach any name of their module
 Place = tuple[str, str]  # a module, and a name in it, or WHOLE or EFFECTS
@@ -54,14 +54,18 @@ class Code:
     package: the other one. read: gives the module of a name, or None; by default those of this machine.
     """
 
-    def __init__(self, package: str, read: Callable[[str], Module | None] = installed_module):
+    def __init__(self, package: str, read: Callable[[str], Module | None] = installed_module) -> None:
         self.packages, self.read = {PACKAGE, package}, read
         self._reached: dict[Place, tuple[str, frozenset[Place]]] = {}
         self._resolved: dict[tuple[str, Chain], frozenset[Target]] = {}
         self._runs: dict[Place, bool] = {}
 
     def fingerprint(self, module: str, name: str) -> str:
-        """SHA-256 over what the definition `name` (of a class inside it: "Outer.Inner") of a module reaches."""
+        """SHA-256 over what the definition `name` (of a class inside it: "Outer.Inner") of a module reaches.
+
+        Raises:
+            InputError: the module lies in no file.
+        """
         if self.read(module) is None:
             raise InputError(f"{module}.{name}: its code lies in no file; expected a run's class in a module")
         return hashlib.sha256("\n".join(sorted(self.reached(module, name).values())).encode()).hexdigest()
@@ -114,7 +118,7 @@ class Code:
             found = [*module.effects, *self._registered(name, module)]
         else:
             found = module.definitions[place[1]]
-        return [statement.without(DESCRIBING) if self._is_run(name, statement) else statement for statement in found]
+        return [statement.without(_describes) if self._is_run(name, statement) else statement for statement in found]
 
     def _registered(self, name: str, module: Module) -> Iterator[Statement]:
         """Definitions under a decorator of our own, which may put them where others find them: a table of methods."""
@@ -199,6 +203,14 @@ class Code:
 
 def _is_below(name: str, packages: tuple[str, ...] | list[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def _describes(node: ast.stmt) -> bool:
+    """Whether a statement in a run's class only says something about the run: one of DESCRIBING, or what helps `work`.
+    """
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    return node.name in DESCRIBING or (node.returns is not None and ast.unparse(node.returns) == "Work")
 
 
 def _dumped(statements: list[Statement]) -> str:

@@ -53,7 +53,7 @@ class LocalEngine:
         gpus: Sequence[int] | None = None,
         runs_per_gpu: int | None = None,
         say: Say = print,
-    ):
+    ) -> None:
         self.workers, self.gpus, self.say = workers or os.cpu_count() or 1, gpus, say
         self.packing = Packing(runs_per_gpu)
         self.deaths: dict[Spec, int] = {}
@@ -85,6 +85,7 @@ class LocalEngine:
         return [self.cores, *self.named.values(), *self.__dict__.get("gpu_places", ())]
 
     def group_of(self, spec: Spec) -> str:
+        """The cores, the GPUs, or one GPU that the run asks for by its number."""
         device = spec.device_name()
         if ":" in device:
             return device
@@ -101,9 +102,11 @@ class LocalEngine:
         return min(places, key=lambda place: len(place.running), default=None)
 
     def has_room(self, spec: Spec) -> bool:
+        """Whether a core, or a GPU with room for it, is free."""
         return self._place_for(spec) is not None
 
     def submit(self, spec: Spec, store_root: Path) -> None:
+        """Hand it to a process that waits there, or to a new one."""
         place, self.store_root = self._place_for(spec), store_root
         self._begin(spec, place, place.idle.pop() if place.idle else WorkerPool(1))
 
@@ -112,6 +115,11 @@ class LocalEngine:
             place.running[pool.submit(execute, spec, self.store_root)] = (spec, pool)
 
     def ended(self) -> Sequence[Ended]:
+        """Wait until a run ends; one whose process died is begun again, and told once it died too often.
+
+        Raises:
+            InputError: the script that runs this has no `__main__` guard.
+        """
         by_future = {future: place for place in self._all_places() for future in place.running}
         finished, _ = wait(by_future, return_when=FIRST_COMPLETED)
         return [ended for future in finished for ended in self._end(future, by_future[future])]

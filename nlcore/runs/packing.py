@@ -16,7 +16,7 @@ class Packing:
     memory has been measured, then as many share one as fit.
     """
 
-    def __init__(self, runs_per_gpu: int | None = None):
+    def __init__(self, runs_per_gpu: int | None = None) -> None:
         self.runs_per_gpu = runs_per_gpu
         self.peaks: dict[type, int] = {}
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,19 @@ from typing import Any
 
 from nlcore.errors import InputError
 
+# What other packages warn of in every worker and nobody can do anything about; anything else is shown.
+KNOWN_WARNINGS = (
+    "The least populated class",  # scikit-learn: a rare label in five folds, as the benchmark has them
+    "May not flag all label issues in class",  # cleanlab, of the same
+    "Duplicated some data across multiple folds",  # cleanlab
+    "Importing from timm",  # timm: names of its own that it means to change
+    "Overwriting .* in registry",  # timm, imported by two names
+    "Mapping deprecated model name",  # timm
+    "CUDA initialization:",  # torch with CUDA, in a worker that is to see no GPU
+    "Can't initialize NVML",  # the same
+    "'pin_memory' argument is set as true but",  # the same
+    "TensorFloat32 tensor cores",  # torch: precision is the recipe's business
+)
 UNGUARDED = 78  # exit code of a worker that found itself running the script that began it
 
 
@@ -30,6 +44,12 @@ class UnguardedScriptError(InputError):
         )
 
 
+def ignore_known_warnings() -> None:
+    """Keep KNOWN_WARNINGS out of the display of progress, in this process from now on."""
+    for message in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+
+
 def leave_if_unguarded() -> None:
     """End this process, silently, if it is a worker that is still importing the script of its driver.
 
@@ -42,10 +62,10 @@ def leave_if_unguarded() -> None:
 class WorkerPool(ProcessPoolExecutor):
     """Fresh processes, begun when they are first needed."""
 
-    def __init__(self, processes: int):
+    def __init__(self, processes: int) -> None:
         leave_if_unguarded()
         super().__init__(
-            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )  # fmt: skip
         self._begun: list[BaseProcess] = []
 
@@ -86,6 +106,11 @@ def process_pool(processes: int) -> Iterator[WorkerPool]:
         end_pools([pool], at_once=True)
         raise
     end_pools([pool], at_once=False)
+
+
+def _start_worker() -> None:
+    ignore_known_warnings()
+    _leave_with_parent()
 
 
 def _leave_with_parent() -> None:

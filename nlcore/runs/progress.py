@@ -43,21 +43,23 @@ class Reporter(Protocol):
 class Clock:
     """The time left: what is left of the cost, at the pace of what is done.
 
-    The estimates are of one core somewhere else; only their proportions are believed.
+    Of the estimates only the proportions are believed: they are of one core or one GPU, and runs share a machine.
     """
 
-    def __init__(self, parts: Mapping[str, Part]):
+    def __init__(self, parts: Mapping[str, Part]) -> None:
         self.parts = parts
         self.done = dict.fromkeys(parts, 0)
         self.steps, self.total = (sum(part.steps for part in parts.values()), sum(p.seconds for p in parts.values()))
         self.steps_done, self.finished, self.start = 0, 0.0, time.monotonic()
 
     def advance(self, label: str, seconds: float) -> None:
+        """A step of a part is over, which was estimated to cost so many seconds."""
         self.done[label] += 1
         self.steps_done += 1
         self.finished += seconds
 
     def count(self, label: str) -> str:
+        """Of a part's steps, how many are over: "3/12"."""
         return f"{self.done[label]}/{self.parts[label].steps}"
 
     @property
@@ -69,10 +71,10 @@ class Clock:
         return f"about {duration(elapsed * max(self.total - self.finished, 0) / self.finished)} left"
 
 
-class Bars:
+class Bars(Reporter):
     """In a terminal: a bar for everything with the time left, and below it one for every part."""
 
-    def __init__(self, parts: Mapping[str, Part]):
+    def __init__(self, parts: Mapping[str, Part]) -> None:
         self.clock = Clock(parts)
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"),
@@ -107,10 +109,10 @@ class Bars:
         self.progress.console.print(line, markup=False, highlight=False)
 
 
-class Log:
+class Log(Reporter):
     """In a file: a line every twenty seconds, and one at the end."""
 
-    def __init__(self, parts: Mapping[str, Part]):
+    def __init__(self, parts: Mapping[str, Part]) -> None:
         self.clock = Clock(parts)
         self.last = self.clock.start
 

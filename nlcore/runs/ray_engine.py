@@ -14,6 +14,7 @@ from nlcore.errors import InputError
 from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
+from nlcore.runs.processes import ignore_known_warnings
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
@@ -39,7 +40,9 @@ class RayEngine:
     cores is started for the occasion. runs_per_gpu: see `Packing`.
     """
 
-    def __init__(self, address: str | None = None, *, workers: int | None = None, runs_per_gpu: int | None = None):
+    def __init__(
+        self, address: str | None = None, *, workers: int | None = None, runs_per_gpu: int | None = None
+    ) -> None:
         self.address, self.workers = address or os.environ.get("RAY_ADDRESS"), workers
         self.packing = Packing(runs_per_gpu)
 
@@ -74,9 +77,11 @@ class RayEngine:
         return self._resources.get(name, 0.0)
 
     def group_of(self, spec: Spec) -> str:
+        """The cluster's cores or its GPUs."""
         return "gpus" if self._resource("GPU") and spec.device_name() != "cpu" else "cores"
 
     def has_room(self, spec: Spec) -> bool:
+        """Whether the cluster has been handed less than twice what it can compute at once."""
         group = self.group_of(spec)
         tasks = self._resource("GPU") / self._gpu_share(spec) if group == "gpus" else self._resource("CPU")
         handed_over = sum(other == group for _, other in self._in_flight.values())
@@ -88,6 +93,7 @@ class RayEngine:
         return int(share * 10_000) / 10_000 if self.packing.runs_per_gpu else math.ceil(share * 10_000) / 10_000
 
     def submit(self, spec: Spec, store_root: Path) -> None:
+        """Hand it to Ray, which finds a machine for it."""
         group = self.group_of(spec)
         gpus = self._gpu_share(spec) if group == "gpus" else 0
         task = self._task.options(num_cpus=1, num_gpus=gpus, name=spec.name[:100])
@@ -95,6 +101,11 @@ class RayEngine:
         self._in_flight[task.remote(spec, self.store_root)] = spec, group
 
     def ended(self) -> Sequence[Ended]:
+        """Wait until a run ends.
+
+        Raises:
+            InputError: its record is not where this machine would see it.
+        """
         finished, _ = ray.wait(list(self._in_flight), num_returns=1)
         return [self._end(reference) for reference in finished]
 
@@ -126,6 +137,7 @@ class RayEngine:
 
 def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
     """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
+    ignore_known_warnings()
     cost = execute(spec, store_root)
     return cost, platform.node(), gpu_memory()[0] if cost.gpu_bytes else 0
 

@@ -28,7 +28,7 @@ class Schedule:
     missing: the runs, and what each will take.
     """
 
-    def __init__(self, missing: Mapping[Spec, float], group_of: Callable[[Spec], Hashable]):
+    def __init__(self, missing: Mapping[Spec, float], group_of: Callable[[Spec], Hashable]) -> None:
         self.failures: dict[Spec, BaseException] = {}
         self.ready: dict[Hashable, list[tuple[float, int, Spec]]] = {}  # heaps: the longest first, ties in order
         self._group_of, self._cost, self._number = group_of, missing, count()
@@ -45,6 +45,7 @@ class Schedule:
 
     @property
     def done(self) -> bool:
+        """Whether no run is left, finished or failed."""
         return self._unfinished == 0
 
     def _collect(self) -> None:

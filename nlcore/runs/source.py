@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import symtable
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -59,9 +59,9 @@ class Statement:
             names.setdefault(name, []).append(found)
         return frozenset((found, chain) for chain in _chains(self.node) for found in names.get(chain[0], ()))
 
-    def without(self, methods: Sequence[str]) -> Statement:
-        """A class without these methods."""
-        kept = [node for node in self.node.body if getattr(node, "name", None) not in methods]
+    def without(self, leave_out: Callable[[ast.stmt], bool]) -> Statement:
+        """A class without some of the statements in its body."""
+        kept = [node for node in self.node.body if not leave_out(node)]
         node = ast.ClassDef(**{name: getattr(self.node, name) for name in self.node._fields} | {"body": kept})
         return replace(self, node=node)
 

@@ -46,7 +46,7 @@ class Store:
     found out by the checksum, set aside, and computed again.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path) -> None:
         self.root = Path(root)
         require_writable_folder(self.root, what="store")
 

@@ -14,9 +14,10 @@ from nlcore.training.batches import (
     shuffled,
     stacked,
 )
-from nlcore.training.loop import TrainingResult, train
+from nlcore.training.loop import train
 from nlcore.training.prediction import Predictions, predict
 from nlcore.training.recipe import ASL_RECIPE, Recipe, schedule_at
+from nlcore.training.result import TrainingResult
 from nlcore.training.targets import SparseLabels
 
 __all__ = [

@@ -11,17 +11,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nlcore.training.active_state import ActiveState
 from nlcore.training.learners import Learner
 from nlcore.training.state_file import Clock, SavedState, read_state, write_state
-
-if TYPE_CHECKING:
-    from nlcore.training.active import ActiveState
 
 ARRAYS = ("labelled", "pool")
 LISTS = ("costs", "chosen", "safes")  # one array per iteration

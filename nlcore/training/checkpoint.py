@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nlcore.training.recipe import Recipe
+from nlcore.training.result import TrainingResult
 from nlcore.training.state_file import Generator, read_state, write_state
-
-if TYPE_CHECKING:
-    from nlcore.training.loop import TrainingResult
 
 
 def save_checkpoint(path: Path, run: TrainingResult, recipe: Recipe, generators: Sequence[Generator]) -> None:

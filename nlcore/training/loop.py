@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,11 @@ from nlcore.training.batches import Sampler, fetch_all
 from nlcore.training.checkpoint import load_checkpoint, save_checkpoint
 from nlcore.training.early_stopping import BestWeights
 from nlcore.training.recipe import Recipe, make_optimiser, schedule_at, set_schedule
+from nlcore.training.result import TrainingResult
 from nlcore.training.state_file import Clock, Generator
 
 Batch = tuple[Any, ...]
 Metrics = Mapping[str, Any]  # values must be JSON: numbers, or a list of numbers with one per member of a stack
-
-
-@dataclass
-class TrainingResult:
-    """What a run has come to: everything a checkpoint holds, and everything the caller gets back.
-
-    `model` is the trained model and `average` the one with averaged weights (None without `average_decay`). `history`
-    has one row per evaluation: {"epoch": ..., metric: ..., "average_" + metric: ...}, epochs counted from 1.
-    """
-
-    model: nn.Module
-    average: nn.Module | None
-    optimiser: torch.optim.Optimizer
-    best: BestWeights | None = None
-    epoch: int = 0
-    step: int = 0
-    steps_per_epoch: int = 0
-    finished: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(

@@ -1,6 +1,7 @@
 """`run_all.py` as people run it: whole, killed at any moment, and again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,21 @@ def test_the_second_time_nothing_is_computed(undisturbed):
     before = tables(folder)
     assert "nothing to compute" in run(folder).stdout
     assert tables(folder) == before
+
+
+def test_damaged_records_are_computed_again_and_the_tables_are_the_same(undisturbed, tmp_path):
+    """Also those that only other runs needed: half of the store with a flipped bit, then the same command."""
+    folder, _ = undisturbed
+    shutil.copytree(folder / "store", tmp_path / "store")
+    for number, path in enumerate(sorted((tmp_path / "store").rglob("*.safetensors"))):
+        if number % 2:
+            data = bytearray(path.read_bytes())
+            data[len(data) * number // RUNS - 1] ^= 4
+            path.write_bytes(bytes(data))
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{RUNS // 2} runs computed" in done.stdout
+    assert tables(tmp_path) == tables(folder)
 
 
 @pytest.mark.parametrize("after", [1, 40])

@@ -1,31 +1,37 @@
 """Each claim of galc_slr is fed results that bear it out and results that do not, for both variants."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from nlcore.data.source import Source
 from nlcore.papers.galc_slr.claims import curve, decide_claims, fall, published_gains
-from nlcore.papers.galc_slr.study import METHODS, VARIANTS, Study
-from nlcore.report.contract import published
+from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS, VARIANTS, Protocol
+from nlcore.papers.galc_slr.study import Study
 from nlcore.report.verdicts import Verdict
 
-LEVELS, SEEDS, EPOCHS = range(0, 70, 10), range(5), 20
-TABLE = published("galc_slr")["table_1"]
+LEVELS, SEEDS, EPOCHS = [level / 100 for level in range(0, 70, 10)], range(5), 20
+TABLE = CONTRACT.published()["table_1"]
+
+
+class FakeSpec:
+    source, protocol = Source(), Protocol()
 
 
 def as_published(method, metric, noise):
     """The paper's own numbers for ASL and both variants, 40 for every other method."""
     row = TABLE.get("galc_slr" if method in VARIANTS else method)
-    return 40 if row is None else row[str(noise)][("map", "cf1", "of1").index(metric)]
+    return 40 if row is None else row[f"{100 * noise:.0f}"][("map", "cf1", "of1").index(metric)]
 
 
 def study(value=as_published, *, capped=0.0, short_of_truth=0.3, rise=None, error=None):
     """Five seeds of `value(method, metric, noise)`; what caps cost, how far below the true matrix; curves; errors."""
     rng = np.random.default_rng(0)
     noise_of = lambda: rng.normal(scale=1e-3)
-    default = {"gold": 10, "silver_loss": "asl", "cap": 0, "estimate_on": "gold"}
+    default = {"gold": 0.1, "silver_loss": "asl", "cap": 0, "estimate_on": "gold"}
     scores, curves, distances = [], [], []
     for seed, noise, method in itertools.product(SEEDS, LEVELS, METHODS):
         row = {"method": method, "noise": noise, "seed": seed, **default}
@@ -33,23 +39,24 @@ def study(value=as_published, *, capped=0.0, short_of_truth=0.3, rise=None, erro
             row[column] = value(method, metric, noise) + noise_of()
         scores.append(row)
     for seed in SEEDS:
-        at = {"noise": 40, "seed": seed, **default}
+        at = {"noise": 0.4, "seed": seed, **default}
         for method in VARIANTS:
-            base = value(method, "map", 40)
+            base = value(method, "map", 0.4)
             scores += [at | {"method": method, "cap": cap, "map": base - capped + noise_of()} for cap in (50, 10)]
-            scores.append(at | {"method": method, "gold": 5, "map": base + noise_of()})
+            scores.append(at | {"method": method, "gold": 0.05, "map": base + noise_of()})
             for row in scores:
-                if row["method"] == "true matrix" and row["noise"] == 40 and row["seed"] == seed:
+                if row["method"] == "true matrix" and row["noise"] == 0.4 and row["seed"] == seed:
                     row["map"] = base + short_of_truth + noise_of()
-        scores.append(at | {"method": "true matrix", "gold": 5, "map": base + short_of_truth + noise_of()})
+        scores.append(at | {"method": "true matrix", "gold": 0.05, "map": base + short_of_truth + noise_of()})
         for method, epoch in itertools.product(METHODS, range(1, EPOCHS + 1)):
             shape = (rise or peaked)(method, epoch)
-            curves.append(at | {"method": method, "epoch": epoch, "map": value(method, "map", 40) + shape + noise_of()})
+            level = value(method, "map", 0.4) + shape
+            curves.append(at | {"method": method, "epoch": epoch, "map": level + noise_of()})
         for name in ("glc", *VARIANTS, "galc_slr unscaled"):
             size = (error or {"glc": 0.4}).get(name, 0.1) + noise_of()
             distances.append(at | {"matrix": name, "diagonal": size, "off_diagonal": size})
     frames = [pd.DataFrame(rows) for rows in (scores, curves, distances)]
-    return Study(*frames, {}, pd.DataFrame(), gold=10, ablation_noise=40, layout="embedded")
+    return Study(*frames, {}, pd.DataFrame(), specs=(FakeSpec(),))
 
 
 def peaked(method, epoch):
@@ -96,9 +103,8 @@ def test_a_gain_smaller_than_published_holds_in_direction_only():
 
 def test_what_a_profile_does_not_run_is_not_tested():
     whole = study()
-    scores = whole.scores[whole.scores.noise.isin([0, 40]) & (whole.scores.cap != 50)]
-    part = Study(scores, *(getattr(whole, n) for n in ("curves", "distances", "matrices", "sigmoid")), 10, 40, "folder")
-    decided = {found.claim.id: found for found in decide_claims(part)}
+    scores = whole.scores[whole.scores.noise.isin([0, 0.4]) & (whole.scores.cap != 50)]
+    decided = {found.claim.id: found for found in decide_claims(replace(whole, scores=scores))}
     reasons = {p.name: p.reason for p in decided["gs1"].parts if p.verdict == Verdict.NOT_TESTED}
     assert reasons["mAP at 60 %: galc_slr minus asl"] == "the profile does not run this comparison"
     assert decided["gs5"].parts[0].verdict == Verdict.NOT_TESTED
@@ -106,7 +112,7 @@ def test_what_a_profile_does_not_run_is_not_tested():
 
 def test_published_sizes_are_those_of_the_text():
     gains = published_gains("map")
-    assert gains[60] == pytest.approx(28.67)
+    assert gains[0.6] == pytest.approx(28.67)
     assert np.mean(list(gains.values())) == pytest.approx(13.81, abs=0.005)
 
 

@@ -7,55 +7,56 @@ import pandas as pd
 import pytest
 import torch
 
+from nlcore.data.source import Source
 from nlcore.errors import InputError
-from nlcore.papers.galc_slr import artefacts
+from nlcore.papers.galc_slr import PAPER, figures, tables
 from nlcore.papers.galc_slr.claims import decide_claims
-from nlcore.papers.galc_slr.data import Source, capped, divide, load_source
-from nlcore.papers.galc_slr.gold import WAYS, GoldClassifier, SilverGoldLoss
-from nlcore.papers.galc_slr.matrices import MatrixEstimates, silver_gradient
-from nlcore.papers.galc_slr.silver import SilverClassifier
-from nlcore.papers.galc_slr.study import METHODS, grid, load_study
+from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
+from nlcore.papers.galc_slr.matrices import silver_gradient
+from nlcore.papers.galc_slr.methods import WAYS, SilverGoldLoss
+from nlcore.papers.galc_slr.protocol import METHODS, Protocol
+from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverClassifier
+from nlcore.papers.galc_slr.study import load_study
 from nlcore.papers.profiles import Resources
-from nlcore.report.contract import artefacts as contract
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Result, Store, run_grid
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(grid("smoke", seeds=[0]), store, workers=0)
+    run_grid(PAPER.specs("smoke", seeds=[0]), store, workers=0)
     return store
 
 
 @pytest.fixture(scope="module")
 def study(store):
-    return load_study(grid("smoke", seeds=[0]), store)
-
-
-@pytest.fixture
-def out(tmp_path):
-    return ArtefactWriter("galc_slr", "smoke", tmp_path)
+    return load_study(PAPER.specs("smoke", seeds=[0]), store)
 
 
 @pytest.mark.slow
-def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, out):
-    artefacts.figure_1(out)
-    artefacts.figure_3(out)
-    for make in ("table_1", "figure_2", "figure_4", "figure_5", "figure_6", "slope_table", "distance_table",
-                 "memorisation_table", "sigmoid_table", "clean_gold_figure", "readings_table"):  # fmt: skip
-        getattr(artefacts, make)(study, out)
-    verdicts = [decided.as_json() for decided in decide_claims(study)]
-    manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts).read_text())
+def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tmp_path):
+    asked = PAPER.contract.artefacts()
+    out = ArtefactWriter("galc_slr", "smoke", tmp_path, asked)
+    figures.figure_1(out)
+    figures.figure_3(out)
+    for make in (tables.table_1, figures.figure_2, figures.figure_4, figures.figure_5, figures.figure_6,
+                 tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
+                 figures.clean_gold_figure, tables.readings_table):  # fmt: skip
+        make(study, out)
+    verdicts = decide_claims(study)
+    manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts, reads=PAPER.reads).read_text())
     assert manifest["not_made"] == []
-    assert [v["id"] for v in verdicts[:8]] == [f"gs{n}" for n in range(1, 9)]
+    assert [v.claim.id for v in verdicts[:8]] == [f"gs{n}" for n in range(1, 9)]
     read = lambda name: pd.read_csv(out.folder / f"{name}.csv")
-    asked = contract("galc_slr")
     assert list(METHODS) == asked["table_1"]["columns"] == list(read("table_1").columns[2:-1])
+    assert set(read("table_1")["noise %"]) == {0, 40, 60}
     assert set(asked["fig_4"]["series"]) <= set(read("fig_4").series)
     for panel in "abc":
         assert set(read(f"fig_5{panel}").series) == set(METHODS)
+        assert set(read(f"fig_5{panel}").noise) == {0, 40, 60}
     assert {"asl", "galc_slr"} <= set(read("fig_6a").series)
     assert set(read("fig_6b").gold) == {5, 10}
     assert read("fig_6b").published.notna().all()
@@ -65,16 +66,47 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, ou
 
 
 @pytest.mark.slow
-def test_without_noise_the_baselines_and_the_true_matrix_are_one(study):
-    """With C = I the corrected loss is the plain one, and gold labels are clean anyway."""
-    values = {m: study.values("map", method=m, noise=0).iloc[0] for m in ("asl", "asl + clean gold", "true matrix")}
-    assert values["asl"] == values["asl + clean gold"]
-    assert values["true matrix"] == pytest.approx(values["asl"], abs=0.05)
+def test_records_hold_fractions_and_the_study_percent(study, store):
+    for spec in (spec for spec in study.specs if isinstance(spec, GoldClassifier)):
+        values = dict(store.result(spec).values)
+        history = values.pop("history")
+        assert all(0 <= value < 1 for value in [*values.values(), *(row["map"] for row in history)])
+        assert len(history) == (4 if spec.follows_epochs else 1)
+        assert history[-1]["map"] == values["map"]
+    assert study.scores["map"].between(1, 100).all() and study.scores.noise.max() == 0.6
+    assert study.curves.epoch.max() == 4
+
+
+@pytest.mark.slow
+def test_runs_that_stand_for_others_really_are_the_same(study, store):
+    specs = [spec for spec in study.specs if isinstance(spec, GoldClassifier)]
+    gold_only = [spec for spec in specs if spec.method == "gold only"]
+    assert [spec.noise for spec in gold_only] == [None]
+    for noise in (0.0, 0.6):  # past the validation, which refuses them
+        again = gold_only[0].model_copy(update={"noise": noise}).compute([])
+        assert again.values["map"] == store.result(gold_only[0]).values["map"]
+    asl = next(spec for spec in specs if spec.noise == 0 and spec.method == "asl")
+    last = lambda method: asl.model_copy(update={"method": method}).compute([]).values["map"]
+    assert [spec.method for spec in specs if spec.noise == 0] == ["asl", "galc_slr as written", "galc_slr", "glc"]
+    assert last("asl + clean gold") == store.result(asl).values["map"]
+    # The true matrix is the identity here. Computed all the same, it only adds the sigmoid's rounding and the floor.
+    assert last("true matrix") == pytest.approx(store.result(asl).values["map"], abs=5e-4)
+
+
+@pytest.mark.slow
+def test_a_run_stands_at_every_method_and_level_that_it_is(study):
+    counted = study.main.groupby(["noise", "method"]).size()
+    assert len(counted) == 3 * len(METHODS) and (counted == 1).all()
+    assert study.values("map", method="gold only", noise=0.6).tolist() == (
+        study.values("map", method="gold only", noise=0.0).tolist()
+    )
+    behind = PAPER.reads("table_1")
+    assert {spec.gold for spec in study.specs if behind(spec)} == {0.1}
 
 
 @pytest.mark.slow
 def test_what_estimates_lacked_is_counted(study):
-    rows = study.runs(study.distances, noise=40, matrix="galc_slr")
+    rows = study.runs(study.distances, noise=0.4, matrix="galc_slr")
     assert rows.borrowed_regulators.tolist() == [2]  # mouse and toaster have no crop and no single-label image
     assert rows.single_label_images.tolist() == [2026]
     assert (rows.identity_rows > 0).all()
@@ -82,65 +114,150 @@ def test_what_estimates_lacked_is_counted(study):
 
 @pytest.mark.slow
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
-    wider = grid("smoke", seeds=[0, 9])
+    wider = PAPER.specs("smoke", seeds=[0, 9])
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
-    assert load_study(wider, store, partial=True).seed_counts().unfinished.gt(0).all()
+    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [5, 21, 7]
 
 
-def drawn(tmp_path, monkeypatch, profile, **more):
-    """The profile's runs of two methods, made tiny, on drawn images."""
+def drawn(tmp_path, monkeypatch, profile):
+    """The profile's runs of three methods, made tiny, on drawn images."""
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
-    specs = grid(profile, seeds=[0], resources=Resources(data_root=str(tmp_path / "coco"), device="cpu"))
-    small = {"model": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 16, "weights": None, "gold": 30}
-    chosen = [s for s in specs if isinstance(s, GoldClassifier) and s.noise == 40 and s.cap is None and s.gold == 10]
-    chosen = [s for s in chosen if s.method in ("asl", "galc_slr", "galc_slr as written") and s.silver_loss == "asl"]
-    return [s.model_copy(update=small | {"evaluate_every": 1}) for s in chosen if s.estimate_on == "gold"]
+    resources = Resources(data_root=str(tmp_path / "coco"), device="cpu", weights="random")
+    chosen = [
+        spec
+        for spec in PAPER.specs(profile, seeds=[0], resources=resources)
+        if isinstance(spec, GoldClassifier) and spec.noise == 0.4 and spec.follows_epochs and spec.cap is None
+    ]
+    return [small(spec) for spec in chosen if spec.method in ("asl", "galc_slr", "galc_slr as written")]
+
+
+def small(spec):
+    source = spec.source.model_copy(update={"model": "test_resnet", "size": 32})
+    protocol = spec.protocol.model_copy(update={"epochs": 2, "batch_size": 16, "gold": 0.3})
+    return spec.model_copy(update={"source": source, "protocol": protocol, "gold": 0.3})
+
+
+def draw_both(tmp_path, year):
+    draw_coco(tmp_path / "coco", images=60, year=year)
+    draw_coco(tmp_path / "coco", images=30, seed=1, year=year, split="val")
 
 
 @pytest.mark.slow
 def test_the_finetune_path_trains_a_network_on_a_folder_of_images(tmp_path, monkeypatch):
-    draw_coco(tmp_path / "coco", images=60)
+    draw_both(tmp_path, 2017)
     specs, store = drawn(tmp_path, monkeypatch, "finetune"), Store(tmp_path / "store")
     run_grid(specs, store, workers=0)
     assert len(specs) == 3
     for spec in specs:
-        assert 0 < store.result(spec).values["map"] <= 100
-        assert [row["epoch"] for row in store.result(spec).values["history"]] == [1]
+        assert 0 < store.result(spec).values["map"] <= 1
+        assert [row["epoch"] for row in store.result(spec).values["history"]] == [1, 2]
     estimates = store.result(specs[1].requires()[0]).values
     assert estimates["borrowed_regulators"] > 70  # of 80 classes six are drawn
 
 
 @pytest.mark.slow
 def test_the_paper_path_trains_on_the_official_layout_of_coco_2014(tmp_path, monkeypatch):
-    for split, seed in (("train", 0), ("val", 1)):
-        draw_coco(tmp_path / "coco", images=40, seed=seed, year=2014, split=split)
+    draw_both(tmp_path, 2014)
     specs, store = drawn(tmp_path, monkeypatch, "paper"), Store(tmp_path / "store")
     run_grid(specs, store, workers=0)
-    source = specs[0].source()
-    assert source.train.max() < 40 <= source.test.min()
-    assert (source.targets[source.train].sum(axis=1) >= 2).all()
-    assert (source.targets[source.single].sum(axis=1) == 1).all()
+    examples = specs[0].examples()
+    assert examples.train.max() < 60 <= examples.test.min()
+    assert (examples.targets[examples.train].sum(axis=1) >= 2).all()
+    assert (examples.targets[examples.single].sum(axis=1) == 1).all()
     assert "average_map" in store.result(specs[0]).values["history"][0]
 
 
-def test_a_plan_of_the_paper_costs_gpu_hours_and_needs_no_data():
-    specs = grid("paper")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [GoldClassifier, SilverClassifier])
+def test_a_killed_training_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch, kind):
+    draw_both(tmp_path, 2014)
+    gold = drawn(tmp_path, monkeypatch, "paper")[0]
+    run = gold if kind is GoldClassifier else SilverClassifier(**gold.shared())
+    whole = run.compute([])
+    result, epochs = stopped_and_resumed(run, tmp_path / "scratch", monkeypatch, after=1)
+    assert epochs == run.protocol.epochs - 1
+    assert result.values == whole.values
+    assert all(np.array_equal(result.arrays[name], array) for name, array in whole.arrays.items())
+
+
+def test_a_plan_of_the_paper_costs_gpu_hours(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    draw_both(tmp_path, 2014)
+    monkeypatch.setattr(Source, "sizes", lambda source: (65_268, 31_739))
+    specs = PAPER.specs("paper", resources=Resources(data_root=str(tmp_path / "coco")))
     assert len({spec.key for spec in specs}) == len(specs)
-    assert sum(spec.work().amount for spec in specs) > 3600 * 100
+    work = [spec.work() for spec in specs if isinstance(spec, GoldClassifier)]
+    assert {own.unit for own in work} == {"train tresnet_m 224"}
+    assert sum(own.amount for own in work) > 3600 * 100 * 1000  # at 1,000 images a second
 
 
-def test_images_are_needed_and_their_place_is_not_part_of_the_key(tmp_path):
-    with pytest.raises(InputError, match="data root: none given"):
-        grid("finetune")[0].compute([])
-    (tmp_path / "annotations").mkdir()
-    with pytest.raises(InputError, match=r"0 files annotations/instances\*.json; expected one"):
-        load_source("folder", str(tmp_path), 32, "fail")
-    on = lambda device: grid("embedded", resources=Resources(device=device))[0].key
-    assert on("cpu") == on("auto")
+def test_the_rehearsal_is_the_paper_on_few_images():
+    paper, rehearsal = (PAPER.profiles()[name] for name in ("paper", "rehearsal"))
+    assert rehearsal["source"].pop("limit") == 60
+    assert rehearsal["protocol"] == {"epochs": 2, "batch_size": 8}
+    scale = ("seeds", "noises", "protocol")
+    assert {k: v for k, v in paper.items() if k not in scale} == {k: v for k, v in rehearsal.items() if k not in scale}
 
 
-def tiny_source(classes=5, images=40, single=(0, 0, 0, 1)):
+def test_the_weights_that_training_starts_from_are_part_of_the_key(tmp_path):
+    draw_both(tmp_path, 2017)
+    keys = lambda **more: {
+        spec.key for spec in PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path / "coco"), **more))
+    }
+    assert not keys() & keys(weights="random")
+    assert keys() == keys(device="cpu")
+
+
+def test_bad_input_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="data_root: not given, and these runs train on images"):
+        PAPER.specs("finetune")
+    with pytest.raises(InputError, match=r"instances_train2014\.json: no such file"):
+        PAPER.specs("paper", resources=Resources(data_root=str(tmp_path)))
+    draw_coco(tmp_path, images=20, classes=1)
+    draw_coco(tmp_path, images=20, classes=1, split="val")
+    alone = PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path), device="cpu"))[0]
+    with pytest.raises(InputError, match=r"images: 0 for training and 0 for tests have two labels; expected some"):
+        load_examples(alone.source)
+
+
+FIELDS = {
+    "source": Source(device="cpu"),
+    "protocol": Protocol(epochs=2, batch_size=8, learning_rate=1e-2, average_decay=None, gold=0.2),
+    "noise": 0.4,
+    "gold": 0.2,
+    "seed": 0,
+}
+
+
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"method": "gold only"}, r"noise 0\.4: 'gold only' is the same training as 'gold only' at None"),
+        ({"method": "asl + clean gold", "noise": 0.0}, r"noise 0\.0: 'asl \+ clean gold' .* as 'asl' at 0\.0"),
+        ({"method": "true matrix", "noise": 0.0}, r"the same training as 'asl' at 0\.0"),
+        ({"method": "glc", "noise": None}, "noise None: 'glc' sees the noise; expected a fraction"),
+        ({"method": "asl", "silver_loss": "bce"}, "silver_loss bce: 'asl' does not depend on it"),
+        ({"method": "glc", "cap": 10}, "cap 10: 'glc' does not depend on it"),
+        ({"method": "gold count", "estimate_on": "silver"}, "estimate_on silver: 'gold count' does not depend"),
+    ],
+)
+def test_a_run_that_is_not_the_one_for_its_result_is_refused(fields, told):
+    with pytest.raises(ValueError, match=told):
+        GoldClassifier(**FIELDS | fields)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "embedded"])
+def test_every_run_is_asked_for_once(profile):
+    specs = PAPER.specs(profile)
+    assert len({spec.key for spec in specs}) == len(specs)
+    settings = PAPER.profiles()[profile]
+    levels, seeds = len(settings["noises"]), len(settings["seeds"])
+    main = [s for s in specs if isinstance(s, GoldClassifier) and PAPER.reads("table_1")(s)]
+    assert len(main) == seeds * (levels * len(METHODS) - (levels - 1) - 2)
+
+
+def tiny_examples(classes=5, images=40, single=(0, 0, 0, 1)):
     """`images` with two labels each to train on; single-label images of classes 0 and 1 only."""
     rng = np.random.default_rng(0)
     targets = np.zeros((images + len(single), classes), dtype=np.int8)
@@ -148,25 +265,35 @@ def tiny_source(classes=5, images=40, single=(0, 0, 0, 1)):
         row[rng.choice(classes, 2, replace=False)] = 1
     targets[np.arange(images, images + len(single)), list(single)] = 1
     parts = np.arange(images), np.arange(4), np.arange(images, images + len(single))
-    return Source(rng.normal(size=(len(targets), 8)).astype(np.float32), targets, *parts, tuple("abcde"[:classes]))
+    return Examples(rng.normal(size=(len(targets), 8)).astype(np.float32), targets, *parts, tuple("abcde"[:classes]))
 
 
 def test_gold_and_silver_part_the_training_images_and_noise_is_exact():
-    source = tiny_source()
-    division, smaller = (divide(source, gold=g, noise=0.4, seed=3) for g in (0.2, 0.1))
-    assert sorted([*division.gold, *division.silver]) == source.train.tolist()
-    assert set(smaller.gold) < set(division.gold)
-    for rows in (division.gold, division.silver):
-        lost = (source.targets[rows] > division.noisy[rows]).sum()
-        assert lost == round(0.4 * source.targets[rows].sum())
-    rest = np.setdiff1d(np.arange(len(source.targets)), source.train)
-    assert (division.noisy[rest] == source.targets[rest]).all()
+    examples = tiny_examples()
+    divided, smaller = (divide(examples, gold=g, noise=0.4, seed=3) for g in (0.2, 0.1))
+    assert sorted([*divided.gold, *divided.silver]) == examples.train.tolist()
+    assert set(smaller.gold) < set(divided.gold)
+    for rows in (divided.gold, divided.silver):
+        lost = (examples.targets[rows] > divided.noisy[rows]).sum()
+        assert lost == round(0.4 * examples.targets[rows].sum())
+    rest = np.setdiff1d(np.arange(len(examples.targets)), examples.train)
+    assert (divided.noisy[rest] == examples.targets[rest]).all()
 
 
 @pytest.mark.parametrize("gold", [0.0, 0.01, 1.0])
 def test_an_empty_gold_or_silver_set_is_an_error(gold):
-    with pytest.raises(InputError, match=r"gold fraction .* of 40 images; expected some gold and some silver"):
-        divide(tiny_source(), gold=gold, noise=0.4, seed=0)
+    with pytest.raises(InputError, match=r"gold .* of 40 images; expected some gold and some silver"):
+        divide(tiny_examples(), gold=gold, noise=0.4, seed=0)
+
+
+def test_crops_of_single_objects_join_the_single_label_images_of_the_embedded_set():
+    images, examples = Source().load(), load_examples(Source())
+    whole, crops = np.split(examples.single, [len(examples.single) - len(images.crops.classes)])
+    assert (len(whole), len(crops)) == (79, 1947)
+    assert crops.tolist() == list(range(len(images.inputs), len(examples.inputs)))
+    assert np.array_equal(examples.inputs[crops], images.crops.features)
+    assert np.array_equal(examples.single_classes[79:], images.crops.classes)
+    assert np.isin(whole, images.train).all() and (images.targets[whole].sum(axis=1) == 1).all()
 
 
 def test_caps_keep_at_most_so_many_of_each_class():
@@ -176,15 +303,11 @@ def test_caps_keep_at_most_so_many_of_each_class():
     assert capped(classes[:0], 2, 0).tolist() == []
 
 
-FIELDS = {"layout": "embedded", "model": "linear", "image_size": 0, "epochs": 2, "batch_size": 8,
-          "learning_rate": 1e-2, "average_decay": None, "noise": 40, "gold": 20, "seed": 0}  # fmt: skip
-
-
 @pytest.mark.parametrize("single", [(0, 0, 0, 1), ()])
 def test_a_class_without_a_single_label_image_borrows_a_regulator_and_is_counted(monkeypatch, single):
-    source = tiny_source(single=single)
-    monkeypatch.setattr(MatrixEstimates, "source", lambda self: source)
-    monkeypatch.setattr(SilverClassifier, "source", lambda self: source)
+    examples = tiny_examples(single=single)
+    monkeypatch.setattr(MatrixEstimates, "examples", lambda self: examples)
+    monkeypatch.setattr(SilverClassifier, "examples", lambda self: examples)
     silver = SilverClassifier(**FIELDS).compute([])
     estimate = MatrixEstimates(**FIELDS).compute([silver])
     assert estimate.values["borrowed_regulators"] == 5 - len(set(single))
@@ -194,12 +317,12 @@ def test_a_class_without_a_single_label_image_borrows_a_regulator_and_is_counted
 
 @pytest.mark.parametrize("bad, what", [(np.nan, "NaN or infinite"), (-0.1, "negative")])
 def test_a_bad_matrix_is_an_error_before_training(monkeypatch, bad, what):
-    source = tiny_source()
-    monkeypatch.setattr(GoldClassifier, "source", lambda self: source)
+    examples = tiny_examples()
+    monkeypatch.setattr(GoldClassifier, "examples", lambda self: examples)
     matrix = np.eye(5)
     matrix[3, 1] = bad
     with pytest.raises(InputError, match=f"corruption matrix: row 3 has {what} entries"):
-        GoldClassifier(**FIELDS, method="glc", evaluate_every=2).compute([Result({}, {"glc": matrix})])
+        GoldClassifier(**FIELDS, method="glc").compute([Result({}, {"glc": matrix})])
 
 
 @pytest.mark.parametrize("method", METHODS)

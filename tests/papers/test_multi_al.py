@@ -11,7 +11,7 @@ from nlcore.errors import InputError
 from nlcore.papers.multi_al import PAPER, figures, tables
 from nlcore.papers.multi_al.claims import decide_claims, readings_atlas
 from nlcore.papers.multi_al.protocol import Protocol
-from nlcore.papers.multi_al.runs import ActiveLearningRun
+from nlcore.papers.multi_al.runs import ActiveLearningRun, InitialRun, LikelihoodRun, WholeSetRun
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.study import Study, load_study
 from nlcore.papers.profiles import Resources
@@ -19,6 +19,7 @@ from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 from tests.shared_data import shared_data
 
 SEEDS, NOISES = range(5), (0.2, 0.4, 0.6)
@@ -128,22 +129,42 @@ def test_what_was_chosen_is_kept_and_its_shares_follow_the_noise(store):
     assert active[active.strategy.isin(["random", "cbim"])].safe_clean.isna().all()
 
 
+def small_images(root, **protocol):
+    """The fields that runs on a few drawn images share."""
+    draw_coco(root, images=60, classes=6)
+    draw_coco(root, images=16, classes=6, seed=1, split="val")
+    source = Source(data="coco", parts=("train2017", "val2017"), min_labels=2, model="mobilenetv2_100", size=64,
+                    weights="random", root=str(root), device="cpu")  # fmt: skip
+    small = {"set_aside": 0.3, "pool_share": 1, "test_share": 1, "initial": 4, "budget": 4, "batch": 2, "safe_step": 1}
+    return {"source": source, "protocol": Protocol(**small, batch_size=4, **protocol), "seeds": (0,)}
+
+
 @pytest.mark.slow
 def test_images_train_end_to_end_through_the_same_run(tmp_path, monkeypatch):
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
-    draw_coco(tmp_path, images=60, classes=6)
-    draw_coco(tmp_path, images=16, classes=6, seed=1, split="val")
-    source = Source(data="coco", parts=("train2017", "val2017"), min_labels=2, model="mobilenetv2_100", size=32,
-                    weights="random", root=str(tmp_path), device="cpu")  # fmt: skip
-    protocol = Protocol(set_aside=0.3, pool_share=1, test_share=1, initial=4, budget=4, batch=2, safe_step=1, epochs=1,
-                        batch_size=4)  # fmt: skip
+    shared = small_images(tmp_path, epochs=1)
     for strategy in ("multi_al_safe", "cbim"):
-        run = ActiveLearningRun(source=source, protocol=protocol, seeds=(0,), noise=0.4, strategy=strategy)
+        run = ActiveLearningRun(**shared, noise=0.4, strategy=strategy)
         result = run.compute([])
         assert result.arrays["map"].shape == (1, 3, 1)
         assert np.isfinite(result.arrays["map"]).all()
     with pytest.raises(InputError, match="one at a time"):
         run.model_copy(update={"seeds": (0, 1)}).compute([])
+
+
+@pytest.mark.slow
+def test_a_killed_run_on_images_goes_on_to_the_same_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    shared = small_images(tmp_path, epochs=2, pretraining_epochs=2, longer_epochs=3, whole_epochs=3)
+    leaked = ActiveLearningRun(**shared, noise=0.4, strategy="multi_al_safe", start="clean_coco")
+    others = (WholeSetRun(**shared, noise=0.4), InitialRun(**shared), LikelihoodRun(**shared, noise=0.4))
+    # Active learning is stopped in the training before it, in its first training, and in its last.
+    for run, epochs, stops in ((leaked, 8, (1, 3, 7)), *zip(others, (3, 3, 2), ((2,), (1,), (1,)), strict=True)):
+        expected = run.compute([]).arrays
+        for after in stops:
+            result, left = stopped_and_resumed(run, tmp_path / f"{run.key}{after}", monkeypatch, after=after)
+            assert left == epochs - after, run
+            assert all(np.array_equal(result.arrays[name], expected[name]) for name in expected), run
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ def test_what_two_machines_differ_in_is_gone_and_what_counts_is_kept():
     assert rounded(here).scores.seed.dtype == frame.seed.dtype
     assert rounded(here).examples[0.4]["weights"].item() == 0.1235
     assert rounded(here).specs is here.specs
+    assert rounded({"kept": 1 / 3, "count": 7, "name": "a"}) == {"kept": 0.3333, "count": 7, "name": "a"}
 
 
 def test_a_changed_fourth_digit_is_a_changed_number():

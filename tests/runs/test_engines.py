@@ -1,8 +1,14 @@
 """Where runs are computed: on cores, on GPUs by the memory they were measured to need, and in which order."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from nlcore.runs import RunFailedError, Store, plan_grid, run_grids
+from nlcore.errors import InputError
+from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grids
 from nlcore.runs.local import LocalEngine, Place
 from nlcore.runs.packing import GPU_CONTEXT, Packing
 from nlcore.runs.schedule import Schedule
@@ -69,6 +75,35 @@ def test_the_highest_peak_of_a_kind_counts_and_no_share_is_more_than_a_whole_gpu
     assert packing.share(Placed, 10 * GIB) == (4 * GIB + GPU_CONTEXT) / (9 * GIB)
     assert packing.share(Placed, 2 * GIB) == packing.share(Placed, None) == 1.0
     assert packing.share(PlacedElsewhere, 10 * GIB) == 1.0
+
+
+WARNING = """
+import sys, warnings
+from nlcore.runs import Store, run_grid
+from tests.runs.trivial import Warning
+if __name__ == "__main__":
+    messages = ("The least populated class in y has only 3 members", "something of our own")
+    run_grid([Warning(message=message) for message in messages], Store(sys.argv[1]), workers=int(sys.argv[2]))
+    warnings.warn("The least populated class, told by the caller")
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_known_warnings_of_other_packages_stay_out_of_the_display_and_others_do_not(tmp_path, workers):
+    (tmp_path / "script.py").write_text(WARNING)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "store"), str(workers)]
+    printed = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stderr
+    assert "has only 3 members" not in printed
+    assert "something of our own" in printed
+    assert "told by the caller" in printed, "the caller's own filters are as they were"
+
+
+def test_an_address_is_for_the_ray_engine_and_an_engine_has_a_name_that_is_known():
+    with pytest.raises(InputError, match=r"address 10.0.0.1:6379: only the Ray engine has one; expected --engine ray"):
+        make_engine(address="10.0.0.1:6379")
+    with pytest.raises(InputError, match=r"engine: found 'dask'; expected local or ray"):
+        make_engine("dask")
 
 
 def test_the_longest_run_goes_first_and_requirements_before_all():

@@ -130,9 +130,10 @@ def test_which_of_two_known_functions_a_name_means_counts():
     assert fingerprint(used) != fingerprint({"paper.runs": ("return chosen(", swapped)}), "the same definitions"
 
 
-@pytest.mark.parametrize("method", ["seconds", "work", "device_name", "name", "data_fingerprint"])
+@pytest.mark.parametrize("method", ["seconds", "work", "device_name", "name", "data_fingerprint", "helps_it"])
 def test_methods_that_describe_a_run_do_not_count_in_whichever_subclass(method):
-    added = f"depth: 'Depth'\n            def {method}(self): return UNUSED"
+    returns = " -> Work" if method == "helps_it" else ""
+    added = f"depth: 'Depth'\n            def {method}(self){returns}: return UNUSED"
     assert fingerprint({"paper.runs": ('depth: "Depth"', added)}) == fingerprint({"paper.runs": ('"Depth"', "'Depth'")})
     special = {"paper.runs": ('return "special"', "return UNUSED")}
     assert fingerprint(special, "Special") == fingerprint(name="Special")

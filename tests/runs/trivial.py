@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,6 +101,16 @@ class Checkpointed(Spec):
             if count < 2:
                 os.kill(os.getpid(), signal.SIGKILL)
         return Result({"count": count})
+
+
+class Warning(Spec):
+    """Warns, as other packages do."""
+
+    message: str
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        warnings.warn(self.message, stacklevel=1)
+        return Result()
 
 
 class Placed(Spec):

@@ -28,7 +28,7 @@ class Fit:
     order of the images and their augmentation, whatever the method: results are paired.
     """
 
-    def __init__(self, source: Source, protocol: Protocol, seed: int, examples: Examples, targets: np.ndarray):
+    def __init__(self, source: Source, protocol: Protocol, seed: int, examples: Examples, targets: np.ndarray) -> None:
         self.source, self.protocol, self.device = source, protocol, resolve_device(source.device)
         self.order = torch_generator(PAPER, seed, "order")
         self.augmentation = torch_generator(PAPER, seed, "augmentation")

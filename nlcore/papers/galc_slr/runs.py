@@ -199,7 +199,8 @@ class GoldClassifier(GalcSlrRun):
     @property
     def follows_epochs(self) -> bool:
         """Whether mAP is measured after every epoch, for Figs. 6a and 6c; else only the last model is tested."""
-        usual = self.silver_loss == DEFAULTS["silver_loss"] and self.estimate_on == DEFAULTS["estimate_on"]
+        reading = {"silver_loss": self.silver_loss, "estimate_on": self.estimate_on}
+        usual = self.gold == self.protocol.gold and reading.items() <= DEFAULTS.items()
         return usual and self.method in METHODS and self.noise in (None, self.protocol.ablation_noise)
 
     def requires(self) -> Sequence[Spec]:

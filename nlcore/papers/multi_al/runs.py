@@ -7,6 +7,7 @@ division, the noise, the first weights and the order of the images, whatever the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import model_validator
@@ -20,7 +21,7 @@ from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, scratch_folder
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
     feature_mislabelling_likelihood,
@@ -58,6 +59,12 @@ def noisy_labels(images: Images, pool: np.ndarray, noise: float, seeds: Sequence
     return given
 
 
+def _checkpoint(name: str) -> Path | None:
+    """The file in which a training of the run that is being computed keeps its state; None outside of a run."""
+    folder = scratch_folder()
+    return folder and folder / f"{name}.safetensors"
+
+
 class MultiALRun(Spec):
     """What all runs of this paper share."""
 
@@ -88,7 +95,8 @@ class MultiALRun(Spec):
             images = self.source.load()
             rows = np.repeat(images.train[None], len(self.seeds), axis=0)
             targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
-            learner.fit(rows, targets, recipe=self.recipe(self.protocol.pretraining_epochs))
+            recipe = self.recipe(self.protocol.pretraining_epochs)
+            learner.fit(rows, targets, recipe=recipe, checkpoint=_checkpoint("pretraining"))
         return learner
 
     def pool_size(self) -> int:
@@ -148,6 +156,7 @@ class ActiveLearningRun(MultiALRun):
             rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
             evaluate=map_on(split.test, images.targets),
             safe=SafeMode(protocol.safe_step, self.safe_kept) if way.safe else None,
+            checkpoint=scratch_folder(),
         )
         return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32), **_safe_rows(history.safe)})
 
@@ -179,6 +188,7 @@ class WholeSetRun(MultiALRun):
             noisy_labels(images, split.pool, self.noise, self.seeds),
             evaluate=map_on(split.test, images.targets),
             recipe=recipe,
+            checkpoint=_checkpoint("training"),
         )
         return Result(arrays=_by_epoch(history))
 
@@ -206,7 +216,8 @@ class InitialRun(MultiALRun):
 
         learner = self.learner(protocol.epochs)
         recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)
-        return Result(arrays=_by_epoch(learner.fit(split.initial, targets, evaluate=evaluate, recipe=recipe)))
+        fitting = {"evaluate": evaluate, "recipe": recipe, "checkpoint": _checkpoint("training")}
+        return Result(arrays=_by_epoch(learner.fit(split.initial, targets, **fitting)))
 
 
 class LikelihoodRun(MultiALRun):
@@ -227,7 +238,7 @@ class LikelihoodRun(MultiALRun):
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
         learner = self.learner(protocol.epochs)
-        learner.fit(split.initial, given)
+        learner.fit(split.initial, given, checkpoint=_checkpoint("training"))
         arrays: dict[str, list] = {f"{name}_{kind}": [] for name in ("d1", "d2") for kind in ("clean", "wrong")}
         for member, rows in enumerate(split.pool):
             found = learner.predict(rows, features=True)
