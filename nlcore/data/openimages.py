@@ -119,7 +119,7 @@ def open_images(
             one photograph is there.
     """
     root = Path(root)
-    files = _release_files(root)
+    files = release_files(root)
     names = read_class_names(files["names"])
     listed = _listed(root, classes)
     columns = {class_id: place for place, class_id in enumerate(names if listed is None else listed)}
@@ -152,7 +152,7 @@ def open_images_fingerprint(root: str | Path, *, images: bool = True) -> str:
     """
     root = Path(root)
     digest = hashlib.sha256()
-    for what, path in {**_release_files(root), "trainable": root / TRAINABLE_FILE}.items():
+    for what, path in {**release_files(root), "trainable": root / TRAINABLE_FILE}.items():
         digest.update(f"{what}\0".encode())
         if what.endswith("list"):
             digest.update(str(path.stat().st_size).encode())
@@ -164,8 +164,12 @@ def open_images_fingerprint(root: str | Path, *, images: bool = True) -> str:
     return digest.hexdigest()
 
 
-def _release_files(root: Path) -> dict[str, Path]:
-    """The release's files by what they hold; all must be there."""
+def release_files(root: Path) -> dict[str, Path]:
+    """The release's files by what they hold.
+
+    Raises:
+        InputError: one is absent; names all that are.
+    """
     files = {
         "names": root / "dict.csv",
         **{f"{split} list": root / "images_2016_08" / split / "images.csv" for split in SPLITS},

@@ -12,6 +12,7 @@ do about a broken file decide nothing and are left out of a run's key: a folder 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,12 +28,14 @@ from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
-from nlcore.data.image_cache import image_cache
+from nlcore.data.image_cache import StreamedImages, image_cache
 from nlcore.data.image_set import ImageSet
+from nlcore.data.openimages import TRAINABLE_FILE, VERIFIED_SHARE, open_images, open_images_fingerprint, release_files
 from nlcore.data.remembered import remembered_coco
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import cache_folder
+from nlcore.training import SparseLabels
 from nlcore.training.learners import HEADS
 
 TEST_SHARE = 0.3  # of a folder that comes without parts of its own; the embedded set has the same
@@ -51,7 +54,7 @@ class Source(BaseModel):
 
     data: Literal["embedded", "coco", "celeba", "openimages"] = "embedded"
     parts: tuple[str, ...] = ()
-    min_labels: int = 1
+    min_labels: int = 1  # images with fewer are in no part; of Open Images all are
     model: str = "linear"  # a head on frozen features (linear, mlp), or a timm model for images
     size: int = 224  # side of the squares that images are resized to
     weights: str = ""
@@ -71,6 +74,8 @@ class Source(BaseModel):
         """Names the content of everything that is read: labels whole, images by name and length."""
         if self.data == "embedded":
             return embedded().fingerprint
+        if self.data == "openimages":
+            return _open_images_content(str(_root(self)), _times(self))
         files = [file for file in label_files(self) if file.is_file()]
         return content_digest([file_digest(file) for file in files], image_folders(self))
 
@@ -89,10 +94,15 @@ class Source(BaseModel):
 
 @dataclass(frozen=True)
 class Images:
-    """N images. `train` and `test` are rows of those with at least the source's number of labels."""
+    """N images. `train` and `test` are rows of those with at least the source's number of labels.
+
+    Open Images has three kinds of labels: `machine` labels of all images, `targets` that people gave to those of the
+    parts `test` and `verified`, and nobody's, the -1 of cells that no one was asked about. Its labels stay sparse, and
+    its images are those whose photograph is there, decoded as they are needed.
+    """
 
     inputs: Any  # (N, D) features, or decoded images (N, S, S, 3) uint8, in memory, mapped, or decoded when asked for
-    targets: np.ndarray  # (N, K) int8 of 0 and 1
+    targets: np.ndarray | SparseLabels  # (N, K) int8 of 0 and 1; of Open Images sparse, and -1 where nobody looked
     train: np.ndarray
     test: np.ndarray
     class_names: tuple[str, ...]
@@ -101,6 +111,8 @@ class Images:
     credit: Callable[[int], str]  # row -> the line to print beside it
     crops: BoxCrops | None = None  # single objects, of the embedded set
     top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
+    machine: SparseLabels | None = None  # (N, K) of 0 and 1, of Open Images
+    verified: np.ndarray | None = None  # rows of the images whose human labels may be learnt from, of Open Images
 
     def picture(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8."""
@@ -110,7 +122,8 @@ class Images:
 
 @lru_cache(maxsize=2)
 def _load(source: Source) -> Images:
-    return {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba}[source.data](source)
+    loaders = {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba, "openimages": _load_open_images}
+    return loaders[source.data](source)
 
 
 @lru_cache(maxsize=8)
@@ -118,7 +131,10 @@ def _sizes(source: Source) -> tuple[int, int]:
     if source.data == "embedded":
         images = source.load()
         return len(images.train), len(images.test)
-    if source.data == "celeba":
+    if source.data == "openimages":
+        counts = [_lines(file) for what, file in release_files(_root(source)).items() if what.endswith("list")]
+        counts[1] = round((1 - VERIFIED_SHARE) * counts[1])
+    elif source.data == "celeba":
         counts = [len(celeba(source.root, tags=TAGS, min_labels=source.min_labels, check_files=False)), 0]
     else:
         counts = [int((part.targets.sum(axis=1) >= source.min_labels).sum()) for part in coco_parts(source)]
@@ -170,6 +186,25 @@ def _load_celeba(source: Source) -> Images:
     return _decoded(source, found, np.zeros(len(found), bool), official=False, name="CelebA")
 
 
+def _load_open_images(source: Source) -> Images:
+    data = open_images(_root(source), images=True)
+    there = np.flatnonzero(data.present)
+    verified, validation = data.verified[there], data.is_validation[there]
+    parts = {"train": ~validation, "test": validation & ~verified, "verified": verified}
+    rows = {name: _limited(source, name, np.flatnonzero(part)) for name, part in parts.items()}
+    image_ids = data.image_ids[there]
+    return Images(
+        inputs=StreamedImages(data.paths[there], size=source.size, on_bad_image=source.on_bad_image),
+        targets=data.human.rows(there),
+        class_names=data.class_names,
+        official=True,
+        pictures={},
+        credit=lambda row: f"Open Images {int(image_ids[row]):016x}",
+        machine=data.machine.rows(there),
+        **rows,
+    )
+
+
 def _decoded(source: Source, found: ImageSet, in_test: np.ndarray, *, official: bool, name: str) -> Images:
     """The pixels of an image set from the cache that all papers share; unusable images are in neither part."""
     options = {"size": source.size, "on_bad_image": source.on_bad_image, "progress": False}
@@ -213,6 +248,8 @@ def label_files(source: Source) -> list[Path]:
         InputError: no folder was given, or one of the files is absent.
     """
     root = _root(source)
+    if source.data == "openimages":
+        return list(release_files(root).values())
     if source.data == "celeba":
         files = [root / ATTRIBUTES_FILE]
     elif source.data == "coco" and _is_whole(root):
@@ -231,6 +268,8 @@ def image_folders(source: Source) -> list[Path]:
     root = _root(source)
     if source.data == "celeba":
         return [root / IMAGES_FOLDER]
+    if source.data == "openimages":
+        return [root / "images"]
     return [root / "images"] if _is_whole(root) else [root / part for part in source.parts]
 
 
@@ -246,3 +285,22 @@ def _root(source: Source) -> Path:
     if not Path(source.root).is_dir():
         raise InputError(f"{option} {source.root}: no such folder; expected one of images and labels")
     return Path(source.root)
+
+
+@lru_cache(maxsize=4)
+def _open_images_content(root: str, times: tuple[int, ...]) -> str:
+    """Read once for a process, as long as `times` are the same: there are gigabytes of labels."""
+    return open_images_fingerprint(root)
+
+
+def _times(source: Source) -> tuple[int, ...]:
+    """When the label files and the folder of images were last changed."""
+    files = [*label_files(source), *image_folders(source), _root(source) / TRAINABLE_FILE]
+    return tuple(os.stat(file).st_mtime_ns if file.exists() else 0 for file in files)
+
+
+def _lines(path: Path, sample: int = 1 << 20) -> int:
+    """About how many lines a file has, by the length of its first ones."""
+    with path.open("rb") as file:
+        start = file.read(sample)
+    return round(start.count(b"\n") * path.stat().st_size / max(len(start), 1))

@@ -8,6 +8,7 @@ from nlcore.papers.teacher_student.heads import (
     CleaningNetwork,
     TeacherStudent,
     VeitModel,
+    cleaning_loss,
     joint_loss,
     pretraining_loss,
     teacher_labels,
@@ -97,3 +98,31 @@ def test_a_cell_that_veits_cleaner_clips_can_come_back():
     assert cleaned.item() == 1
     cleaned.sum().backward()
     assert cleaner.residual[0].bias.grad.item() == 1
+
+
+def test_cells_that_nobody_verified_move_no_head(heads, batch):
+    features, clean = batch
+    clean = clean.clone()
+    clean[:3, 1] = -1
+    joint_loss(3)(heads, (features, clean)).backward()
+    with_unknown = [p.grad.clone() for p in heads.teacher.parameters()]
+    assert with_unknown[-1][1] == 0 and (with_unknown[-1][[0, 2, 3]] != 0).all()
+    heads.zero_grad()
+    clean[3:] = -1  # of T the teacher's labels are used, whatever is there
+    joint_loss(3)(heads, (features, clean)).backward()
+    assert all(torch.equal(a, p.grad) for a, p in zip(with_unknown, heads.teacher.parameters(), strict=True))
+
+
+def test_veits_losses_leave_out_cells_that_nobody_verified(batch):
+    features, clean = batch
+    clean, noisy = clean.clone(), torch.zeros(10, 4)
+    clean[:, 2] = -1
+    cleaner = CleaningNetwork(6, 4, embedding=3, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(cleaner.residual[0].bias, 0.5)
+    model = VeitModel(cleaner, torch.nn.Linear(6, 4), 6)
+    inputs = torch.cat([features, noisy], dim=1)
+    for loss in (cleaning_loss, veit_loss(10)):
+        model.zero_grad()
+        loss(model, (inputs, clean)).backward()
+        assert cleaner.residual[0].bias.grad[2] == 0 and (cleaner.residual[0].bias.grad[[0, 1, 3]] != 0).all()
+    assert model.classifier.bias.grad[2] == 0 and (model.classifier.bias.grad[[0, 1, 3]] != 0).all()

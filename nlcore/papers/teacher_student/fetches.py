@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from nlcore.papers.teacher_student.scoring import Targets
 from nlcore.training import FeatureBatches
 
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def labels_only(targets: Tensor, *, device: torch.device) -> Callable[[Tensor], Tensor]:
+class MappedFeatures:
+    """Fetches (features, targets) by index from features (N, D) that are mapped from a file, in half precision."""
+
+    def __init__(self, features: np.memmap, targets: Targets, *, device: torch.device) -> None:
+        self.features, self.device = features, device
+        self.labels = labels_only(targets, device=device)
+        self.prefetch = 2 if device.type == "cuda" else 0  # batches that are read ahead
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        features = torch.from_numpy(self.features[indices.cpu().numpy()])
+        return features.to(self.device).float(), self.labels(indices)
+
+
+def labels_only(targets: Targets, *, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Index batch (B,) -> labels (B, K) float32 on the device."""
     batches = FeatureBatches(torch.empty(len(targets), 0), targets, device=device)
     return lambda indices: batches(indices)[1]

@@ -1,11 +1,11 @@
 """The proposed network and the baselines of Table 2, each from the shared stages to a score on the test part.
 
-A method takes its run, the problem, and the results of the noisy network and, if it wants them, of pre-trained heads.
+A method takes its run, the problem, the noisy network and, where it starts from them, the weights of pre-trained heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nlcore.papers.teacher_student.fetches import Fetch, clean_where_verified, labels_only, with_noisy_labels
+from nlcore.papers.teacher_student.fetches import Fetch, clean_where_verified, with_noisy_labels
 from nlcore.papers.teacher_student.heads import (
     CleaningNetwork,
     VeitModel,
@@ -24,6 +24,7 @@ from nlcore.papers.teacher_student.heads import (
 )
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.stages import (
+    NoisyNetwork,
     Outcome,
     fit,
     head_recipe,
@@ -31,24 +32,22 @@ from nlcore.papers.teacher_student.stages import (
     network_recipe,
     new_heads,
     one_to_nine,
-    outcome,
-    stored_weights,
     tested,
     verified_only,
     without_patience,
 )
-from nlcore.runs import Result
 from nlcore.training import Recipe, predict, train
 
 if TYPE_CHECKING:
     from nlcore.papers.teacher_student.runs import Method
 
-Trainer = Callable[["Method", Problem, Sequence[Result]], Outcome]
+Weights = Mapping[str, Tensor]
+Trainer = Callable[["Method", Problem, NoisyNetwork, Weights | None], Outcome]
 
 
-def finetune_whole(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_whole(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights | None) -> Outcome:
     """All weights of the noisy network go on learning from the clean labels of V."""
-    model = problem.network(stored_weights(inputs[0].arrays))
+    model = problem.network(noisy.weights())
     flips, draws = (problem.generator(name, run.method, run.fraction) for name in ("flips", "order"))
     plain, recipe = problem.fetch(problem.clean, model), _budgeted(run, network_recipe(problem))
     found = fit(
@@ -64,34 +63,34 @@ def finetune_whole(run: Method, problem: Problem, inputs: Sequence[Result]) -> O
     return tested(problem, model, plain, found, bfloat16=recipe.bfloat16)
 
 
-def finetune_last(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_last(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights | None) -> Outcome:
     """The last layer of the noisy network, on V; its features stay."""
-    model, draws = _last_layer(problem, inputs[0]), problem.generator("order", run.method, run.fraction)
-    fetch = problem.feature_batches(inputs[0].arrays["features"], problem.clean)
+    model, draws = noisy.last_layer().to(problem.device), problem.generator("order", run.method, run.fraction)
+    fetch = problem.feature_batches(noisy.features, problem.clean)
     recipe, sampler = _budgeted(run, head_recipe(problem)), verified_only(problem, run.fraction, generator=draws)
     found = fit(problem, model, recipe, sampler=sampler, fetch=fetch, loss=network_loss, generators=(draws,))
     return tested(problem, model, fetch, found)
 
 
-def finetune_mixed(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def finetune_mixed(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights | None) -> Outcome:
     """The last layer, on the clean labels of V and the noisy labels of T, 1 : 9 in each batch."""
-    model, draws = _last_layer(problem, inputs[0]), problem.generator("order", run.method, run.fraction)
-    clean = problem.feature_batches(inputs[0].arrays["features"], problem.clean)
-    verified, noisy = problem.verified(run.fraction)[0], labels_only(problem.noisy, device=problem.device)
-    fetch = clean_where_verified(clean, noisy, verified, images=len(problem.clean))
+    model, draws = noisy.last_layer().to(problem.device), problem.generator("order", run.method, run.fraction)
+    clean = problem.feature_batches(noisy.features, problem.clean)
+    verified, _ = problem.verified(run.fraction)
+    fetch = clean_where_verified(clean, problem.noisy_labels(), verified, images=len(problem.clean))
     recipe, sampler = _budgeted(run, head_recipe(problem)), one_to_nine(problem, run.fraction, generator=draws)
     found = fit(problem, model, recipe, sampler=sampler, fetch=fetch, loss=network_loss, generators=(draws,))
     return tested(problem, model, fetch, found)
 
 
-def veit(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def veit(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights | None) -> Outcome:
     """Veit et al.: the cleaning network is trained first and then kept (WP), or together with the classifier (TJ)."""
-    features, protocol = inputs[0].arrays["features"], problem.protocol
+    features, protocol = noisy.features, problem.protocol
     width, draws = features.shape[1], problem.generator("weights", "cleaner")
     cleaner = CleaningNetwork(width, problem.classes, embedding=protocol.embedding, generator=draws)
-    model = VeitModel(cleaner, _last_layer(problem, inputs[0]), width).to(problem.device)
+    model = VeitModel(cleaner, noisy.last_layer().to(problem.device), width).to(problem.device)
     clean = problem.feature_batches(features, problem.clean)
-    fetch = with_noisy_labels(clean, labels_only(problem.noisy, device=problem.device))
+    fetch = with_noisy_labels(clean, problem.noisy_labels())
     if run.method == "veit_pretrained":
         _pretrain_cleaner(run, problem, model, fetch)
     draws = problem.generator("order", run.method, run.fraction)
@@ -135,14 +134,13 @@ class _VeitClassifier(nn.Module):
         return self.classifier(inputs[:, : self.features])
 
 
-def proposed(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome:
+def proposed(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights | None) -> Outcome:
     """Stage 2 (Eqs. 3 and 4): teacher and student together, from pre-trained heads or from random ones."""
-    features, protocol = inputs[0].arrays["features"], problem.protocol
+    features, protocol = noisy.features, problem.protocol
     model = new_heads(problem, features, run.activation)
-    if run.pretraining != "none":
+    if heads is not None:
         kept = {"both": ("teacher", "student")}.get(run.pretraining, (run.pretraining,))
-        weights = stored_weights(inputs[1].arrays)
-        model.load_state_dict({n: t for n, t in weights.items() if n.startswith(kept)}, strict=False)
+        model.load_state_dict({name: heads[name] for name in heads if name.startswith(kept)}, strict=False)
     fetch = problem.feature_batches(features, problem.clean)
     draws = problem.generator("order", run.method, run.fraction)
     threshold = protocol.threshold if run.labels == "hard" else None
@@ -157,11 +155,17 @@ def proposed(run: Method, problem: Problem, inputs: Sequence[Result]) -> Outcome
         generators=(draws,),
     )
     values, arrays = tested(problem, model.student, fetch, found)
-    logits = predict(model.teacher, fetch, torch.arange(len(problem.clean))).logits
-    told = teacher_labels(logits, threshold=protocol.threshold).cpu().numpy().astype(np.int8)
-    teacher, _ = outcome(problem, torch.sigmoid(logits[problem.test.to(logits.device)]), found)
+    teacher, _ = tested(problem, model.teacher, fetch, found)
     values |= {f"teacher_{name}": teacher[name] for name in ("mAP", "AP_all")}
-    return values, arrays | {"teacher_labels": told}
+    if isinstance(problem.clean, Tensor):  # of millions of images nobody looks at what the teacher says
+        arrays["teacher_labels"] = _told(problem, model.teacher, fetch)
+    return values, arrays
+
+
+def _told(problem: Problem, teacher: nn.Module, fetch: Fetch) -> np.ndarray:
+    """The teacher's hard labels of all images, (n, K) int8."""
+    logits = predict(teacher, fetch, torch.arange(len(problem.clean))).logits
+    return teacher_labels(logits, threshold=problem.protocol.threshold).cpu().numpy().astype(np.int8)
 
 
 def _joint_recipe(run: Method, problem: Problem) -> Recipe:
@@ -186,14 +190,6 @@ def _loss_weights(problem: Problem) -> dict[str, float]:
         "cleaning_weight": protocol.cleaning_weight,
         "classification_weight": protocol.classification_weight,
     }
-
-
-def _last_layer(problem: Problem, noisy: Result) -> nn.Module:
-    """A copy of the noisy network's last layer, a linear classifier of its features."""
-    weights = stored_weights(noisy.arrays, name="last")
-    layer = nn.utils.skip_init(nn.Linear, *reversed(weights["weight"].shape))
-    layer.load_state_dict(weights)
-    return nn.Sequential(layer).to(problem.device)
 
 
 TRAINERS: dict[str, Trainer] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,24 +17,29 @@ from nlcore.data.weights import RANDOM
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.generators import generator, torch_generator
+from nlcore.papers.teacher_student.fetches import MappedFeatures, labels_only
 from nlcore.papers.teacher_student.protocol import PAPER, Protocol
+from nlcore.papers.teacher_student.scoring import Targets
 from nlcore.rows import row_numbers
 from nlcore.runs import Result
-from nlcore.training import FeatureBatches
+from nlcore.training import FeatureBatches, SparseLabels
 
 VALIDATION_SHARE = 0.2  # of the training part, where a data set has no validation part of its own
-TRAIN, VALIDATION, TEST, UNUSED = range(4)
+TRAIN, VALIDATION, TEST, VERIFIED, UNUSED = range(5)
 
 
 def divide(images: Images) -> np.ndarray:
-    """The part of each image, (N,): TRAIN, VALIDATION, TEST, or UNUSED where an image is in no part of the source.
+    """The part of each image, (N,): TRAIN, VALIDATION, TEST, VERIFIED, or UNUSED: in no part of the source.
 
     An official val part is halved, the same for all seeds: one half is for validation, the other for testing (Section
-    4.1). Without one, every seed takes its validation images from the training part (`make_problem`).
+    4.1). Where there is none, every seed takes its validation images from others (`make_problem`): on Open Images from
+    those that are verified, elsewhere from the training part.
     """
     parts = np.full(len(images.targets), UNUSED)
     parts[images.train], parts[images.test] = TRAIN, TEST
-    if images.official:
+    if images.verified is not None:
+        parts[images.verified] = VERIFIED
+    elif images.official:
         order = generator(PAPER, "test part").permutation(images.test)
         parts[order[round(len(order) / 2) :]] = VALIDATION
     return parts
@@ -48,11 +53,12 @@ class Problem:
     protocol: Protocol
     seed: int
     rows: np.ndarray  # (n,) places of the images in the source
-    clean: Tensor
-    noisy: Tensor
+    clean: Targets  # 1, 0, and on Open Images -1 where nobody looked
+    noisy: Targets
     train: Tensor  # in random order: the first ones are verified
     validation: Tensor
     test: Tensor
+    own_verified: Tensor | None = None  # of Open Images, whose verified images are no training images
 
     @property
     def device(self) -> torch.device:
@@ -81,11 +87,13 @@ class Problem:
     def verified(self, fraction: float) -> tuple[Tensor, Tensor]:
         """(V, T): the share of training images whose clean labels may be used, and the rest.
 
-        Larger shares hold the smaller ones.
+        Larger shares hold the smaller ones. Open Images has its own V, which is not shared out.
 
         Raises:
             InputError: not one image would be verified.
         """
+        if self.own_verified is not None:
+            return self.own_verified, self.train
         count = round(fraction * len(self.train))
         if count < 1:
             raise InputError(f"verified set: empty, {fraction:g} of {len(self.train)} images; expected one at least")
@@ -103,13 +111,18 @@ class Problem:
             model.load_state_dict(weights)
         return model
 
-    def fetch(self, targets: Tensor, network: nn.Module, *, flips: torch.Generator | None = None) -> Batches:
+    def fetch(self, targets: Targets, network: nn.Module, *, flips: torch.Generator | None = None) -> Batches:
         """Batches of the network's inputs with `targets` (n, K); images are flipped if a generator is given."""
         return make_batches(self.source, self.inputs, targets, network=network, generator=flips, augmentation=flip)
 
-    def feature_batches(self, features: np.ndarray, targets: Tensor) -> FeatureBatches:
+    def feature_batches(self, features: np.ndarray, targets: Targets) -> FeatureBatches | MappedFeatures:
         """Batches of the trained network's features (n, D) with `targets` (n, K)."""
-        return FeatureBatches(features, targets, device=self.device)
+        kind = MappedFeatures if isinstance(features, np.memmap) else FeatureBatches
+        return kind(features, targets, device=self.device)
+
+    def noisy_labels(self) -> Callable[[Tensor], Tensor]:
+        """Index batch (B,) -> noisy labels (B, K)."""
+        return labels_only(self.noisy, device=self.device)
 
 
 def make_problem(source: Source, protocol: Protocol, seed: int, labels: Result) -> Problem:
@@ -118,21 +131,30 @@ def make_problem(source: Source, protocol: Protocol, seed: int, labels: Result) 
     labels: the result of `Labels`. No image is read.
     """
     arrays, draw = labels.arrays, generator(PAPER, "division", source.data, seed)
-    held_out = np.flatnonzero(arrays["parts"] == VALIDATION)
+    own, held_out = (np.flatnonzero(arrays["parts"] == part) for part in (VERIFIED, VALIDATION))
     train = draw.permutation(np.flatnonzero(arrays["parts"] == TRAIN))
-    if not len(held_out):
+    if len(own):  # a fifth of the verified images chooses the best weights, the rest trains
+        own = draw.permutation(own)
+        held_out, own = np.split(own, [max(1, round(VALIDATION_SHARE * len(own)))])
+    elif not len(held_out):
         held_out, train = np.split(train, [round(VALIDATION_SHARE * len(train))])
     return Problem(
         source=source,
         protocol=protocol,
         seed=seed,
         rows=arrays["rows"],
-        clean=torch.from_numpy(arrays["clean"]),
-        noisy=torch.from_numpy(arrays["noisy"]),
+        clean=_targets(arrays, "clean"),
+        noisy=_targets(arrays, "noisy"),
         train=torch.from_numpy(train),
         validation=torch.from_numpy(np.sort(held_out)),
         test=torch.from_numpy(np.flatnonzero(arrays["parts"] == TEST)),
+        own_verified=torch.from_numpy(own) if len(own) else None,
     )
+
+
+def _targets(arrays: Mapping[str, np.ndarray], name: str) -> Targets:
+    """Labels as `Labels` keeps them: dense under their name, or sparse in several arrays."""
+    return torch.from_numpy(arrays[name]) if name in arrays else SparseLabels.from_arrays(arrays, name)
 
 
 class Chosen:

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
 
 from nlcore.data.content import file_digest
 from nlcore.data.extended_coco import CLASS_MAP, build_noisy_labels, extend, map_predictions, read_class_map
 from nlcore.data.source import Source
 from nlcore.devices import resolve_device
+from nlcore.papers.teacher_student.features import MakeArray, in_memory, keep, look_at_all, mapped
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
 from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Problem, divide, make_problem
 from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
+    NoisyNetwork,
     fit,
     head_recipe,
     network_loss,
     network_recipe,
     new_heads,
-    outcome,
+    stored_weights,
     tested,
     weight_arrays,
 )
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
-from nlcore.training import predict, shuffled, train
+from nlcore.training import shuffled, train
 from nlcore.training.models import last_layer
 
 
@@ -54,7 +57,9 @@ class TeacherStudentRun(Spec):
     labeller: Labeller | None = None  # of images; the embedded set has its predictions with it
 
     def data_fingerprint(self) -> str:
-        """The content of the data, and of the map from ImageNet's classes to COCO's."""
+        """The content of the data and, where it is used, of the map from ImageNet's classes to COCO's."""
+        if self.source.data == "openimages":
+            return self.source.fingerprint()
         return f"{self.source.fingerprint()} {file_digest(CLASS_MAP)}"
 
     def shared(self) -> dict[str, BaseModel | None]:
@@ -73,7 +78,8 @@ class Labels(TeacherStudentRun):
     """Clean and noisy labels of a data set, made once for all seeds.
 
     Arrays: `rows` (n,) places of the images in the data set; `clean`, `noisy` (n, K) of 0 and 1; `parts` (n,) of TRAIN,
-    VALIDATION, TEST. Value `class_names`.
+    VALIDATION, TEST, VERIFIED. On Open Images labels stay sparse, in `clean_...` and `noisy_...` (`SparseLabels`), and
+    a clean cell that nobody looked at is -1. Value `class_names`.
     """
 
     def work(self) -> Work:
@@ -88,10 +94,15 @@ class Labels(TeacherStudentRun):
         1. The eight likeliest ImageNet classes of each image: those of the embedded set, or predicted by the labeller.
         2. They are mapped to COCO's classes; what has no place in the map is ignored.
         3. Images without any noisy label are left out, as are those in no part of the source.
+
+        Open Images comes with both: people's labels of its validation images, a machine's of all.
         """
         images, class_map = self.source.load(), read_class_map()
         parts = divide(images)
         used = np.flatnonzero(parts != UNUSED)
+        if images.machine is not None:
+            labels = images.targets.rows(used).arrays("clean") | images.machine.rows(used).arrays("noisy")
+            return Result({"class_names": list(images.class_names)}, {"rows": used, "parts": parts[used]} | labels)
         if self.labeller is None:
             noisy = map_predictions(images.top_classes[used], class_map)
         else:
@@ -113,12 +124,17 @@ class Stage(TeacherStudentRun):
         """What this seed trains on, from the result of `Labels`."""
         return make_problem(self.source, self.protocol, self.seed, labels)
 
+    def network(self, labels: Literal["noisy", "clean"] = "noisy") -> Network:
+        """The seed's network of stage 0, or the upper bound."""
+        return Network(**self.shared(), seed=self.seed, labels=labels)
+
 
 class Network(Stage):
     """The network trained on the whole training part, with noisy labels (stage 0) or clean ones (the upper bound).
 
-    Values: see `outcome`. Arrays: `probabilities` (test images, K), `weights/...`; of the noisy network also what those
-    methods need that leave it as it is: `features` (n, D), its last layer's inputs, and `last/...`, that layer.
+    Values: see `tested`. Arrays: `probabilities` (test images, K), `weights/...`; of the noisy network also what those
+    methods need that leave it as it is: `features` (n, D), its last layer's inputs, and `last/...`, that layer. The
+    features of Open Images lie beside the record (`features.py`).
     """
 
     labels: Literal["noisy", "clean"]
@@ -152,14 +168,27 @@ class Network(Stage):
             plain=plain,
             generators=(draws, flips),
         )
-        if self.labels == "clean":
-            values, arrays = tested(problem, model, plain, run, bfloat16=recipe.bfloat16)
-            return Result(values, arrays | weight_arrays(model))
-        everything = torch.arange(len(targets))
-        seen = predict(model, plain, everything, batch_size=256, features=True, bfloat16=recipe.bfloat16)
-        values, arrays = outcome(problem, seen.probabilities[problem.test.to(seen.logits.device)], run)
-        arrays |= weight_arrays(model) | weight_arrays(last_layer(model), name="last")
-        return Result(values, arrays | {"features": seen.features.cpu().numpy()})
+        values, arrays = tested(problem, model, plain, run, bfloat16=recipe.bfloat16)
+        if self.labels == "noisy":
+            arrays |= weight_arrays(last_layer(model), name="last")
+            look = partial(self._look, problem, model)
+            if isinstance(problem.clean, Tensor):
+                arrays["features"] = look(in_memory)
+            else:
+                keep(self.key, look)
+        return Result(values, arrays | weight_arrays(model))
+
+    def _look(self, problem: Problem, model: nn.Module, array: MakeArray) -> np.ndarray:
+        """The features of all images, in what `array` makes for them."""
+        plain, bfloat16 = problem.fetch(problem.noisy, model), network_recipe(problem).bfloat16
+        return look_at_all(model, plain, len(problem.noisy), array, bfloat16=bfloat16)
+
+    def trained(self, problem: Problem, record: Result) -> NoisyNetwork:
+        """The network as other stages take it, from its record."""
+        again = lambda array: self._look(problem, problem.network(stored_weights(record.arrays)), array)
+        beside = lambda: mapped(self.key, again)
+        kept = record.arrays.get("features")
+        return NoisyNetwork(record.arrays, beside if kept is None else lambda: kept)
 
 
 class PretrainedHeads(Stage):
@@ -172,7 +201,7 @@ class PretrainedHeads(Stage):
     passes: int
 
     def requires(self) -> Sequence[Spec]:
-        return [Labels(**self.shared()), Network(**self.shared(), seed=self.seed, labels="noisy")]
+        return [Labels(**self.shared()), self.network()]
 
     def work(self) -> Work:
         return self.passes_work(1.5 * self.passes, head=True)
@@ -183,7 +212,8 @@ class PretrainedHeads(Stage):
         1. Teacher g and student h start from random weights, on the features of the noisy network, which stays.
         2. Both are trained side by side on the noisy labels, binary cross-entropy, for a fixed number of passes.
         """
-        problem, features = self.problem(inputs[0]), inputs[1].arrays["features"]
+        problem = self.problem(inputs[0])
+        features = self.network().trained(problem, inputs[1]).features
         model, draws = new_heads(problem, features, self.activation), problem.generator("order", "pretraining")
         train(
             model,
@@ -199,7 +229,7 @@ class PretrainedHeads(Stage):
 class Method(Stage):
     """One method at one share of verified images, scored on the test part.
 
-    Values: see `outcome`. Array `probabilities` (test images, K); of the proposed network also `teacher_labels` (n, K).
+    Values: see `tested`. Array `probabilities` (test images, K); of the proposed network also `teacher_labels` (n, K).
     `activation`, `pretraining` and `labels` are the choices of Tables 4 to 6; `budget` replaces the passes of training
     (of all stages on top of the noisy network together) and switches early stopping's patience off.
     """
@@ -212,9 +242,8 @@ class Method(Stage):
     budget: int | None = None
 
     def requires(self) -> Sequence[Spec]:
-        stages: list[Spec] = [Labels(**self.shared())]
         trained_on = "clean" if self.method == "ground_truth" else "noisy"
-        stages.append(Network(**self.shared(), seed=self.seed, labels=trained_on))
+        stages: list[Spec] = [Labels(**self.shared()), self.network(trained_on)]
         if self.method == "proposed" and self.pretraining != "none":
             passes = self.protocol.passes if self.budget is None else self.budget // 2
             heads = {"activation": self.activation, "passes": passes}
@@ -238,4 +267,7 @@ class Method(Stage):
         """
         if self.method in ("noisy", "ground_truth"):
             return Result(inputs[1].values, {"probabilities": inputs[1].arrays["probabilities"]})
-        return Result(*TRAINERS[self.method](self, self.problem(inputs[0]), inputs[1:]))
+        problem = self.problem(inputs[0])
+        noisy = self.network().trained(problem, inputs[1])
+        heads = stored_weights(inputs[2].arrays) if len(inputs) > 2 else None
+        return Result(*TRAINERS[self.method](self, problem, noisy, heads))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from nlcore.data.network import for_source
 from nlcore.losses import masked_binary_cross_entropy
-from nlcore.metrics import average_precision_all, mean_average_precision
 from nlcore.papers.teacher_student.heads import TeacherStudent
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import Activation
-from nlcore.training import Recipe, Sampler, TrainingResult, mixed, predict, train
+from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap
+from nlcore.training import Recipe, Sampler, TrainingResult, mixed, train
 
-Fetch = Callable[[Tensor], tuple[Any, ...]]
 Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
 
 
@@ -97,23 +96,26 @@ def fit(
 
     plain: a fetch of the same inputs that does not augment; `fetch` itself by default.
     """
-    truth = problem.clean[problem.validation].numpy()
 
     def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:
-        seen = predict(classifier(model), plain or fetch, problem.validation, batch_size=256, bfloat16=recipe.bfloat16)
-        return {"ap_all": float(average_precision_all(truth, seen.logits.cpu().numpy()))}
+        truth, rows = problem.clean, problem.validation
+        logits = logits_of(classifier(model), plain or fetch, truth, rows, bfloat16=recipe.bfloat16)
+        return {"ap_all": ap_all(truth, rows, logits.numpy())}
 
     return train(model, recipe, sampler=sampler, fetch=fetch, loss=loss, evaluate=evaluate, generators=generators)
 
 
-def outcome(problem: Problem, probabilities: Tensor, run: TrainingResult) -> Outcome:
-    """Values mAP and AP_all (fractions, on the test part), updates and passes; array `probabilities` (test, K)."""
-    scores = probabilities.float().cpu().numpy()
-    truth = problem.clean[problem.test].numpy()
+def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:
+    """Values mAP and AP_all (fractions, on the test part), updates and passes; array `probabilities` (test, K).
+
+    Of sparse labels `probabilities` (c,) are those of the cells that somebody verified.
+    """
+    logits = logits_of(model, fetch, problem.clean, problem.test, bfloat16=bfloat16)
+    scores = torch.sigmoid(logits).numpy()
     best = int(np.argmax([row["ap_all"] for row in run.history]))
     values = {
-        "mAP": float(mean_average_precision(truth, scores)),
-        "AP_all": float(average_precision_all(truth, scores)),
+        "mAP": mean_ap(problem.clean, problem.test, scores),
+        "AP_all": ap_all(problem.clean, problem.test, scores),
         "updates": run.step,
         "passes": run.epoch,
         "best_pass": run.history[best]["epoch"],
@@ -122,10 +124,28 @@ def outcome(problem: Problem, probabilities: Tensor, run: TrainingResult) -> Out
     return values, {"probabilities": scores}
 
 
-def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:
-    """The outcome of a trained model on the test part."""
-    seen = predict(model, fetch, problem.test, batch_size=256, bfloat16=bfloat16)
-    return outcome(problem, seen.probabilities, run)
+@dataclass(frozen=True)
+class NoisyNetwork:
+    """What methods take from the network of stage 0: the arrays of its record, and its features."""
+
+    arrays: Mapping[str, np.ndarray]
+    look: Callable[[], np.ndarray]  # for the features of all images
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(n, D)."""
+        return self.look()
+
+    def weights(self) -> dict[str, Tensor]:
+        """The whole network's."""
+        return stored_weights(self.arrays)
+
+    def last_layer(self) -> nn.Sequential:
+        """A copy of its last layer, a linear classifier of the features."""
+        weights = stored_weights(self.arrays, name="last")
+        layer = nn.utils.skip_init(nn.Linear, *reversed(weights["weight"].shape))
+        layer.load_state_dict(weights)
+        return nn.Sequential(layer)
 
 
 def new_heads(problem: Problem, features: np.ndarray, activation: Activation) -> TeacherStudent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,25 @@ class Study:
 
 
 def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
-    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device.
+
+    The runs of Table 3 are among them where a folder of Open Images is given.
+
+    Raises:
+        InputError: such a folder for a profile without these runs; see `make_source` for others.
+    """
+    specs = _runs(settings, seeds, resources)
+    if resources.open_images_root is None:
+        return specs
+    if "open_images" not in settings:
+        raise InputError("open_images_root: given, and this profile has no runs on it; expected paper or rehearsal")
+    other = settings["open_images"]
+    weights = _meant_for(other["source"]["model"], resources.weights, of=settings["source"]["model"])
+    return specs + _runs(other, seeds, replace(resources, weights=weights))
+
+
+def _runs(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
+    """The runs on one source."""
     source = make_source(settings["source"], resources)
     shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     shared["labeller"] = _labeller(settings.get("labeller"), source, resources)
@@ -144,18 +162,18 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
 
 
 def _labeller(settings: Mapping[str, str] | None, source: Source, resources: Resources) -> Labeller | None:
-    """The classifier that makes the noisy labels, from the weights that a person gave if they can be meant for it."""
+    """The classifier that makes the noisy labels, from its own weights or those that a person gave."""
     if settings is None:
         return None
-    name, file = name_weights(
-        _given(resources, settings["model"], source), settings["weights"], model=settings["model"]
-    )
-    return Labeller(model=settings["model"], weights=name, weights_file=file)
+    model = settings["model"]
+    given = _meant_for(model, resources.weights, of=source.model)
+    name, file = name_weights(given, settings["weights"], model=model)
+    return Labeller(model=model, weights=name, weights_file=file)
 
 
-def _given(resources: Resources, model: str, source: Source) -> str | None:
-    """The weights a person gave: a file or a tag is for the source's network, `random` and `timm` are for any."""
-    return resources.weights if model == source.model or resources.weights in (RANDOM, TIMM) else None
+def _meant_for(model: str, weights: str | None, *, of: str) -> str | None:
+    """What a person gave for the model `of`, if `model` can take it: a file or a tag is for one, a word for all."""
+    return weights if model == of or weights in (RANDOM, TIMM) else None
 
 
 def _fields(settings: Mapping[str, Any], protocol: Protocol) -> Iterator[dict[str, Any]]:
