@@ -21,7 +21,6 @@ NOT_YET = (
     "nlcore/data/image_cache.py",
     "nlcore/data/openimages.py",
     "nlcore/data/openimages_csv.py",
-    "nlcore/papers/multi_al/*",
     "nlcore/papers/teacher_student/*",
     "nlcore/report/*",
     "nlcore/training/targets.py",

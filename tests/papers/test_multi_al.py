@@ -117,7 +117,7 @@ def test_a_strategy_that_never_sees_the_noise_is_one_run_and_really_is_the_same(
     noisy = [blind.model_copy(update={"noise": noise}).compute([]) for noise in (0.2, 0.6)]  # past the validation
     for result in noisy:
         assert np.array_equal(result.arrays["map"], store.result(blind).arrays["map"])
-    with pytest.raises(ValueError, match=r"noise 0\.2: random expected None"):
+    with pytest.raises(ValueError, match=r"noise 0\.2: random never looks at the given labels; expected None"):
         ActiveLearningRun(source=blind.source, protocol=blind.protocol, seeds=(0,), noise=0.2, strategy="random")
 
 

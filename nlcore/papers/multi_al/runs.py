@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
@@ -75,7 +76,7 @@ class MultiALRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
-    def recipe(self, epochs: int, **changes) -> Recipe:
+    def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""
         protocol = self.protocol
         settings = {
@@ -129,7 +130,9 @@ class ActiveLearningRun(MultiALRun):
     @model_validator(mode="after")
     def _one_spec_for_one_result(self) -> ActiveLearningRun:
         if (self.noise is None) == named(self.strategy, STRATEGIES).sees_given_labels:
-            raise InputError(f"noise {self.noise}: {self.strategy} expected {'one' if self.noise is None else 'None'}")
+            looks = "looks" if self.noise is None else "never looks"
+            expected = "a fraction" if self.noise is None else "None"
+            raise InputError(f"noise {self.noise}: {self.strategy} {looks} at the given labels; expected {expected}")
         return self
 
     def work(self) -> Work:
@@ -142,7 +145,18 @@ class ActiveLearningRun(MultiALRun):
         return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
-        """Divide, swap labels in the pool, then train, choose and relabel until the budget is spent (Section 3)."""
+        """Multi-AL and its baselines (Section 3, Fig. 3).
+
+        1. Divide into clean initial images, pool and test images; swap a fraction `noise` of the pool's labels.
+        2. Train with ASL on the initial images.
+        3. Let the strategy choose a batch from the pool: by entropy (Eqs. 8 and 9), by conflict informativeness (Eqs. 3
+           to 7), or at random. The expert gives it its true labels, and it leaves the pool.
+        4. In Safe mode, pick from what is left the images of the lowest D1 (Eqs. 1 and 2); their number grows.
+        5. Train on from where the weights are, on all that is relabelled and on the Safe images with the labels they
+           have. Back to 3 until the budget is spent.
+
+        mAP on the test images is taken every few epochs of each training.
+        """
         way, images, protocol = named(self.strategy, STRATEGIES), self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         history = run_active_learning(
@@ -175,6 +189,11 @@ class WholeSetRun(MultiALRun):
         return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """The baseline of Figs. 2 and 10.
+
+        1. Divide, and swap a fraction `noise` of the pool's labels, as for the strategies of the same seed.
+        2. Train with ASL on the whole pool, by its published schedule. mAP on the test images is taken every epoch.
+        """
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         recipe = self.recipe(
@@ -204,6 +223,12 @@ class InitialRun(MultiALRun):
         return self.work_of(trained, trained + self.protocol.longer_epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Fig. 6.
+
+        1. Divide as for the strategies of the same seed.
+        2. Train with ASL on the initial images, for longer than a strategy does. mAP on these and on the test images is
+           taken every epoch.
+        """
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
@@ -234,6 +259,13 @@ class LikelihoodRun(MultiALRun):
         return self.work_of(self.protocol.initial * self.protocol.epochs, self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Tables 1 to 3, and the image of Figs. 1, 4 and 5.
+
+        1. Divide, swap a fraction `noise` of the pool's labels, and train with ASL on the initial images, as for the
+           strategies of the same seed.
+        2. Predict the pool; give each of its images D1 (Eqs. 1 and 2) and D2 (Eqs. 3 to 5 and 11).
+        3. Count, by interval of each, the images whose labels are all true and the others.
+        """
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
