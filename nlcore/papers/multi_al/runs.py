@@ -175,6 +175,11 @@ class WholeSetRun(MultiALRun):
         return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Divide, swap labels in the pool, train on all of it, and test after every epoch (Figs. 2 and 10).
+
+        The learning rate follows one cycle over `whole_schedule_epochs`, left after `whole_epochs`: the public ASL
+        script stops before its cycle ends.
+        """
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         recipe = self.recipe(
@@ -204,6 +209,7 @@ class InitialRun(MultiALRun):
         return self.work_of(trained, trained + self.protocol.longer_epochs * self.test_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Train on the initial images with their true labels; mAP on them and on the test images after every epoch."""
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
@@ -234,6 +240,7 @@ class LikelihoodRun(MultiALRun):
         return self.work_of(self.protocol.initial * self.protocol.epochs, self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """Train the initial classifier, predict the pool, and count its images by D1 (Eq. 2) and by D2 (Eq. 11)."""
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
