@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -205,7 +205,7 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
     return [one for one in chosen if one.id in done], failures
 
 
-def _failure(future: Any, one: Paper) -> str:
+def _failure(future: Future[None], one: Paper) -> str:
     """Why a notebook failed, or nothing."""
     try:
         future.result()

@@ -155,13 +155,13 @@ def _check(device: str, on_bad_image: str, engine: str, address: str | None, **c
     check_engine(engine, address)
     for name, count in counts.items():
         if count is not None and count < 1:
-            raise InputError(f"{name.replace('_', '-')} {count}: expected one or more")
+            raise InputError(f"{name.replace('_', '-')}: found {count}; expected one or more")
 
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise InputError(f"-p {text!r}: expected NAME=VALUE")
+        raise InputError(f"-p: found {text!r}; expected NAME=VALUE")
     return name, yaml.safe_load(value)
 
 

@@ -56,7 +56,9 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         try:
             TypeAdapter(expected).validate_python(value, strict=True)
         except ValidationError as error:
-            raise InputError(f"parameter {name!r}: got {value!r}; {notebook.name} expected {stated[name]}") from error
+            raise InputError(
+                f"parameter {name!r}: found {value!r}; expected {stated[name]}, as {notebook.name} states it"
+            ) from error
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:

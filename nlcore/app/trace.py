@@ -33,7 +33,11 @@ def show(batch: Batch, target: str, console: Console) -> None:
 
 
 def show_run(store: Store, key: str, console: Console) -> None:
-    """One record: its spec, checksum, machine and cost, its values, and its arrays by name."""
+    """Print one record: its spec, checksum, machine and cost, its values, and its arrays by name.
+
+    Raises:
+        InputError: no run's key, or that of several runs, begins with the digits of `key`.
+    """
     found = sorted(store.root.glob(f"{key[:2]}/{key}*.safetensors"))
     if len(found) != 1:
         raise InputError(f"key {key}: {len(found)} runs in the store {store.root}; expected one (more digits?)")
@@ -65,7 +69,11 @@ def describe(array: np.ndarray) -> str:
 
 
 def show_artefact(batch: Batch, target: str, console: Console) -> None:
-    """The runs behind a table or figure, each with its key and the checksum of its result."""
+    """Print the runs behind a table or figure, each with its key and the checksum of its result.
+
+    Raises:
+        InputError: an artefact of no paper of the batch, or of several and `target` does not say which.
+    """
     name, _, id = target.rpartition("/")
     chosen = [one for one in batch.papers if name in ("", one.id) and _knows(one, id)]
     if len(chosen) != 1:

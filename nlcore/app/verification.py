@@ -127,7 +127,11 @@ def _told(before: pd.DataFrame, after: pd.DataFrame, row: int, column: str, allo
 
 
 def deviation(old: str, new: str) -> float:
-    """By how much the numbers of two cells differ at most; infinite where they differ in anything else."""
+    """By how much the numbers of two cells differ at most; infinite where they differ in anything else.
+
+    >>> deviation("0.5 [0.4, 0.6]", "0.5 [0.25, 0.6]"), deviation("holds", "does not hold")
+    (0.15000000000000002, inf)
+    """
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):
         return math.inf
     pairs = zip(NUMBER.findall(old), NUMBER.findall(new), strict=True)
@@ -160,7 +164,9 @@ def _committed(folder: Path, revision: str) -> dict[str, str]:
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(home()), *arguments], capture_output=True, text=True)
         if done.returncode:
-            raise InputError(f"revision {revision!r}: {done.stderr.strip().splitlines()[-1]}")
+            raise InputError(
+                f"revision {revision!r}: {done.stderr.strip().splitlines()[-1]}; expected one of Git in {home()}"
+            )
         return done.stdout
 
     if not folder.resolve().is_relative_to(home()):

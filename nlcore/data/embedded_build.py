@@ -74,7 +74,9 @@ class Crops:
 def make_encoder(model: str, *, weights: str | Path | None = None, options: dict | None = None) -> Encoder:
     """A timm model by name, `options` going to `timm.create_model`; without `weights` timm fetches its own.
 
-    Raises InputError for an unknown name, and for weights that do not fit (naming the keys).
+    Raises:
+        InputError: an unknown name, an option the model lacks, a file of weights that is not there, or weights that do
+            not fit (their keys are named).
     """
     ensure_torchvision()
     import timm
@@ -82,7 +84,9 @@ def make_encoder(model: str, *, weights: str | Path | None = None, options: dict
     try:
         network = timm.create_model(model, pretrained=weights is None, **(options or {}))
     except (RuntimeError, TypeError, OSError) as error:  # no such model, an option it lacks, weights out of reach
-        raise InputError(f"timm cannot make {model!r}: {' '.join(str(error).split())}") from None
+        raise InputError(
+            f"timm model {model!r}: {' '.join(str(error).split())}; expected one that timm has, with options it takes"
+        ) from None
     if weights is not None:
         _load_weights(network, Path(weights))
     config = timm.data.resolve_model_data_config(network)
@@ -93,7 +97,11 @@ def make_encoder(model: str, *, weights: str | Path | None = None, options: dict
 def build_embedded(
     annotations: Path, images: Path, output: Path, *, encoder: Encoder, description: dict | None = None
 ) -> None:
-    """Write arrays.npz, images.csv, about.json and thumbnails/ to `output`; `description` goes into about.json."""
+    """Write arrays.npz, images.csv, about.json and thumbnails/ to `output`; `description` goes into about.json.
+
+    Raises:
+        InputError: an annotation file that is not in COCO's format, an image that cannot be decoded, or no box crops.
+    """
     index = read_instances(annotations)
     image_set = coco_folder(annotations, images, min_labels=0)
     test = stratified_division(image_set.targets, test_share=TEST_SHARE, seed=DIVISION_SEED)
@@ -121,7 +129,11 @@ def build_embedded(
 def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crops:
     """At most CROPS_PER_CLASS boxes per class from the `usable` images, those least covered by other classes first.
 
-    Crowd regions are no single objects and are left out, like boxes with a side below CROP_SIDE.
+    `image_ids` (N,) names the image of each row, `usable` (N,) bool the rows that crops may come from. Crowd regions
+    are no single objects and are left out, like boxes with a side below CROP_SIDE.
+
+    Raises:
+        InputError: no usable image has such a box.
     """
     columns = {category: k for k, category in enumerate(sorted(index.cats))}
     by_class = defaultdict(list)
@@ -134,18 +146,24 @@ def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crop
                 k = columns[own["category_id"]]
                 by_class[k].append((_cover(box, others), own["id"], int(row), k, box))
     if not by_class:
-        raise InputError(f"no training image has a box with both sides of {CROP_SIDE} px or more: no box crops")
+        raise InputError(
+            f"box crops: no training image has a box with both sides of {CROP_SIDE} px or more; expected one"
+        )
     chosen = [candidate for k in sorted(by_class) for candidate in sorted(by_class[k])[:CROPS_PER_CLASS]]
     cover, ids, rows, classes, boxes = (np.array(column) for column in zip(*chosen, strict=True))
     return Crops(ids.astype(np.int64), rows, classes, cover, boxes)
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(IMAGE_SIZE, IMAGE_SIZE, 3) uint8. InputError, naming the file, where it cannot be decoded."""
+    """The whole image, squashed: (IMAGE_SIZE, IMAGE_SIZE, 3) uint8.
+
+    Raises:
+        InputError: the file cannot be decoded; it is named.
+    """
     try:
         return load_image(path, IMAGE_SIZE)
     except DECODE_ERRORS as error:
-        raise InputError(f"{path}: unreadable image: {error}") from None
+        raise InputError(f"{path}: unreadable image: {error}; expected one that Pillow decodes") from None
 
 
 def crop_images(paths: tuple[Path, ...], crops: Crops) -> Iterator[np.ndarray]:
@@ -156,7 +174,11 @@ def crop_images(paths: tuple[Path, ...], crops: Crops) -> Iterator[np.ndarray]:
 
 
 def quantise(values: np.ndarray, name: str) -> dict[str, np.ndarray]:
-    """Bytes of (N, D) values with every dimension's own minimum and step: value = minimum + step * byte."""
+    """Bytes of (N, D) values with every dimension's own minimum and step: value = minimum + step * byte.
+
+    Returns:
+        `<name>s` (N, D) uint8, `<name>_minimum` and `<name>_step` (D,) float32.
+    """
     minimum = values.min(axis=0)
     step = np.maximum((values.max(axis=0) - minimum) / 255, np.finfo(np.float32).tiny).astype(np.float32)
     codes = np.rint((values - minimum) / step).astype(np.uint8)
@@ -164,7 +186,11 @@ def quantise(values: np.ndarray, name: str) -> dict[str, np.ndarray]:
 
 
 def top_predictions(logits: np.ndarray) -> dict[str, np.ndarray]:
-    """The TOP likeliest classes of every image, most likely first, and their softmax probabilities."""
+    """The TOP likeliest classes of every image, most likely first, and their softmax probabilities, of logits (N, C).
+
+    Returns:
+        `top_classes` (N, TOP) int16 and `top_probabilities` (N, TOP) float16.
+    """
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
@@ -173,7 +199,10 @@ def top_predictions(logits: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write_image_table(index: COCO, image_ids: np.ndarray, division: np.ndarray, path: Path) -> None:
-    """One line per row: what the annotation file says of the image's origin, and its place in the division."""
+    """Write a CSV, one line per row: what the annotation file says of the image's origin, and its place in `division`.
+
+    `image_ids` and `division` ("train", "test" or "none") are (N,).
+    """
     fields = ("split", "license", "flickr_url", "coco_url")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -196,17 +225,20 @@ def write_thumbnails(index: COCO, image_ids: np.ndarray, images: Path, folder: P
 
 
 def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes (64 hexadecimal digits)."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _load_weights(network: nn.Module, path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+        raise InputError(f"{path}: no such weights file; expected one that safetensors reads")
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the model: {' '.join(str(error).split())}") from None
+        raise InputError(
+            f"{path}: weights do not fit the model: {' '.join(str(error).split())}; expected those of the model named"
+        ) from None
 
 
 def _pixel_box(annotation: dict, image: dict) -> tuple[int, int, int, int] | None:

@@ -59,8 +59,9 @@ def image_cache(
     killed build leaves nothing that passes for whole, and the next build removes it. The bytes do not depend on
     `workers` (threads; by default one per core: Pillow decodes and resizes outside the interpreter lock).
 
-    Raises InputError for an unreadable image with `on_bad_image="fail"` (naming it), for no usable image at all, and
-    for want of disk space.
+    Raises:
+        InputError: an unreadable image with `on_bad_image="fail"` (it is named), no usable image at all, too little
+            disk space, or an `on_bad_image` that is neither "skip" nor "fail".
     """
     _check_choice(on_bad_image)
     fingerprint = fingerprint_files(paths, size=size)
@@ -119,7 +120,11 @@ class StreamedImages:
 
 
 def load_image(path: str | Path, size: int) -> np.ndarray:
-    """One image, squash-resized: (size, size, 3) uint8. Raises one of DECODE_ERRORS for an unreadable file."""
+    """One image, squash-resized: (size, size, 3) uint8.
+
+    Raises:
+        DECODE_ERRORS: one of them, the file being unreadable.
+    """
     with Image.open(path) as image:
         return squash(image, size)
 

@@ -80,7 +80,7 @@ class OpenImages:
 
     @property
     def image_ids(self) -> np.ndarray:
-        """(n,) uint64."""
+        """(n,) uint64: the release's ids, as numbers."""
         return self.paths.image_ids
 
     @property
@@ -97,7 +97,7 @@ class OpenImages:
 
     @property
     def nbytes(self) -> int:
-        """Memory of all arrays."""
+        """Memory of all arrays, in bytes."""
         arrays = self.is_validation, self.verified, self.machine, self.human, self.paths.image_ids, self.paths.folder
         return sum(array.nbytes for array in arrays)
 
@@ -115,8 +115,8 @@ def open_images(
     `at_least`: the confidence from which a machine label counts.
 
     Raises:
-        InputError: a file is missing (all missing ones are named), a row is malformed, no class is trainable, or not
-            one photograph is there.
+        InputError: a file is missing (all missing ones are named), a row is malformed, `classes` is neither, the list
+            of trainable ones is empty or no class is trainable, or not one photograph is there.
     """
     root = Path(root)
     files = release_files(root)
@@ -178,20 +178,23 @@ def release_files(root: Path) -> dict[str, Path]:
     }
     absent = [str(file.relative_to(root)) for file in files.values() if not file.is_file()]
     if absent:
-        raise InputError(f"{root}: not Open Images V1, without {', '.join(absent)}; see nlcore/data/openimages.py")
+        raise InputError(
+            f"{root}: not Open Images V1, without {', '.join(absent)}; expected the release's files as listed in "
+            "nlcore/data/openimages.py"
+        )
     return files
 
 
 def _listed(root: Path, classes: Classes) -> list[str] | None:
     """The classes of the list of trainable ones, if they are wanted and there is a list."""
     if classes not in ("trainable", "all"):
-        raise InputError(f"classes is {classes!r}, expected 'trainable' or 'all'")
+        raise InputError(f"classes: found {classes!r}; expected 'trainable' or 'all'")
     path = root / TRAINABLE_FILE
     if classes == "all" or not path.is_file():
         return None
     listed = list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
     if not listed:
-        raise InputError(f"{path}: empty, expected a machine id on each line")
+        raise InputError(f"{path}: empty; expected a machine id on each line")
     return listed
 
 

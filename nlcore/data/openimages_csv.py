@@ -19,6 +19,7 @@ from nlcore.errors import InputError
 from nlcore.training.targets import SparseLabels
 
 ROWS = 1 << 18  # read at a time
+_Fault = tuple[str, str]  # what was found in a row, and what was expected
 LABEL_COLUMNS = {"ImageID": "str", "Source": "category", "LabelName": "category", "Confidence": "float64"}
 _END, _NO_DIGIT = 16, 17  # what follows the last digit of an id; what is none
 _DIGITS = np.full(256, _NO_DIGIT, np.uint8)
@@ -28,7 +29,7 @@ for _value, _letters in enumerate(zip("0123456789abcdef", "0123456789ABCDEF", st
 
 
 def read_class_names(path: str | Path) -> dict[str, str]:
-    """dict.csv: machine id -> English name.
+    """The release's dict.csv: machine id -> English name, in the file's order.
 
     Raises:
         InputError: a row that is not two fields, the first a machine id; with its line number.
@@ -36,7 +37,7 @@ def read_class_names(path: str | Path) -> dict[str, str]:
     names = {}
     for number, row in _rows(Path(path)):
         if len(row) != 2 or not row[0].startswith("/"):
-            raise InputError(f"{path}, line {number}: {row}, expected a machine id and a name")
+            raise InputError(f"{path}, line {number}: {row}; expected a machine id and a name")
         names[row[0]] = row[1]
     return names
 
@@ -93,7 +94,14 @@ def read_labels(
 
 
 def hexadecimal(ids: np.ndarray) -> np.ndarray:
-    """Numbers (n,) uint64 written with 1 to 16 hexadecimal digits. ValueError where one is not."""
+    """Numbers (n,) uint64 from `ids` (n,), texts or bytes of 1 to 16 hexadecimal digits.
+
+    Raises:
+        ValueError: one of them is something else.
+
+    >>> hexadecimal(np.array(["ff", "10"])).tolist()
+    [255, 16]
+    """
     text = np.asarray(ids).astype("S")  # UnicodeEncodeError, a ValueError, for what is not ASCII
     if text.dtype.itemsize > 16:
         raise ValueError("more than 16 digits")
@@ -138,7 +146,7 @@ def _find(ids: np.ndarray, wanted: _Wanted) -> np.ndarray:
 
 
 def locate(ids: np.ndarray, in_order: np.ndarray) -> np.ndarray:
-    """Where each of `ids` stands in the ascending `in_order`; -1 where it does not."""
+    """Where each of `ids` (m,) stands in the ascending `in_order` (n,): (m,) int64, -1 where it does not."""
     if not len(in_order):
         return np.full(len(ids), -1)
     place = np.minimum(np.searchsorted(in_order, ids), len(in_order) - 1)
@@ -146,7 +154,7 @@ def locate(ids: np.ndarray, in_order: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _telling_the_line(path: Path, fault: Callable[[list[str]], str | None]) -> Iterator[None]:
+def _telling_the_line(path: Path, fault: Callable[[list[str]], _Fault | None]) -> Iterator[None]:
     """Turns what goes wrong inside into an InputError for the first row of the file in which `fault` finds one."""
     try:
         with warnings.catch_warnings():
@@ -157,11 +165,12 @@ def _telling_the_line(path: Path, fault: Callable[[list[str]], str | None]) -> I
     except (ValueError, pd.errors.ParserWarning) as error:
         for number, row in _rows(path, header=True):
             if complaint := row and fault(row):
-                raise InputError(f"{path}, line {number}: {complaint}") from None
-        raise InputError(f"{path}: {' '.join(str(error).split())}, expected a CSV file of the release") from error
+                found, wanted = complaint
+                raise InputError(f"{path}, line {number}: {found}; expected {wanted}") from None
+        raise InputError(f"{path}: {' '.join(str(error).split())}; expected a CSV file of the release") from error
 
 
-def _label_fault(row: list[str], wanted: _Wanted) -> str | None:
+def _label_fault(row: list[str], wanted: _Wanted) -> _Fault | None:
     """What is wrong with a row of a label file, or None."""
     try:
         image, _, label, confidence = row
@@ -169,22 +178,25 @@ def _label_fault(row: list[str], wanted: _Wanted) -> str | None:
         if value != value:
             raise ValueError
     except ValueError:
-        return f"{row}, expected ImageID,Source,LabelName,Confidence"
+        return f"{row}", "ImageID,Source,LabelName,Confidence"
     if label not in wanted.columns or (not wanted.verified and value < wanted.at_least):
         return None
     if wanted.verified and value not in (0, 1):
-        return f"confidence {confidence} of a human label, expected 0 or 1"
+        return f"confidence {confidence} of a human label", "0 or 1"
     if complaint := _id_fault(image):
         return complaint
     number = np.array([int(image, 16)], np.uint64)
-    return f"image {int(number[0]):016x} is not in the image list" if locate(number, wanted.ids)[0] < 0 else None
+    if locate(number, wanted.ids)[0] < 0:
+        return f"image {int(number[0]):016x} is not in the image list", "one that is"
+    return None
 
 
-def _id_fault(image_id: str) -> str | None:
+def _id_fault(image_id: str) -> _Fault | None:
+    """What is wrong with an id, or None."""
     try:
         hexadecimal(np.array([image_id]))
     except ValueError:
-        return f"image id {image_id!r}, expected 16 hexadecimal digits"
+        return f"image id {image_id!r}", "16 hexadecimal digits"
     return None
 
 
@@ -192,7 +204,7 @@ def _check_header(path: Path) -> None:
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         first = next(csv.reader(file), [])
     if not first or first[0] != "ImageID":
-        raise InputError(f"{path}, line 1: expected a header that begins with ImageID")
+        raise InputError(f"{path}, line 1: found {first[:1]}; expected a header that begins with ImageID")
 
 
 def _rows(path: Path, *, header: bool = False) -> Iterator[tuple[int, list[str]]]:

@@ -39,8 +39,13 @@ def style() -> Iterator[None]:
         yield
 
 
-def panels(rows: int, columns: int, *, width: float = 4.2, height: float = 3.0, **options) -> tuple[Figure, np.ndarray]:
-    """A figure outside pyplot's registry, and its axes as a (rows, columns) array."""
+def panels(
+    rows: int, columns: int, *, width: float = 4.2, height: float = 3.0, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure outside pyplot's registry, and its axes as a (rows, columns) array.
+
+    `width` and `height` are those of one panel, in inches; `options` go to `Figure.subplots`.
+    """
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
@@ -87,8 +92,8 @@ def dots_legend(figure: Figure, axis: Axes, *, upright: bool = False) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
 
-def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line) -> None:
-    """The mean of (seeds, points) values with its 95 % interval as a band."""
+def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line: Any) -> None:
+    """The mean of (seeds, points) values with its 95 % interval as a band; `line` are properties of the line."""
     estimates = [estimate(column) for column in np.asarray(values, dtype=float).T]
     axis.plot(x, [e.mean for e in estimates], label=label, markersize=4, **line)
     if len(values) > 1:

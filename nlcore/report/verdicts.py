@@ -125,6 +125,7 @@ class ClaimVerdict:
 
     @property
     def verdict(self) -> Verdict:
+        """That of its weakest part."""
         return weakest(self.parts)
 
     @property

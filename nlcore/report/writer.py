@@ -42,16 +42,23 @@ class ArtefactWriter:
 
     contract: id -> what each artefact must hold. Every file is written whole or not at all; the manifest, written last,
     names them.
+
+    Raises:
+        InputError: nothing can be written to the folder.
     """
 
-    def __init__(self, paper: str, profile: str, folder: str | Path, contract: Mapping[str, Any]):
+    def __init__(self, paper: str, profile: str, folder: str | Path, contract: Mapping[str, Any]) -> None:
         self.paper, self.profile, self.contract = paper, profile, contract
         self.folder = Path(folder)
         self.entries: dict[str, dict[str, Any]] = {}
         require_writable_folder(self.folder, what="output folder")
 
     def table(self, id: str, frame: pd.DataFrame, *, caption: str, **more: Any) -> pd.DataFrame:
-        """Write a table as CSV and Markdown; returns it for display. `more` as for `figure`."""
+        """Write a table as CSV and Markdown; returns it for display. `more` as for `figure`.
+
+        Raises:
+            InputError: there is an artefact of that id already.
+        """
         stem = self._stem(id)
         write_atomically(self.folder / f"{stem}.csv", to_csv(frame))
         write_atomically(self.folder / f"{stem}.md", f"{caption}\n\n{to_markdown(frame)}\n")
@@ -72,6 +79,9 @@ class ArtefactWriter:
 
         `more` goes into the manifest: `headline` (a `Headline`: one number of the artefact beside the paper's) and
         `deviations` (how it differs from the published protocol).
+
+        Raises:
+            InputError: there is an artefact of that id already.
         """
         stem = self._stem(id)
         parts = data if isinstance(data, dict) else {"": data}

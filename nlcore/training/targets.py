@@ -67,13 +67,21 @@ class SparseLabels:
 
     @classmethod
     def from_dense(cls, labels: np.ndarray, *, default: int = 0) -> SparseLabels:
-        """From labels (n, K) of 1, 0 and -1."""
+        """From labels (n, K) of 1, 0 and -1.
+
+        Raises:
+            InputError: a value that is not 1, 0 or -1.
+        """
         rows, columns = np.nonzero(labels != default)
         return cls.from_cells(rows, columns, labels[rows, columns], labels.shape, default=default)
 
     @classmethod
     def stack(cls, parts: Sequence[SparseLabels]) -> SparseLabels:
-        """The rows of all `parts`, one below the other; they have the same classes and the same default."""
+        """The rows of all `parts`, one below the other.
+
+        Raises:
+            ValueError: they do not all have the same classes and the same default.
+        """
         if len({(part.classes, part.default) for part in parts}) != 1:
             raise ValueError("parts differ in their classes or in their default")
         starts = np.cumsum([0, *(len(part.indices) for part in parts)])
@@ -83,11 +91,12 @@ class SparseLabels:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(n, K), as of the dense array."""
         return len(self.indptr) - 1, self.classes
 
     @property
     def nbytes(self) -> int:
-        """Memory of the three arrays."""
+        """Memory of the three arrays, in bytes."""
         return self.indptr.nbytes + self.indices.nbytes + self.values.nbytes
 
     def __len__(self) -> int:

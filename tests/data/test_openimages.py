@@ -101,7 +101,7 @@ def test_the_trainable_classes_are_those_with_enough_images_in_either_set(tmp_pa
     listed = open_images(root)
     assert listed.class_ids == ("/m/03", "/m/01")
     np.testing.assert_array_equal(listed.human[:], whole.human[:][:, [2, 0]])
-    with pytest.raises(InputError, match="classes is 'some', expected 'trainable' or 'all'"):
+    with pytest.raises(InputError, match="classes: found 'some'; expected 'trainable' or 'all'"):
         open_images(root, classes="some")
 
 
@@ -120,7 +120,7 @@ def test_without_a_trainable_class_the_rule_is_told(tmp_path):
 
 def test_an_empty_list_of_classes_is_told(root):
     (root / "classes-trainable.txt").write_text("\n")
-    with pytest.raises(InputError, match=r"classes-trainable\.txt: empty, expected a machine id on each line"):
+    with pytest.raises(InputError, match=r"classes-trainable\.txt: empty; expected a machine id on each line"):
         open_images(root)
     assert len(open_images(root, classes="all").class_ids) == 3
 
@@ -167,11 +167,11 @@ COLUMNS = "expected ImageID,Source,LabelName,Confidence"
         ("0000000000000001,machine,/m/01,high", COLUMNS),
         ("0000000000000001,machine,/m/01,nan", COLUMNS),
         ("0000000000000001,machine,/m/01,", COLUMNS),
-        ("xyz,machine,/m/01,0.9", "image id 'xyz', expected 16 hexadecimal digits"),
-        ("0000000000000001ff,machine,/m/01,0.9", "image id '0000000000000001ff', expected 16"),
-        ("é,machine,/m/01,0.9", "image id 'é', expected 16"),
-        (",machine,/m/01,0.9", "image id '', expected 16"),
-        ("00000000000000ff,machine,/m/01,0.9", "image 00000000000000ff is not in the image list"),
+        ("xyz,machine,/m/01,0.9", "image id 'xyz'; expected 16 hexadecimal digits"),
+        ("0000000000000001ff,machine,/m/01,0.9", "image id '0000000000000001ff'; expected 16"),
+        ("é,machine,/m/01,0.9", "image id 'é'; expected 16"),
+        (",machine,/m/01,0.9", "image id ''; expected 16"),
+        ("00000000000000ff,machine,/m/01,0.9", "image 00000000000000ff is not in the image list; expected one that is"),
     ],
 )
 def test_a_malformed_row_is_told_with_its_line(root, row, problem):
@@ -188,7 +188,7 @@ def test_rows_that_are_all_too_long_are_told(tmp_path):
 
 def test_a_human_label_is_yes_or_no(tmp_path):
     path = write_labels(tmp_path, ["1,human,/m/01,1.0", "2,human,/m/01,0.7", "2,human,/m/02,0.5"])
-    with pytest.raises(InputError, match=r"line 3: confidence 0\.7 of a human label, expected 0 or 1"):
+    with pytest.raises(InputError, match=r"line 3: confidence 0\.7 of a human label; expected 0 or 1"):
         read_labels(path, np.array([1, 2], np.uint64), {"/m/01": 0}, verified=True)
     assert read_labels(path, np.array([1, 2], np.uint64), {"/m/01": 0})[:].tolist() == [[1], [1]]
 
@@ -199,10 +199,10 @@ def test_a_dictionary_row_a_header_and_an_image_list_are_checked(tmp_path):
         read_class_names(tmp_path / "dict.csv")
     path = tmp_path / "images.csv"
     path.write_text("Id\n1\n")
-    with pytest.raises(InputError, match="line 1: expected a header that begins with ImageID"):
+    with pytest.raises(InputError, match=r"line 1: found \['Id'\]; expected a header that begins with ImageID"):
         read_image_ids(path)
     path.write_text("ImageID,Title\n1,a\nx,b\n")
-    with pytest.raises(InputError, match=r"images\.csv, line 3: image id 'x', expected 16 hexadecimal digits"):
+    with pytest.raises(InputError, match=r"images\.csv, line 3: image id 'x'; expected 16 hexadecimal digits"):
         read_image_ids(path)
     path.write_text("ImageID,Title\n1,a\n2,b\n01,c\n")
     with pytest.raises(InputError, match="image 0000000000000001 is listed twice"):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from nlcore.papers.profiles import Resources
 from nlcore.papers.teacher_student import PAPER, figures, runs, tables
 from nlcore.papers.teacher_student.problem import TEST, TRAIN, VALIDATION
 from nlcore.papers.teacher_student.protocol import METHODS
-from nlcore.papers.teacher_student.runs import Labels, Method, Network
+from nlcore.papers.teacher_student.runs import Labels, Method, Network, PretrainedHeads
 from nlcore.papers.teacher_student.study import grid, load_study
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid, with_requirements
 from nlcore.runs.spec import _key
 from tests.coco_drawing import draw_coco
+from tests.papers.interruption import stopped_and_resumed
 from tests.shared_data import shared_data
 
 pytestmark = pytest.mark.slow
@@ -180,3 +182,24 @@ def test_bad_input_is_told_in_one_line(tmp_path):
         PAPER.specs("finetune", resources=Resources(data_root=str(tmp_path / "absent")))
     with pytest.raises(InputError, match=r"instances_train2014\.json: no such file"):
         PAPER.specs("paper", resources=Resources(data_root=str(tmp_path)))
+
+
+def test_a_training_that_is_killed_goes_on_and_ends_on_the_same_numbers(folder, tmp_path, monkeypatch):
+    longer = TINY | {"protocol": TINY["protocol"] | {"passes": 3, "finetune_passes": 3}}
+    specs = grid(longer, None, Resources(data_root=str(folder), weights="random", device="cpu"))
+    store = Store(tmp_path / "store")
+    network, *methods = (
+        next(spec for spec in with_requirements(specs) if isinstance(spec, Network) and spec.labels == "noisy"),
+        *(spec for spec in specs if isinstance(spec, Method) and spec.method in ("finetune_whole", "veit_pretrained")),
+    )
+    heads = next(spec for spec in with_requirements(specs) if isinstance(spec, PretrainedHeads))
+    run_grid([network, heads, *methods], store, workers=0)
+    for run, epochs in ((network, 3), (heads, 3), (methods[0], 3), (methods[1], 6)):  # Veit's cleaner comes first
+        inputs = [store.result(required) for required in run.requires()]
+        again = SimpleNamespace(compute=lambda _, run=run, inputs=inputs: run.compute(inputs))
+        for after in (1, epochs - 1):
+            result, left = stopped_and_resumed(again, tmp_path / f"{run.key}{after}", monkeypatch, after=after)
+            assert left == epochs - after
+            assert result.values == store.result(run).values
+            for name, array in store.result(run).arrays.items():  # the store gives a single number one axis
+                assert np.array_equal(np.atleast_1d(result.arrays[name]), array)

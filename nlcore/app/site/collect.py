@@ -40,6 +40,7 @@ class Artefact:
 
     @cached_property
     def files(self) -> Sequence[str]:
+        """The names of its files in `folder`; none where it was not made."""
         return (self.entry or {}).get("files", [])
 
     def _file(self, ending: str) -> str | None:
@@ -47,6 +48,7 @@ class Artefact:
 
     @property
     def image(self) -> str | None:
+        """Its PNG; None for a table, and where it was not made."""
         return self._file(".png")
 
     @cached_property
@@ -57,10 +59,12 @@ class Artefact:
 
     @property
     def drawing(self) -> str | None:
+        """Its SVG; None for a table, and where it was not made."""
         return self._file(".svg")
 
     @property
     def csvs(self) -> list[str]:
+        """The CSVs with its numbers: a table's one, a figure's one per panel."""
         return [name for name in self.files if name.endswith(".csv")]
 
     @cached_property

@@ -28,6 +28,7 @@ class OfflineExporter(HTMLExporter):
     """nbconvert's exporter without what it would load from elsewhere."""
 
     def markdown2html(self, source: str) -> str:
+        """A cell of Markdown as HTML, its formulas as MathML."""
         return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(source)
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from nlcore.data.source import Images
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
@@ -39,7 +40,8 @@ def figure_1(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
     return out.figure("fig_1", figure, frame, caption=caption, alt=alt)
 
 
-def _show(axis: Axes, data, row: int) -> None:
+def _show(axis: Axes, data: Images, row: int) -> None:
+    """An image without axes; an empty panel where there is no picture of it."""
     if row in data.pictures:
         axis.imshow(data.picture(row))
     axis.set(xticks=[], yticks=[])

@@ -15,17 +15,17 @@ from nlcore.training.active import PoolView, Strategy
 
 
 def by_random(view: PoolView, number: int) -> np.ndarray:
-    """Any images."""
+    """Any images, each as likely: `number` places in the view's rows."""
     return view.rng.permutation(len(view.rows))[:number]
 
 
 def by_entropy(view: PoolView, number: int) -> np.ndarray:
-    """Eq. 9: those the classifier is least sure about."""
+    """Eq. 9: the places of the `number` images that the classifier is least sure about, from probabilities (n, K)."""
     return select_highest(uncertainty_entropy(view.probabilities), number)
 
 
 def by_conflict(threshold: float) -> Strategy:
-    """Eq. 7, CBIM: those whose features pull both ways; pairs of D1 above `threshold` only."""
+    """Eq. 7, CBIM: those whose features pull both ways; pairs of D1 above `threshold` (t1, in [0, 1]) only."""
 
     def choose(view: PoolView, number: int) -> np.ndarray:
         inputs = view.probabilities, view.labels, view.weights, view.features

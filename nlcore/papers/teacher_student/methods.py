@@ -26,6 +26,7 @@ from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
     Outcome,
+    checkpoint,
     fit,
     head_recipe,
     network_loss,
@@ -118,6 +119,7 @@ def _pretrain_cleaner(run: Method, problem: Problem, model: VeitModel, fetch: Fe
         fetch=fetch,
         loss=cleaning_loss,
         generators=(draws,),
+        checkpoint=checkpoint("cleaner"),
     )
     model.classifier.requires_grad_(True)
     model.cleaner.requires_grad_(False)

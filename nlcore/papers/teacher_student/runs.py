@@ -21,6 +21,7 @@ from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Prob
 from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
+    checkpoint,
     fit,
     head_recipe,
     network_loss,
@@ -222,6 +223,7 @@ class PretrainedHeads(Stage):
             fetch=problem.feature_batches(features, problem.noisy),
             loss=pretraining_loss,
             generators=(draws,),
+            checkpoint=checkpoint("heads"),
         )
         return Result({}, weight_arrays(model))
 

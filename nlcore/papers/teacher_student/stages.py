@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from nlcore.papers.teacher_student.heads import TeacherStudent
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import Activation
 from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap
+from nlcore.runs import scratch_folder
 from nlcore.training import Recipe, Sampler, TrainingResult, mixed, train
 
 Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
@@ -94,7 +96,8 @@ def fit(
 ) -> TrainingResult:
     """Train with early stopping: `classifier(model)` gives the logits whose AP_all on the validation part decides.
 
-    plain: a fetch of the same inputs that does not augment; `fetch` itself by default.
+    plain: a fetch of the same inputs that does not augment; `fetch` itself by default. A run that was killed goes on
+    from its checkpoint.
     """
 
     def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:
@@ -102,7 +105,22 @@ def fit(
         logits = logits_of(classifier(model), plain or fetch, truth, rows, bfloat16=recipe.bfloat16)
         return {"ap_all": ap_all(truth, rows, logits.numpy())}
 
-    return train(model, recipe, sampler=sampler, fetch=fetch, loss=loss, evaluate=evaluate, generators=generators)
+    return train(
+        model,
+        recipe,
+        sampler=sampler,
+        fetch=fetch,
+        loss=loss,
+        evaluate=evaluate,
+        generators=generators,
+        checkpoint=checkpoint("training"),
+    )
+
+
+def checkpoint(name: str) -> Path | None:
+    """The file in which a training of the run that is being computed keeps its state; None outside of a run."""
+    folder = scratch_folder()
+    return folder and folder / f"{name}.safetensors"
 
 
 def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:

@@ -220,7 +220,8 @@ def _study(
     if not rows:
         return None
     labels = next((result for spec, result in finished.items() if isinstance(spec, Labels)), None)
-    return Study(pd.DataFrame(rows), labels, _qualitative(finished), tuple(finished), left_out, open_images)
+    shown = _qualitative({spec: result for spec, result in finished.items() if not on_open_images(spec)})
+    return Study(pd.DataFrame(rows), labels, shown, tuple(finished), left_out, open_images)
 
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:
