@@ -192,8 +192,9 @@ class WholeSetRun(MultiALRun):
         """The baseline of Figs. 2 and 10.
 
         1. Divide, and swap a fraction `noise` of the pool's labels, as for the strategies of the same seed.
-        2. Train with ASL on the whole pool. The learning rate follows one cycle over `whole_schedule_epochs`, left after
-           `whole_epochs`: the public ASL script stops before its cycle ends. mAP on the test images is taken every epoch.
+        2. Train with ASL on the whole pool; mAP on the test images is taken every epoch. The learning rate follows one
+           cycle over `whole_schedule_epochs`, left after `whole_epochs`: the public ASL script stops before its cycle
+           ends.
         """
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
