@@ -146,7 +146,6 @@ def run_active_learning(
     strategy: Strategy,
     rngs: Sequence[np.random.Generator],
     evaluate: Evaluate,
-    cost: Callable[[np.ndarray], np.ndarray] = lambda labels: np.ones(len(labels), int),
     safe: SafeMode | None = None,
     checkpoint: Path | None = None,
 ) -> ActiveHistory:
@@ -162,7 +161,6 @@ def run_active_learning(
         strategy: chooses a batch from a member's pool.
         rngs: M generators for the strategies.
         evaluate: metrics during training, one value per member.
-        cost: (images, K) given labels -> (images,) price of relabelling each; one per image by default.
         safe: Safe mode, or None.
         checkpoint: a folder of this run alone, in which a long run keeps where it is; a run that finds a state there
             goes on from it to the same result (bit for bit on the CPU). Whoever gave the folder removes it. None: an
@@ -186,7 +184,7 @@ def run_active_learning(
     for iteration in range(state.iteration + 1, budget.iterations + 1):
         look = Look(learner, np.unique(state.pool))
         positions = _choose(strategy, _views(state, look, iteration, rngs), budget.batch)
-        _ask(state, positions, true, cost)
+        _ask(state, positions, true)
         left = _views(state, look, iteration, rngs)  # what is left in the pool, by the same look at it
         state.safes.append(state.aside if safe is None else _set_aside(safe, left, state.aside))
         saved.keep(state)
@@ -213,11 +211,10 @@ def _choose(strategy: Strategy, views: Sequence[PoolView], number: int) -> np.nd
     return np.stack([np.asarray(strategy(view, number)) for view in views])
 
 
-def _ask(state: ActiveState, positions: np.ndarray, true: np.ndarray, cost: Callable[[np.ndarray], np.ndarray]) -> None:
-    """The oracle is paid, relabels the chosen images, and they leave the pool for the labelled ones."""
+def _ask(state: ActiveState, positions: np.ndarray, true: np.ndarray) -> None:
+    """The oracle relabels the chosen images, and they leave the pool for the labelled ones."""
     batch = np.take_along_axis(state.pool, positions, axis=1)  # (M, batch)
     state.pool = np.stack([np.delete(rows, taken) for rows, taken in zip(state.pool, positions, strict=True)])
-    state.costs.append(state.costs[-1] + [cost(state.targets[m, rows]).sum() for m, rows in enumerate(batch)])
     state.reveal(batch, true)
     state.labelled = np.concatenate([state.labelled, batch], axis=1)
     state.chosen.append(batch)

@@ -13,7 +13,6 @@ class ActiveHistory:
     """What an active-learning run has come to, for M members and I iterations; training 0 is the initial one."""
 
     metrics: dict[str, np.ndarray]  # name -> (M, I + 1, evaluations of one training)
-    cost: np.ndarray  # (M, I + 1) what the oracle has been paid so far
     chosen: np.ndarray  # (M, I, batch) image rows, in the order of choice
     safe: tuple[np.ndarray, ...]  # per iteration: (M, number) rows that trained with the labels they had
 
@@ -29,13 +28,9 @@ class ActiveState:
     targets: np.ndarray  # (M, N, K) labels as given, and the oracle's where it was asked
     labelled: np.ndarray  # (M, n) rows of the clean images
     pool: np.ndarray  # (M, P) rows to choose from
-    costs: list[np.ndarray] = field(default_factory=list)  # (M,) each, one per training
     chosen: list[np.ndarray] = field(default_factory=list)  # (M, batch) rows each, one per iteration
     safes: list[np.ndarray] = field(default_factory=list)  # (M, number) rows each, one per iteration
     histories: list[list[dict[str, Any]]] = field(default_factory=list)  # one per training that is done
-
-    def __post_init__(self) -> None:
-        self.costs = self.costs or [np.zeros(len(self.pool), int)]
 
     @property
     def iteration(self) -> int:
@@ -58,8 +53,7 @@ class ActiveState:
 
     def history(self) -> ActiveHistory:
         """What is handed out at the end."""
-        costs, chosen = np.stack(self.costs, axis=1), np.stack(self.chosen, axis=1)
-        return ActiveHistory(_metrics(self.histories), costs, chosen, tuple(self.safes))
+        return ActiveHistory(_metrics(self.histories), np.stack(self.chosen, axis=1), tuple(self.safes))
 
 
 def _metrics(histories: list[list[dict[str, Any]]]) -> dict[str, np.ndarray]:

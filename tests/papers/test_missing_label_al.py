@@ -15,8 +15,8 @@ from nlcore.papers.missing_label_al import PAPER, figures, tables
 from nlcore.papers.missing_label_al.claims import decide_claims, readings_atlas
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, canonical, stands_for, strategy_of
 from nlcore.papers.missing_label_al.protocol import UNKNOWN_AS, Protocol
-from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun
-from nlcore.papers.missing_label_al.study import Study, load_study
+from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
+from nlcore.papers.missing_label_al.study import Study, costs, load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
@@ -251,6 +251,16 @@ def small_runs(root, **protocol):
     small = {"clean_share": 0.15, "budget": 2, "batch": 1, "epochs": 1, "whole_epochs": 1, "whole_schedule_epochs": 2}
     shared = {"source": source, "protocol": Protocol(**small | protocol), "seeds": (0,), "noise": 0.4}
     return MeasureRun(**shared, measure="hard_entropy"), WholeSetRun(**shared, unknown_as="raw")
+
+
+def test_cost_counts_the_unknown_cells_of_the_images_that_were_chosen():
+    run = next(run for run in measure_runs("smoke") if run.measure == "random")
+    images = run.source.load()
+    pool = divide(images, run.protocol, run.seeds).pool
+    given, chosen = partial_labels(images, pool, 0.4, run.seeds), pool[:, :6].reshape(2, 3, 2)
+    paid = [[(own[rows] == -1).sum() for rows in batches] for own, batches in zip(given, chosen, strict=True)]
+    expected = [[0, *np.cumsum(own)] for own in paid]
+    assert costs(run, chosen, 0.4).tolist() == expected
 
 
 @pytest.mark.slow

@@ -85,12 +85,11 @@ def learn_actively(kind: str, folder: Path | None = None, event: Event = lambda 
         strategy=strategy,
         rngs=[generator("strategy", seed) for seed in range(learner.members)],
         evaluate=evaluate,
-        cost=lambda labels: 1 + labels.sum(axis=1),
         safe=SafeMode(2, kept=True),
         checkpoint=folder,
         **options,
     )
-    outcome = {"cost": history.cost, "chosen": history.chosen, "safe": np.concatenate(history.safe, axis=1)}
+    outcome = {"chosen": history.chosen, "safe": np.concatenate(history.safe, axis=1)}
     return outcome | history.metrics | {name: t.numpy() for name, t in learner.model.state_dict().items()}
 
 
