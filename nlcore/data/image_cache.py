@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,30 +150,6 @@ def fingerprint_files(paths: Sequence[Path], *, size: int) -> str:
     return digest.hexdigest()
 
 
-def content_fingerprint(paths: Sequence[Path]) -> str:
-    """Hash over every file's name and length, in their order (64 hexadecimal digits): what a run's key says of images.
-
-    Neither folders nor times are part of it: a data set that was copied or moved is the same data set. A missing file
-    counts as one of length -1. Folders are listed once each, which takes about a second for COCO's 122,000 files.
-    """
-    split = [os.path.split(path) for path in paths]
-    wanted: dict[str, set[str]] = {}
-    for folder, name in split:
-        wanted.setdefault(folder, set()).add(name)
-    lengths = {folder: _lengths(folder, names) for folder, names in wanted.items()}
-    lines = (f"{name}\0{lengths[folder].get(name, -1)}\n" for folder, name in split)
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _lengths(folder: str, names: Collection[str]) -> dict[str, int]:
-    """name -> bytes, of those of `names` that lie in a folder."""
-    try:
-        with os.scandir(folder or ".") as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.name in names and entry.is_file()}
-    except OSError:
-        return {}
-
-
 def _build(
     paths: Sequence[Path], complete: Path, size: int, on_bad_image: str, workers: int | None, progress: bool
 ) -> None:
@@ -187,7 +163,8 @@ def _build(
         images = np.lib.format.open_memmap(partial / ARRAY_FILE, mode="w+", dtype=np.uint8, shape=shape)
         skipped = _decode_all(paths, images, on_bad_image, workers, progress)
         if len(skipped) == len(paths):
-            raise InputError(f"none of {len(paths)} images can be read, {skipped[0]}" if paths else "no images given")
+            found = f"none of {len(paths)} can be read, {skipped[0]}" if paths else "none given"
+            raise InputError(f"images: {found}; expected some")
         images.flush()
         record = {"skipped": skipped, "pillow": Image.__version__}
         (partial / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -239,15 +216,15 @@ def _open(complete: Path, fingerprint: str) -> ImageCache:
 
 def _check_choice(on_bad_image: str) -> None:
     if on_bad_image not in ("skip", "fail"):
-        raise InputError(f"on_bad_image is {on_bad_image!r}, expected 'skip' or 'fail'")
+        raise InputError(f"on_bad_image: found {on_bad_image!r}; expected 'skip' or 'fail'")
 
 
 def _complaint(first: str, count: int, *, instead: str = "left out") -> str:
     more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"unreadable image {first}{more}; with on_bad_image='skip' it would be {instead} and counted"
+    return f"unreadable image: {first}{more}; expected one that decodes (with on_bad_image='skip' it is {instead})"
 
 
 def _check_space(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
-        raise InputError(f"{directory}: decoded images take {needed / 1e9:.1f} GB, only {free / 1e9:.1f} GB are free")
+        raise InputError(f"{directory}: {free / 1e9:.1f} GB are free; expected {needed / 1e9:.1f} for decoded images")

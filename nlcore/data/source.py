@@ -85,11 +85,11 @@ class Source(BaseModel):
         Raises:
             InputError: the folder is not what it should be, or an image cannot be read.
         """
-        return _load(self)
+        return _load(self, self.fingerprint())
 
     def sizes(self) -> tuple[int, int]:
         """About how many training and test images there are, from the labels alone: no image is read."""
-        return _sizes(self)
+        return _sizes(self, self.fingerprint())
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ class Images:
             return np.asarray(image.convert("RGB"))
 
 
-@lru_cache(maxsize=2)
-def _load(source: Source) -> Images:
+@lru_cache(maxsize=2)  # by content too: a process that lives on sees when a folder has changed
+def _load(source: Source, content: str) -> Images:
     loaders = {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba, "openimages": _load_open_images}
     return loaders[source.data](source)
 
 
 @lru_cache(maxsize=8)
-def _sizes(source: Source) -> tuple[int, int]:
+def _sizes(source: Source, content: str) -> tuple[int, int]:
     if source.data == "embedded":
         images = source.load()
         return len(images.train), len(images.test)

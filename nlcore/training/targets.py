@@ -169,4 +169,4 @@ def _check_cells(
     for what, numbers, low, high in (*bounds, ("default", np.array([default]), -1, 1)):
         if len(numbers) and (numbers.min() < low or numbers.max() > high):
             wrong = numbers[(numbers < low) | (numbers > high)][0]
-            raise InputError(f"sparse labels: {what} {wrong}, expected {low} to {high}")
+            raise InputError(f"sparse labels: found {what} {wrong}; expected {low} to {high}")

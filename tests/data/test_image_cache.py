@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-import timeit
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 
 from nlcore.data.coco import coco
-from nlcore.data.image_cache import StreamedImages, content_fingerprint, image_cache, load_image
+from nlcore.data.image_cache import StreamedImages, image_cache, load_image
 from nlcore.errors import InputError
 from nlcore.training import ImageBatches
 from nlcore.training.batches import fetch_all
@@ -104,9 +103,9 @@ def test_bad_images_are_fatal(paths, tmp_path):
 def test_nothing_usable(paths, tmp_path):
     for path in paths:
         truncate(path)
-    with pytest.raises(InputError, match="none of 10 images can be read"):
+    with pytest.raises(InputError, match="none of 10 can be read"):
         build(paths, tmp_path / "cache", on_bad_image="skip")
-    with pytest.raises(InputError, match="no images given"):
+    with pytest.raises(InputError, match="images: none given"):
         build([], tmp_path / "cache")
     with pytest.raises(InputError, match="expected 'skip' or 'fail'"):
         build(paths, tmp_path / "cache", on_bad_image="ignore")
@@ -163,30 +162,6 @@ def test_a_network_is_fed_from_streamed_images_as_from_the_cache(paths, tmp_path
 def test_what_would_not_fit_is_not_decoded_to_be_measured():
     streamed = StreamedImages(range(9_178_276), size=299)
     assert streamed.nbytes == 9_178_276 * 299 * 299 * 3
-
-
-def test_the_content_is_names_and_lengths_wherever_and_whenever(paths, tmp_path):
-    content = content_fingerprint(paths)
-    (tmp_path / "elsewhere").mkdir()
-    moved = [path.rename(tmp_path / "elsewhere" / path.name) for path in paths]
-    os.utime(moved[0], (1, 1))
-    assert content_fingerprint(moved) == content_fingerprint([str(path) for path in moved]) == content
-    assert content_fingerprint(moved[::-1]) != content
-    assert content_fingerprint(moved[1:]) != content
-    moved[3].write_bytes(moved[3].read_bytes() + b" ")
-    longer = content_fingerprint(moved)
-    moved[3].unlink()
-    assert len({content, longer, content_fingerprint(moved)}) == 3
-    assert content_fingerprint(paths) == content_fingerprint([tmp_path / "nowhere" / path.name for path in paths])
-
-
-def test_the_content_of_all_of_coco_is_known_in_two_seconds(tmp_path):
-    """A twentieth of COCO 2014's files, in a twentieth of the time."""
-    for number in range(6_000):
-        (tmp_path / f"COCO_train2014_{number:012d}.jpg").touch()
-    paths = sorted(tmp_path.iterdir())
-    content_fingerprint(paths)
-    assert min(timeit.repeat(lambda: content_fingerprint(paths), number=1, repeat=3)) < 2 / 20
 
 
 SLOW_BUILD = """

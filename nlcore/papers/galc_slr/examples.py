@@ -49,13 +49,17 @@ class GoldAndSilver:
     noisy: np.ndarray
 
 
-@lru_cache(maxsize=1)
 def load_examples(source: Source) -> Examples:
     """A source's images as the paper uses them; kept for the runs of a process that follow each other.
 
     Raises:
         InputError: the source cannot be read, or no training or no test image has two labels.
     """
+    return _load(source, source.fingerprint())
+
+
+@lru_cache(maxsize=1)  # by content too, as the source itself
+def _load(source: Source, content: str) -> Examples:
     return collect(source.load())
 
 
