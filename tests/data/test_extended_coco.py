@@ -131,5 +131,5 @@ def test_any_classifier_makes_noisy_labels_from_images_in_its_own_size_and_one_o
     with pytest.raises(InputError, match="predicts 10 classes; expected ImageNet's 1000"):
         build_noisy_labels(paths, classifier(10))
     paths[1].write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"unreadable image .*1\.png"):
+    with pytest.raises(InputError, match=r"unreadable image: .*1\.png"):
         build_noisy_labels(paths, model)

@@ -134,7 +134,7 @@ def test_streamed_images_are_the_caches(paths, tmp_path):
 def test_streamed_images_that_are_bad_are_named_or_black_and_counted(paths):
     truncate(paths[2])
     paths[6].unlink()
-    with pytest.raises(InputError, match=r"unreadable image .*000000000003\.jpg: .*truncated.* black and counted"):
+    with pytest.raises(InputError, match=r"unreadable image: .*000000000003\.jpg: .*truncated.* it is black"):
         StreamedImages(paths, size=32)[[0, 2, 6]]
     streamed = StreamedImages(paths, size=32, on_bad_image="skip")
     batch = streamed[[6, 0, 2]]

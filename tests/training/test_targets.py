@@ -61,11 +61,11 @@ def test_what_equals_the_default_takes_no_memory():
 @pytest.mark.parametrize(
     ("cell", "default", "problem"),
     [
-        ((2, 0, 1), 0, "row 2, expected 0 to 1"),
-        ((-1, 0, 1), 0, "row -1, expected 0 to 1"),
-        ((0, 3, 1), 0, "column 3, expected 0 to 2"),
-        ((0, 0, 2), 0, "value 2, expected -1 to 1"),
-        ((0, 0, 1), 5, "default 5, expected -1 to 1"),
+        ((2, 0, 1), 0, "row 2; expected 0 to 1"),
+        ((-1, 0, 1), 0, "row -1; expected 0 to 1"),
+        ((0, 3, 1), 0, "column 3; expected 0 to 2"),
+        ((0, 0, 2), 0, "value 2; expected -1 to 1"),
+        ((0, 0, 1), 5, "default 5; expected -1 to 1"),
     ],
 )
 def test_cells_that_cannot_be_are_told(cell, default, problem):
