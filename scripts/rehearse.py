@@ -1,16 +1,17 @@
 """A dress rehearsal of the papers' full-size path on drawn images: every kind of run, with its real network.
 
-    python scripts/rehearse.py FOLDER --labels LABELS.npz [--papers galc_slr] [--share 0.01] [--workers 2] [--keep]
+    python scripts/rehearse.py FOLDER --labels LABELS.npz [--papers galc_slr] [--share 0.01] [--whole] [--keep]
 
 FOLDER gets COCO 2014 and val2017 in the official layout with the full counts (82,081 + 40,137 + 5,000 small JPEGs), a
 folder shaped like CelebA and one shaped like Open Images V1, and the store, cache and figures of the rehearsal. LABELS
 holds the label sets of train2014 (`targets`, bits packed, 80 classes); the other parts draw theirs from the same rows.
 --share makes all counts smaller.
 
-Then, as a laboratory would: `--plan` of the profile `paper` at full counts; the profile `rehearsal`, which walks the
-same path with the same networks, sizes and folders and few steps, killed at three moments (SIGKILL) and begun again;
-and once more, when nothing may be left to compute. Weights are random, and asked for as such. Printed at the end:
-seconds, the largest memory of all processes together, and how often the images were decoded.
+Then, as a laboratory would: `--plan` of the profile `paper` at full counts; one run of every kind of the profile
+`rehearsal`, which walks the same path with the same networks, sizes and folders and few steps (--whole: all of its
+runs and notebooks, through `run_all.py`), killed at three moments (SIGKILL) and begun again; and once more, when
+nothing may be left to compute. Weights are random, and asked for as such. Printed at the end: seconds, the largest
+memory of all processes together, and how often the images were decoded.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from PIL import Image, ImageDraw
 from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS
 from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.generators import generator
+from nlcore.papers import paper
+from nlcore.papers.profiles import Resources
+from nlcore.runs import Spec, Store, make_engine, plan_grid, run_grids
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"train2014": 82_081, "val2014": 40_137, "val2017": 5_000}
@@ -47,9 +51,11 @@ def main() -> None:
     """Draw, plan, rehearse with kills, and print what was seen."""
     options = arguments()
     folder = options.folder.resolve()
+    if options.compute:
+        return compute(folder, options)
     folder.mkdir(parents=True, exist_ok=True)
     draw_everything(folder, options.labels, options.share)
-    command = rehearsal_command(folder, options)
+    command = rehearsal_command(folder, options) if options.whole else [sys.executable, *sys.argv, "--compute"]
     seen = {"plan of paper": plan(folder, options)}
     for number, moment in enumerate(moments(folder), start=1):
         seen[f"kill {number}: {moment.__name__}"] = run(command, folder, until=moment)
@@ -70,7 +76,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--open-images", type=Path, help="a folder shaped like Open Images V1")
+    parser.add_argument("--whole", action="store_true", help="all runs and notebooks of the profile (an hour)")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -137,6 +145,30 @@ def draw_celeba(root: Path, count: int, pictures: list[Path]) -> None:
         lines.append(f"{number:06d}.jpg " + " ".join("1" if tag else "-1" for tag in tags))
         link(pictures, number, root / IMAGES_FOLDER / f"{number:06d}.jpg")
     (root / ATTRIBUTES_FILE).write_text("\n".join(lines) + "\n")
+
+
+def compute(folder: Path, options: argparse.Namespace) -> None:
+    """One run of every kind, and what it requires, of the profile `rehearsal`: what is killed and begun again."""
+    store, found = Store(folder / "store"), {}
+    for name in options.papers.split(","):
+        roots = {"data_root": str(folder / "coco"), "celeba_root": None, "open_images_root": None}
+        if name == "cleanlab_ema":
+            roots["celeba_root"] = str(folder / "celeba")
+        if name == "teacher_student" and options.open_images:
+            roots["open_images_root"] = str(options.open_images.resolve())
+        specs = paper(name).specs("rehearsal", resources=Resources(**roots, weights="random", device="cpu"))
+        on_images = [spec for spec in specs if getattr(spec, "source", None) is None or spec.source.on_images]
+        kinds = {kind_of(spec): spec for spec in reversed(on_images)}
+        found[name] = plan_grid(kinds.values(), store)
+    run_grids(found, store, make_engine(workers=options.workers))
+    print(f"{sum(len(plan.missing) for plan in found.values())} runs computed for the store")
+
+
+def kind_of(spec: Spec) -> tuple[str, str, str]:
+    """A class of runs, the kind of its data, and paper 5's method, since these train different networks."""
+    source = getattr(spec, "source", None)
+    method = spec.method if type(spec).__name__ == "Method" else ""
+    return type(spec).__name__, source.data if source else "", method
 
 
 def rehearsal_command(folder: Path, options: argparse.Namespace, profile: str = "rehearsal") -> list[str]:
@@ -218,19 +250,18 @@ def memory(process: psutil.Process) -> int:
 def moments(folder: Path) -> list[Callable[[], bool]]:
     """When to kill: in the first runs, once a training has left a checkpoint, and half-way."""
     finished = lambda: len(list((folder / "store").glob("??/*.safetensors")))
-    before = finished
 
-    def with_the_first_runs_done() -> bool:
-        return before() >= 2
+    def with_the_first_run_done() -> bool:
+        return finished() >= 1
 
     def with_a_checkpoint_on_disk() -> bool:
         return any((folder / "store" / "scratch").rglob("*.safetensors"))
 
-    def ten_runs_later(state: list[int] = []) -> bool:  # noqa: B006 (remembers where it began)
+    def three_runs_later(state: list[int] = []) -> bool:  # noqa: B006 (remembers where it began)
         state[:] = state or [finished()]
-        return finished() >= state[0] + 10
+        return finished() >= state[0] + 3
 
-    return [with_the_first_runs_done, with_a_checkpoint_on_disk, ten_runs_later]
+    return [with_the_first_run_done, with_a_checkpoint_on_disk, three_runs_later]
 
 
 def report(seen: dict[str, Seen], folder: Path) -> None:
