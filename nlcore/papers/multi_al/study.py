@@ -165,10 +165,18 @@ def _active_frame(finished: Mapping[Spec, Result]) -> pd.DataFrame:
     return pd.DataFrame(
         row
         for noise in levels
-        for spec, result in finished.items()
-        if isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise)
-        for row in _active_rows(spec, result, noise)
+        for spec in sorted(_at(noise, finished), key=_place)
+        for row in _active_rows(spec, finished[spec], noise)
     )
+
+
+def _at(noise: float, finished: Mapping[Spec, Result]) -> Iterator[ActiveLearningRun]:
+    return (spec for spec in finished if isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise))
+
+
+def _place(spec: ActiveLearningRun) -> tuple[bool, bool, int]:
+    """Of a run in tables: the defaults first, strategies in their order."""
+    return spec.start != "imagenet", spec.safe_kept, list(STRATEGIES).index(spec.strategy)
 
 
 def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Iterator[dict]:
