@@ -57,6 +57,12 @@ class TeacherStudentRun(Spec):
     protocol: Protocol
     labeller: Labeller | None = None  # of images; the embedded set has its predictions with it
 
+    @property
+    def name(self) -> str:
+        """One line for people: the class and the fields that differ within a profile."""
+        shown = self.model_dump(exclude={"source", "protocol", "labeller"})
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
     def data_fingerprint(self) -> str:
         """The content of the data and, where it is used, of the map from ImageNet's classes to COCO's."""
         if self.source.data == "openimages":
