@@ -21,7 +21,7 @@ from nlcore.papers import papers
 
 FACTOR = 3.0
 HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:
-# absolute tolerance, three times the largest deviation seen between two machines (scripts/measure_tolerances.py).
+# absolute tolerance, three times the largest deviation seen between machines (scripts/measure_tolerances.py).
 # Columns that are not listed must agree to the digit.
 """
 
@@ -57,8 +57,10 @@ def main(first: Path, second: Path, profile: str = "embedded") -> None:
                         print(f"{paper}/{path.name}: text of column {column!r} differs")
                         continue
                     largest[column] = max(largest.get(column, 0.0), value)
-        listed = {column: rounded_up(FACTOR * value) for column, value in sorted(largest.items())}
+        found = {column: rounded_up(FACTOR * value) for column, value in largest.items() if value}
         target = Path(__file__).resolve().parents[1] / "nlcore" / "papers" / paper / "tolerances.yaml"
+        known = yaml.safe_load(target.read_text()) or {} if target.is_file() else {}  # of other machines: the larger holds
+        listed = {column: max(found.get(column, 0.0), known.get(column, 0.0)) for column in sorted(found | known)}
         target.write_text(HEADER + yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120))
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "nlcore").rglob("*.py"))
 
 # Modules with gaps, as patterns. The list only ever gets shorter: one without a gap left has to go.
-NOT_YET = ("nlcore/papers/teacher_student/*",)
+NOT_YET: tuple[str, ...] = ()
 DONE = [module for module in MODULES if not any(fnmatch(module, pattern) for pattern in NOT_YET)]
 
 ITS_OWN = ("compute",)  # says what it computes by itself, whatever its base class says

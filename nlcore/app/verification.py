@@ -25,6 +25,7 @@ from nlcore.app.batch import Batch, compute
 from nlcore.errors import InputError
 from nlcore.papers.paper import Paper
 from nlcore.places import home
+from nlcore.report.digits import DIGITS
 from nlcore.report.writer import PROVENANCE
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
@@ -116,7 +117,18 @@ def _differences(
 
 
 def _within(old: str, new: str, tolerance: float | None) -> bool:
-    return tolerance is not None and deviation(old, new) <= tolerance
+    """Where a column may differ at all, it may by a unit of the last digit that its numbers carry."""
+    return tolerance is not None and deviation(old, new) <= max(tolerance, last_unit(old))
+
+
+def last_unit(text: str) -> float:
+    """One unit of the last digit that the largest number of a cell carries.
+
+    >>> last_unit("43.46 [41.2, 44.9]")
+    0.01
+    """
+    largest = max((abs(float(number)) for number in NUMBER.findall(text)), default=0.0)
+    return round(10.0 ** (math.floor(math.log10(largest)) - DIGITS + 1), 12) if largest else 0.0
 
 
 def _told(before: pd.DataFrame, after: pd.DataFrame, row: int, column: str, allowed: Mapping[str, float]) -> str:

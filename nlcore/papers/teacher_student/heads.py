@@ -28,7 +28,9 @@ class TeacherStudent(nn.Module):
     The teacher g is the label cleaning net, the student h the classification net.
     """
 
-    def __init__(self, features: int, classes: int, *, hidden: int, activation: Activation, generator: torch.Generator):
+    def __init__(
+        self, features: int, classes: int, *, hidden: int, activation: Activation, generator: torch.Generator
+    ) -> None:
         super().__init__()
         options = {"hidden": hidden, "activation": ACTIVATIONS[activation], "generator": generator}
         self.teacher = mlp_head(features, classes, **options)
@@ -48,7 +50,7 @@ def teacher_labels(logits: Tensor, *, threshold: float | None = 0.4) -> Tensor:
     tensor([1., 0.])
     """
     if threshold is not None and not 0 < threshold < 1:
-        raise InputError(f"threshold {threshold:g}: expected a number between 0 and 1")
+        raise InputError(f"threshold: found {threshold:g}; expected a number between 0 and 1")
     soft = torch.sigmoid(logits.detach())
     return soft if threshold is None else (soft >= threshold).to(soft.dtype)
 
@@ -91,7 +93,7 @@ class CleaningNetwork(nn.Module):
     passes through the clipping: else a cell that overshoots never comes back, and whole classes are stuck at 1.
     """
 
-    def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator):
+    def __init__(self, features: int, classes: int, *, embedding: int, generator: torch.Generator) -> None:
         super().__init__()
         self.of_labels = linear_head(classes, embedding, generator=generator)
         self.of_features = linear_head(features, embedding, generator=generator)
@@ -109,7 +111,7 @@ class CleaningNetwork(nn.Module):
 class VeitModel(nn.Module):
     """The cleaning network and a linear classifier; inputs (B, D + K) are features, then noisy labels."""
 
-    def __init__(self, cleaner: CleaningNetwork, classifier: nn.Module, features: int):
+    def __init__(self, cleaner: CleaningNetwork, classifier: nn.Module, features: int) -> None:
         super().__init__()
         self.cleaner, self.classifier, self.features = cleaner, classifier, features
 
