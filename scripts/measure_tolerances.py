@@ -59,7 +59,8 @@ def main(first: Path, second: Path, profile: str = "embedded") -> None:
                     largest[column] = max(largest.get(column, 0.0), value)
         found = {column: rounded_up(FACTOR * value) for column, value in largest.items() if value}
         target = Path(__file__).resolve().parents[1] / "nlcore" / "papers" / paper / "tolerances.yaml"
-        known = yaml.safe_load(target.read_text()) or {} if target.is_file() else {}  # of other machines: the larger holds
+        # What was measured between other machines: the larger holds.
+        known = yaml.safe_load(target.read_text()) or {} if target.is_file() else {}
         listed = {column: max(found.get(column, 0.0), known.get(column, 0.0)) for column in sorted(found | known)}
         target.write_text(HEADER + yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120))
 

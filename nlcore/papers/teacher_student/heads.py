@@ -46,6 +46,9 @@ def teacher_labels(logits: Tensor, *, threshold: float | None = 0.4) -> Tensor:
 
     It is a constant: no gradient goes back to the teacher (Section 3.2, against the trivial solution).
 
+    Raises:
+        InputError: a threshold that does not lie between 0 and 1.
+
     >>> teacher_labels(torch.tensor([0.0, -1.0]))  # c = 0.5 and 0.27
     tensor([1., 0.])
     """
