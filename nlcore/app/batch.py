@@ -149,7 +149,7 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         console.print(summary(batch, one))
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
-    if done:
+    if done and site.reportable(batch.asked.output):
         console.print(f"report: {_short(site.build(batch.asked.output))}", soft_wrap=True)
     return not failures
 

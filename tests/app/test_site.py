@@ -8,7 +8,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 
-from nlcore.app.site import build
+from nlcore.app.site import build, reportable
 from nlcore.app.site.collect import describe
 from nlcore.errors import InputError
 from nlcore.papers import papers
@@ -105,6 +105,7 @@ def test_a_folder_without_artefacts_is_one_clear_line(tmp_path):
     with pytest.raises(InputError, match="no manifest in it; expected the artefacts of at least one paper"):
         build(tmp_path)
     assert list(tmp_path.iterdir()) == []
+    assert not reportable(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,6 @@
 Pages open from disk: nothing in them needs a server or a network.
 """
 
-from nlcore.app.site.build import build
+from nlcore.app.site.build import build, reportable
 
-__all__ = ["build"]
+__all__ = ["build", "reportable"]

@@ -20,6 +20,11 @@ from nlcore.report.verdicts import Verdict
 SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
 
 
+def reportable(figures: Path) -> bool:
+    """Whether a folder holds the artefacts of any profile as it is; variants of one's own are not in the report."""
+    return any(collect(figures).values())
+
+
 def build(figures: Path) -> Path:
     """Write index.html, a page per paper and profile, and the executed notebooks as HTML; returns the index.
 
