@@ -254,14 +254,16 @@ def moments(folder: Path) -> list[Callable[[], bool]]:
     def with_the_first_run_done() -> bool:
         return finished() >= 1
 
-    def with_a_checkpoint_on_disk() -> bool:
-        return any((folder / "store" / "scratch").rglob("*.safetensors"))
+    def with_a_new_checkpoint(state: list[float] = []) -> bool:  # noqa: B006 (remembers when it began)
+        state[:] = state or [time.time()]
+        found = (folder / "store" / "scratch").rglob("*.safetensors")
+        return any(path.stat().st_mtime > state[0] for path in found)
 
     def three_runs_later(state: list[int] = []) -> bool:  # noqa: B006 (remembers where it began)
         state[:] = state or [finished()]
         return finished() >= state[0] + 3
 
-    return [with_the_first_run_done, with_a_checkpoint_on_disk, three_runs_later]
+    return [with_the_first_run_done, with_a_new_checkpoint, three_runs_later]
 
 
 def report(seen: dict[str, Seen], folder: Path) -> None:

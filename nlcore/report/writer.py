@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
 from nlcore.places import home
+from nlcore.report.digits import rounded
 from nlcore.report.figures import SETTINGS
 from nlcore.report.verdicts import ClaimVerdict
 from nlcore.runs import Spec, Store, with_requirements
@@ -142,8 +143,8 @@ def _json(content: Any) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Six significant digits: enough for every published number, and the same text on every run."""
-    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """Four digits, as many as measured numbers carry, and no fewer than stand before the point."""
+    return rounded(frame).to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def to_markdown(frame: pd.DataFrame, *, digits: int = 4) -> str:

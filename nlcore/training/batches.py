@@ -140,6 +140,7 @@ class ImageBatches:
         self.resident = device.type == "cuda" and (_fits(images.nbytes, device) if resident is None else resident)
         self.images = _to_device(images, device) if self.resident else images
         self.prefetch = 2 if device.type == "cuda" and not self.resident else 0
+        self.at_once = 64 if device.type == "cpu" else 1024  # of `predict`: activations, not images, fill the memory
 
     @torch.no_grad()
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:

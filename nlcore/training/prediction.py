@@ -42,7 +42,7 @@ def predict(
         model: from a batch of inputs to (B, K) logits, or (M, B, K) of a stack.
         fetch: indices -> (inputs, ...), a training fetch; build it without a generator, so that it does not augment.
         indices: (N,) samples, or (M, N) of a stack, in the order wanted.
-        batch_size: samples in a pass.
+        batch_size: samples in a pass; fewer where `fetch.at_once` says so.
         features: whether to keep the input of the last layer too.
         bfloat16: autocast, on a GPU only; the results are float32 all the same.
 
@@ -58,6 +58,7 @@ def predict(
     >>> seen.features.tolist(), torch.equal(seen.logits, model(inputs[[2, 0]]))
     ([[3.0], [1.0]], True)
     """
+    batch_size = min(batch_size, getattr(fetch, "at_once", batch_size))
     autocast = bfloat16_autocast(next(model.parameters()).device, bfloat16)
     logits, seen, was_training = [], [], model.training
     hook = last_layer(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) if features else None
