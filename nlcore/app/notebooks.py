@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from traitlets.config import Config
 
 from nlcore.errors import InputError
 
+TABLE_ID = re.compile(r"T_[0-9a-f]{5}(?![0-9a-f])")  # of pandas' styled tables
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None, "Optional": Optional}
 
 # It warns of parameters whose type it cannot read; check_parameters reads them all.
@@ -105,20 +107,44 @@ def _reason(error: Exception) -> str:
     return f"its kernel died ({error}); out of memory is the usual cause"
 
 
-def without_warnings(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """The outputs of a cell but what went to stderr: it is about the machine, and names its folders."""
-    return [output for output in outputs if output.get("name") != "stderr"]
+def settle(notebook: nbformat.NotebookNode) -> None:
+    """Leave in a notebook's outputs only what follows from its cells, in place: two executions then look the same.
+
+    What went to stderr is about the machine and names its folders; a text that came in pieces is one; the tables of
+    pandas, which draws their ids at random, are numbered.
+    """
+    numbers: dict[str, str] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _joined([output for output in cell.outputs if output.get("name") != "stderr"])
+            for output in cell.outputs:
+                data = output.get("data", {})
+                if "text/html" in data:
+                    number = lambda found: numbers.setdefault(found[0], f"T_{len(numbers):05d}")
+                    data["text/html"] = TABLE_ID.sub(number, "".join(data["text/html"]))
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Pieces of one stream that follow each other, as one."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def store_outputs(executed: Path, notebook: Path) -> None:
     """Copy the outputs of an executed notebook into its source.
 
-    What Papermill added is left out, and so are warnings.
+    What Papermill added is left out, and so is what `settle` takes away.
     """
     source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)
+    settle(done)
     outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}
     for cell in source.cells:
         if cell.cell_type == "code":
-            cell.outputs = without_warnings(outputs[cell.id].outputs)
+            cell.outputs = outputs[cell.id].outputs
             cell.execution_count = outputs[cell.id].execution_count
     nbformat.write(source, notebook)

@@ -125,3 +125,19 @@ def test_outputs_are_kept_in_the_source_without_what_papermill_added(tmp_path):
     cells = json.loads(notebook.read_text())["cells"]
     assert len(cells) == 2
     assert cells[1]["outputs"][0]["text"] == ["42\n"]
+
+
+def test_two_executions_of_a_notebook_settle_to_the_same_outputs():
+    def executed(id, pieces, noise):
+        table = nbformat.v4.new_output("display_data", {"text/html": f'<table id="T_{id}"><td id="T_{id}_row0">'})
+        streams = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in pieces]
+        warning = nbformat.v4.new_output("stream", name="stderr", text=noise)
+        cell = nbformat.v4.new_code_cell("print(1)", outputs=[warning, *streams, table])
+        found = nbformat.v4.new_notebook(cells=[cell])
+        notebooks.settle(found)
+        return found.cells[0].outputs
+
+    one, other = executed("0f3ab", ["a\n", "b\n"], "/home/me"), executed("c75c7", ["a\nb\n"], "/home/you")
+    assert one == other
+    assert [output.output_type for output in one] == ["stream", "display_data"]
+    assert one[1].data["text/html"] == '<table id="T_00000"><td id="T_00000_row0">'

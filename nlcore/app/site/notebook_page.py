@@ -11,7 +11,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from nlcore.app.notebooks import without_warnings
+from nlcore.app.notebooks import settle
 
 
 class _Renderer(IPythonRenderer):
@@ -51,9 +51,7 @@ def code_style() -> str:
 def _leave_out_the_machine(notebook: NotebookNode) -> None:
     """Warnings and the parameters that Papermill put in name the folders of the machine it ran on."""
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = without_warnings(cell.outputs)
+    settle(notebook)
 
 
 def _describe_images(notebook: NotebookNode) -> None:
