@@ -62,7 +62,7 @@ def test_a_pooling_figure_shows_ten_poolings_with_their_published_means(study, o
     drawn = np.concatenate([collection.get_offsets().data for collection in axis.collections])
     ema = data[data.pooling == "ema(alpha=0.8)"]
     for value in (*ema.value, ema.value.mean(), ema.published.iloc[0]):
-        assert np.isclose(drawn[:, 0], value, atol=1e-5).any()
+        assert np.isclose(drawn[:, 0], value, rtol=1e-4).any()  # the CSV carries four digits
 
 
 def test_an_alpha_figure_has_a_column_for_every_alpha(study, out):
