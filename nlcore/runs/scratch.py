@@ -19,6 +19,15 @@ def scratch_folder() -> Path | None:
     return _folder.get()
 
 
+def checkpoint_file(training: str = "training") -> Path | None:
+    """The file in which a training of the run that is being computed keeps its state; None outside a run.
+
+    training: its name, where a run has several.
+    """
+    folder = scratch_folder()
+    return folder and folder / f"{training}.safetensors"
+
+
 @contextmanager
 def scratch(folder: Path) -> Iterator[None]:
     """Make `folder` that of the run computed in the `with` block."""

@@ -20,7 +20,7 @@ from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Protocol
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, scratch_folder
+from nlcore.runs import Result, Spec, Work, checkpoint_file
 from nlcore.training import Recipe, predict, shuffled, train
 
 
@@ -62,7 +62,6 @@ class HeldOutTags(Spec):
 
         A killed training goes on from its last checkpoint.
         """
-        scratch = scratch_folder()
         train(
             model,
             self._recipe(),
@@ -70,7 +69,7 @@ class HeldOutTags(Spec):
             fetch=fetch,
             loss=lambda network, batch: masked_binary_cross_entropy(network(batch[0]), batch[1]),
             generators=[order],
-            checkpoint=scratch and scratch / "training.safetensors",
+            checkpoint=checkpoint_file(),
         )
 
     def _recipe(self) -> Recipe:

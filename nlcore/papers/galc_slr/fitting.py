@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from nlcore.devices import resolve_device
 from nlcore.generators import torch_generator
 from nlcore.papers.galc_slr.examples import Examples
 from nlcore.papers.galc_slr.protocol import PAPER, Protocol
-from nlcore.runs.scratch import scratch_folder
+from nlcore.runs.scratch import checkpoint_file
 from nlcore.training import ASL_RECIPE, Recipe, predict, shuffled, train
 
 
@@ -60,7 +59,7 @@ class Fit:
             loss=lambda model, batch: loss(model(batch[0]), batch[1]),
             evaluate=evaluate,
             generators=[self.order, self.augmentation],
-            checkpoint=_checkpoint("classifier") if self.source.on_images else None,
+            checkpoint=checkpoint_file() if self.source.on_images else None,
         )
         return result.history
 
@@ -84,9 +83,3 @@ def make_recipe(source: Source, protocol: Protocol, evaluate_every: int) -> Reci
         channels_last=False,
     )
     return for_source(source, recipe)
-
-
-def _checkpoint(name: str) -> Path | None:
-    """The file in which the run that is being computed saves its state; None outside of a run."""
-    folder = scratch_folder()
-    return None if folder is None else folder / f"{name}.safetensors"

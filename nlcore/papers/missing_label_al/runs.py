@@ -23,7 +23,7 @@ from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, scratch_folder
+from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, run_active_learning
@@ -207,13 +207,12 @@ class WholeSetRun(MissingLabelRun):
             "evaluate_every": EVALUATE_WHOLE,
         }
         learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
-        folder = scratch_folder()
         history = learner.fit(
             split.pool,
             np.maximum(given, 0) if self.unknown_as == "negative" else given,
             evaluate=map_on(split.test, images.targets),
             recipe=self.recipe(protocol.whole_epochs, **settings),
-            checkpoint=folder and folder / "training.safetensors",
+            checkpoint=checkpoint_file(),
         )
         names = [name for name in history[0] if name != "epoch"]
         return Result(arrays={name: np.array([row[name] for row in history]).T for name in names})

@@ -7,7 +7,6 @@ division, the noise, the first weights and the order of the images, whatever the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, scratch_folder
+from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
     feature_mislabelling_likelihood,
@@ -60,12 +59,6 @@ def noisy_labels(images: Images, pool: np.ndarray, noise: float, seeds: Sequence
     return given
 
 
-def _checkpoint(name: str) -> Path | None:
-    """The file in which a training of the run that is being computed keeps its state; None outside of a run."""
-    folder = scratch_folder()
-    return folder and folder / f"{name}.safetensors"
-
-
 class MultiALRun(Spec):
     """What all runs of this paper share."""
 
@@ -97,7 +90,7 @@ class MultiALRun(Spec):
             rows = np.repeat(images.train[None], len(self.seeds), axis=0)
             targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
             recipe = self.recipe(self.protocol.pretraining_epochs)
-            learner.fit(rows, targets, recipe=recipe, checkpoint=_checkpoint("pretraining"))
+            learner.fit(rows, targets, recipe=recipe, checkpoint=checkpoint_file("pretraining"))
         return learner
 
     def pool_size(self) -> int:
@@ -209,7 +202,7 @@ class WholeSetRun(MultiALRun):
             noisy_labels(images, split.pool, self.noise, self.seeds),
             evaluate=map_on(split.test, images.targets),
             recipe=recipe,
-            checkpoint=_checkpoint("training"),
+            checkpoint=checkpoint_file(),
         )
         return Result(arrays=_by_epoch(history))
 
@@ -243,7 +236,7 @@ class InitialRun(MultiALRun):
 
         learner = self.learner(protocol.epochs)
         recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)
-        fitting = {"evaluate": evaluate, "recipe": recipe, "checkpoint": _checkpoint("training")}
+        fitting = {"evaluate": evaluate, "recipe": recipe, "checkpoint": checkpoint_file()}
         return Result(arrays=_by_epoch(learner.fit(split.initial, targets, **fitting)))
 
 
@@ -272,7 +265,7 @@ class LikelihoodRun(MultiALRun):
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
         learner = self.learner(protocol.epochs)
-        learner.fit(split.initial, given, checkpoint=_checkpoint("training"))
+        learner.fit(split.initial, given, checkpoint=checkpoint_file())
         arrays: dict[str, list] = {f"{name}_{kind}": [] for name in ("d1", "d2") for kind in ("clean", "wrong")}
         for member, rows in enumerate(split.pool):
             found = learner.predict(rows, features=True)

@@ -26,7 +26,6 @@ from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
     Outcome,
-    checkpoint,
     fit,
     head_recipe,
     network_loss,
@@ -37,6 +36,7 @@ from nlcore.papers.teacher_student.stages import (
     verified_only,
     without_patience,
 )
+from nlcore.runs import checkpoint_file
 from nlcore.training import Recipe, predict, train
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _pretrain_cleaner(run: Method, problem: Problem, model: VeitModel, fetch: Fe
         fetch=fetch,
         loss=cleaning_loss,
         generators=(draws,),
-        checkpoint=checkpoint("cleaner"),
+        checkpoint=checkpoint_file("cleaner"),
     )
     model.classifier.requires_grad_(True)
     model.cleaner.requires_grad_(False)

@@ -21,7 +21,6 @@ from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Prob
 from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
-    checkpoint,
     fit,
     head_recipe,
     network_loss,
@@ -32,7 +31,7 @@ from nlcore.papers.teacher_student.stages import (
     weight_arrays,
 )
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, checkpoint_file
 from nlcore.training import shuffled, train
 from nlcore.training.models import last_layer
 
@@ -229,7 +228,7 @@ class PretrainedHeads(Stage):
             fetch=problem.feature_batches(features, problem.noisy),
             loss=pretraining_loss,
             generators=(draws,),
-            checkpoint=checkpoint("heads"),
+            checkpoint=checkpoint_file("heads"),
         )
         return Result({}, weight_arrays(model))
 

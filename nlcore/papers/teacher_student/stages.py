@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from nlcore.papers.teacher_student.heads import TeacherStudent
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import Activation
 from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap
-from nlcore.runs import scratch_folder
+from nlcore.runs import checkpoint_file
 from nlcore.training import Recipe, Sampler, TrainingResult, mixed, train
 
 Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
@@ -113,14 +112,8 @@ def fit(
         loss=loss,
         evaluate=evaluate,
         generators=generators,
-        checkpoint=checkpoint("training"),
+        checkpoint=checkpoint_file(),
     )
-
-
-def checkpoint(name: str) -> Path | None:
-    """The file in which a training of the run that is being computed keeps its state; None outside of a run."""
-    folder = scratch_folder()
-    return folder and folder / f"{name}.safetensors"
 
 
 def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:
