@@ -80,8 +80,8 @@ def show_artefact(batch: Batch, target: str, console: Console) -> None:
         among = ", ".join(one.id for one in chosen) or "no paper"
         raise InputError(f"{target!r}: an artefact of {among}; expected PAPER/ARTEFACT as galc_slr/table_1, or a key")
     (one,) = chosen
-    behind = one.reads(id)
-    specs = [spec for spec in batch.grids()[one.id] if behind(spec)]
+    asked = batch.asked
+    specs = one.behind(id, one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources))
     console.print(_runs_table(f"{one.id}/{id}, profile {batch.asked.profile}", specs, Store(batch.asked.store)))
 
 

@@ -7,7 +7,7 @@ A paper is a package of one shape. Its `__init__` holds the object; its modules 
     study.py      `grid(settings, seeds, resources)`: which runs a profile consists of; `load_study(specs, store)`;
                   `READS`: which runs stand behind each table and figure
     tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows
-    claims.py     `decide_claims(study)`, `readings_atlas(study)`
+    claims.py     `decide_claims(study)`, `readings_atlas(study)`; `headline_effects(study)` of a paper with a ladder
     contract/     claims.yaml, published.yaml, artefacts.yaml
     profiles.yaml, readings.yaml, tolerances.yaml (optional)
 
@@ -28,17 +28,27 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nlcore.errors import InputError
+from nlcore.papers.ladder import Grid, make_grid
 from nlcore.papers.profiles import Resources, load_profile, profiles_of
 from nlcore.places import figures_folder, store_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from nlcore.report.contract import Contract
     from nlcore.report.verdicts import ClaimVerdict
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Spec, Store
 
+WHERE_IT_HOLDS = "where_it_holds"
+LADDER_CAPTION = (
+    "Where the headline claims hold: the effect that a claim says is above zero, with its 95 % interval over seeds, by "
+    "number of training images, for simulated features of several qualities (the mAP that plain training reaches "
+    "without noise). Filled: the whole interval lies on the claimed side. Star: this profile's own data. Dotted: as "
+    "published."
+)
+LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
 Reads = type | tuple[type, ...] | Callable[[Any], bool]  # kinds of runs, or a test of a run
 
 
@@ -88,18 +98,25 @@ class Paper:
         path = files(self.package) / "tolerances.yaml"
         return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
 
-    def specs(
+    def grid(
         self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None
-    ) -> list[Spec]:
-        """The runs of a profile, each once; `seeds` replaces its own.
+    ) -> Grid:
+        """The runs of a profile, on its own data and on the rungs of its ladder; `seeds` replaces its own.
 
         Raises:
             InputError: no such profile, no seed, or data that were not given or are not what they should be.
         """
         if seeds is not None and not seeds:
             raise InputError("seeds: none named; expected at least one")
-        settings = load_profile(self.package, profile)
-        return list(dict.fromkeys(self.module("study").grid(settings, seeds, resources or Resources())))
+        settings, study = load_profile(self.package, profile), self.module("study")
+        own = {"grid": study.grid, "headline": self.reads(WHERE_IT_HOLDS)}
+        return make_grid(settings, seeds, resources or Resources(), **own)
+
+    def specs(
+        self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None
+    ) -> list[Spec]:
+        """All runs of `grid`, each once."""
+        return self.grid(profile, seeds=seeds, resources=resources).specs
 
     def folder(self, asked: Asked) -> Path:
         """Where the artefacts of what was asked go: `<output>/<paper>/<profile>`, or a folder beside it.
@@ -132,6 +149,11 @@ class Paper:
         """Which runs stand behind an artefact; all of them where the paper does not say."""
         found = self.module("study").READS.get(artefact, object)
         return found if not isinstance(found, type | tuple) else lambda spec: isinstance(spec, found)
+
+    def behind(self, artefact: str, grid: Grid) -> list[Spec]:
+        """The runs of a grid that stand behind an artefact; those of its rungs stand behind one alone."""
+        shown = grid.specs if artefact == WHERE_IT_HOLDS else grid.main
+        return list(filter(self.reads(artefact), shown))
 
 
 @dataclass(frozen=True)
@@ -167,8 +189,9 @@ class Session:
 
     paper: Paper
     store: Store
-    specs: tuple[Spec, ...]  # of the whole grid, finished or not
+    grid: Grid  # finished or not
     study: Any
+    partial: bool
     out: ArtefactWriter
 
     @cached_property
@@ -194,23 +217,50 @@ class Session:
         found = self.paper.module("claims").readings_atlas(self.study)
         return self.out.table("reading_atlas", found, caption="Verdicts by reading.")
 
+    def where_it_holds(self) -> Figure:
+        """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
+        from nlcore.report.ladder import Place, ladder_figure, ladder_table
+
+        effects = self.paper.module("claims").headline_effects
+        measured = [(Place(self.grid.main[0].source.sizes()[0]), effects(self.study))]
+        for rung in self.grid.rungs:
+            place = Place(rung.specs[0].source.sizes()[0], rung.quality)
+            measured.append((place, effects(self._load(rung.specs))))
+        table = ladder_table(measured)
+        return self.out.figure(WHERE_IT_HOLDS, ladder_figure(table), table, caption=LADDER_CAPTION, alt=LADDER_ALT)
+
+    def _load(self, specs: Sequence[Spec]) -> Any:
+        return load_rounded(self.paper, specs, self.store, partial=self.partial)
+
     def finish(self) -> Path:
         """Write the verdicts and what the artefacts were made from; returns the manifest."""
-        return self.out.finish(self.specs, self.store, verdicts=self.decided, reads=self.paper.reads)
+        behind = {artefact: set(self.paper.behind(artefact, self.grid)) for artefact in self.out.entries}
+        reads = lambda artefact: behind[artefact].__contains__
+        return self.out.finish(self.grid.specs, self.store, verdicts=self.decided, reads=reads)
 
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
     from nlcore.papers.prepare import have_weights
-    from nlcore.report.digits import rounded
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Store, make_engine, plan_grid, run_grids
 
-    store, specs = Store(asked.store), paper.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
+    store, grid = Store(asked.store), paper.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
     if not asked.partial:
-        plan = plan_grid(specs, store)
+        plan = plan_grid(grid.specs, store)
         have_weights(plan.missing)
         run_grids({paper.id: plan}, store, make_engine(workers=workers))
-    study = rounded(paper.module("study").load_study(specs, store, partial=asked.partial))
+    study = load_rounded(paper, grid.main, store, partial=asked.partial)
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())
-    return Session(paper, store, tuple(specs), study, out)
+    return Session(paper, store, grid, study, asked.partial, out)
+
+
+def load_rounded(paper: Paper, specs: Sequence[Spec], store: Store, *, partial: bool) -> Any:
+    """A paper's study of these runs, its numbers with the digits they carry.
+
+    Raises:
+        InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
+    """
+    from nlcore.report.digits import rounded
+
+    return rounded(paper.module("study").load_study(specs, store, partial=partial))

@@ -16,6 +16,7 @@ import pandas as pd
 from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 from nlcore.report.words import percent
 
@@ -33,6 +34,21 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
             claim = known[id] if not suffix else replace(known[id], id=id + suffix)
             verdicts.append(ClaimVerdict(claim, tuple(decider(study, variant))))
     return verdicts
+
+
+def headline_effects(study: Study) -> list[Effect]:
+    """gs1, gs4 (by how much the claimed half point is kept) and gs8, wherever there is noise."""
+    said, effects = published_gains("map"), []
+    for noise in [level for level in study.levels if level > 0]:
+        at = f"{percent(noise)} %"
+        behind = paired(*(study.values("map", method=name, noise=noise) for name in ("true matrix", "galc_slr")))
+        beyond = gain(study, "map", noise, "galc_slr", "asl + clean gold")
+        effects += [
+            Effect("gs1", "GALC-SLR minus ASL", at, gain(study, "map", noise, "galc_slr", "asl"), said.get(noise)),
+            Effect("gs4", f"{CLOSE_TO_TRUTH} minus what the true matrix is ahead", at, CLOSE_TO_TRUTH - behind),
+            Effect("gs8", "GALC-SLR minus ASL with clean gold", at, beyond),
+        ]
+    return effects
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

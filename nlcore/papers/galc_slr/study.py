@@ -35,6 +35,11 @@ def at_ablation_noise(spec: Spec) -> bool:
     return isinstance(spec, MatrixEstimates) and spec.noise == spec.protocol.ablation_noise
 
 
+def of_headline(spec: Spec) -> bool:
+    """Whether a classifier stands behind the claims of the ladder: GALC-SLR and what it is compared with."""
+    return in_main_grid(spec) and spec.method in ("asl", "galc_slr", "true matrix", "asl + clean gold")
+
+
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("fig_1", "fig_3"), ()),
@@ -43,6 +48,7 @@ READS = {
     **dict.fromkeys(("fig_4", "matrix_distances"), at_ablation_noise),
     **dict.fromkeys(("fig_6", "memorisation", "why_readings"), in_ablation),
     "why_sigmoid": SigmoidEffect,
+    "where_it_holds": of_headline,
 }
 
 

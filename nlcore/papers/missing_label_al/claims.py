@@ -11,6 +11,7 @@ from nlcore.papers.missing_label_al.protocol import CONTRACT, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import EQUAL_COST, FINAL, PER_LABEL
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import ClaimVerdict, Part, decide
 from nlcore.report.words import percent
 
@@ -21,6 +22,22 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order."""
     known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items()]
+
+
+def headline_effects(study: Study) -> list[Effect]:
+    """ml1, against each thing that plain ASL may make of -1, and ml2, level by level."""
+    said, last, effects = CONTRACT.published()["text"], study.final(), []
+    for unknown_as in UNKNOWN_AS:
+        for noise in study.noises:
+            gain, size = study.gain_over_asl(noise, unknown_as), float(said["gain_over_asl"][percent(noise)])
+            effects.append(Effect("ml1", f"Hard+entropy minus ASL ({unknown_as})", _at(noise), gain, size))
+    for noise in study.noises:
+        table = last[last.noise == noise].pivot_table(index="seed", columns="measure", values="map")
+        size = float(said["gain_over_random_at_60"]) if noise == 0.6 else None
+        effects.append(
+            Effect("ml2", "Hard+entropy minus Random", _at(noise), table["hard_entropy"] - table["random"], size)
+        )
+    return effects
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

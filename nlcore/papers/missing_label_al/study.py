@@ -46,6 +46,11 @@ def of_gain(spec: Spec) -> bool:
     return isinstance(spec, WholeSetRun) or (of_default(spec, spec.noise) and spec.measure == "hard_entropy")
 
 
+def of_headline(spec: Spec) -> bool:
+    """Whether a run stands behind the claims of the ladder: Hard+entropy, Random and plain ASL."""
+    return of_gain(spec) or (of_default(spec, spec.noise) and spec.measure == "random")
+
+
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     "fig_1": (),
@@ -57,6 +62,7 @@ READS = {
     "why_permutation": lambda spec: of_default(spec, spec.noise) and spec.measure in BLIND,
     **dict.fromkeys(("heuristics", "costs"), lambda spec: of_default(spec, spec.noise)),
     "combination": MeasureRun,
+    "where_it_holds": of_headline,
 }
 
 

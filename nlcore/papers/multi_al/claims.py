@@ -11,6 +11,7 @@ from scipy import stats
 from nlcore.papers.multi_al.protocol import CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
 LITTLE = 1.0  # points of mAP: "little", as the contract fixes it
@@ -101,6 +102,21 @@ def longer_training(study: Study) -> Iterable[Part]:
     table = study.initial.pivot_table(index="seed", columns="epoch", values="validation")
     late, early = table.columns.max(), study.protocol.epochs
     yield decide_within(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
+
+
+def headline_effects(study: Study) -> list[Effect]:
+    """ma1, ma3 (without Safe mode) and ma4, level by level."""
+    final, size = study.final(), _text("gain_over_random_20_40")
+    compared = [
+        ("ma1", "Multi-AL minus ASL", final.multi_al_safe - final.asl, _text("gain_over_asl_points_mean_20_40_60")),
+        ("ma3", "entropy minus random", final.multi_al - final.random, size),
+        ("ma4", "random minus CBIM", final.random - final.cbim, None),
+    ]
+    return [
+        Effect(claim, what, _at(noise), own.droplevel("noise"), None if claim == "ma3" and noise > 0.4 else said)
+        for claim, what, gain, said in compared
+        for noise, own in gain.groupby("noise")
+    ]
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

@@ -24,6 +24,15 @@ from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 
+
+def of_headline(spec: Spec) -> bool:
+    """Whether a run stands behind the claims of the ladder: strategies under the default readings, and plain ASL."""
+    if isinstance(spec, WholeSetRun):
+        return spec.noise > 0 and spec.start == "imagenet"
+    compared = isinstance(spec, ActiveLearningRun) and spec.strategy in ("multi_al_safe", "multi_al", "random", "cbim")
+    return compared and spec.start == "imagenet" and not spec.safe_kept
+
+
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"), LikelihoodRun),
@@ -33,6 +42,7 @@ READS = {
     **{f"fig_{n}": lambda spec, noise=noise: at_noise(spec, noise) for n, noise in ((7, 0.2), (8, 0.4), (9, 0.6))},
     **dict.fromkeys(("fig_10", "gains", "why_start"), (ActiveLearningRun, WholeSetRun)),
     "selection": ActiveLearningRun,
+    "where_it_holds": of_headline,
 }
 
 

@@ -10,12 +10,14 @@ import pandas as pd
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
 
 BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_truth"))
 CLOSE = 0.01  # one point
 TABLE_2 = (0.05, 0.3, 0.5)
 ABLATIONS = (0.05, 0.1)
+UNIT = "AP_all, a fraction"
 
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
@@ -32,6 +34,40 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
     }
     known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items()]
+
+
+def headline_effects(study: Study) -> list[Effect]:
+    """ts1 against the strongest baseline at every share, ts2 in AP_all, and ts3 where the linear variant ran."""
+    effects, said = [], CONTRACT.published()
+    for fraction in study.fractions():
+        at = f"{fraction:.0%} clean"
+        strongest = max(BASELINES, key=lambda name: study.values(name, fraction, "AP_all").mean())
+        whole = _paired(study, "AP_all", fraction, "finetune_whole", "proposed")
+        ours = _paired(study, "AP_all", fraction, "proposed", strongest)
+        bent = _paired(study, "AP_all", fraction, "proposed", "linear")
+        effects += [
+            Effect("ts1", "proposed minus the strongest baseline", at, ours, _gap(fraction, "proposed"), UNIT),
+            Effect("ts2", "whole network minus proposed", at, whole, _gap(fraction, "finetune_whole"), UNIT),
+            Effect("ts3", "sigmoid minus linear", at, bent, _bend(said["table_4"], fraction), UNIT),
+        ]
+    return effects
+
+
+def _gap(fraction: float, better: str) -> float | None:
+    """AP_all of Table 2: `better` minus the proposed network, or the proposed network minus the strongest baseline."""
+    if fraction not in TABLE_2:
+        return None
+    table, place = CONTRACT.published()["table_2"], len(TABLE_2) + TABLE_2.index(fraction)
+    others = BASELINES if better == "proposed" else ("proposed",)
+    return table[better][place] - max(table[other][place] for other in others)
+
+
+def _bend(table: dict[str, list[float]], fraction: float) -> float | None:
+    """AP_all of Table 4: the proposed network minus its linear variant."""
+    if fraction not in ABLATIONS:
+        return None
+    place = len(ABLATIONS) + ABLATIONS.index(fraction)
+    return table["proposed"][place] - table["linear"][place]
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

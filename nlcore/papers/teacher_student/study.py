@@ -58,6 +58,11 @@ def _of_series(*names: str, equal_budget: bool = False) -> Callable[[Spec], bool
     )
 
 
+def of_headline(spec: Spec) -> bool:
+    """Whether a run stands behind the claims of the ladder, or holds the labels that they are trained on."""
+    return _of_labels(spec) or _of_series(*METHODS, "linear")(spec)
+
+
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("table_1", "label_quality", "fig_1", "fig_4"), _of_labels),
@@ -71,6 +76,7 @@ READS = {
     "fig_5": _of_series("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth"),
     "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
+    "where_it_holds": of_headline,
     "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
 }
 

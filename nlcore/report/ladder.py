@@ -1,0 +1,137 @@
+"""Where a claim holds: its effect by number of images, quality of the features and noise, as a table and a figure.
+
+One row of panels per claim, one panel per level of noise; a line per quality, a filled mark where the interval lies on
+the claimed side. What was measured on the profile's own data and what the paper printed stand in the same panels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from textwrap import wrap
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nlcore.report.figures import panels, series_style
+from nlcore.report.verdicts import estimate
+
+OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a claim says is above zero, in one place: paired differences, one per seed.
+
+    at: the level it belongs to, in the paper's words ("40 %"). unit: what the differences are counted in.
+    """
+
+    claim: str
+    what: str
+    at: str
+    differences: pd.Series
+    published: float | None = None
+    unit: str = "points of mAP"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where effects were measured: on how many training images, of features of which quality.
+
+    quality: mAP in percent that the reference method reaches without noise; None on the profile's own data.
+    """
+
+    images: int
+    quality: int | None = None
+
+    @property
+    def data(self) -> str:
+        """The name of the line that it is a point of."""
+        return "this profile's own data" if self.quality is None else f"clean mAP {self.quality}"
+
+
+def ladder_table(measured: Iterable[tuple[Place, Iterable[Effect]]]) -> pd.DataFrame:
+    """One row per effect and place: mean, its 95 % interval over seeds, and whether it lies on the claimed side."""
+    rows = [
+        {"place": place, "effect": effect, "estimate": estimate(effect.differences)}
+        for place, effects in measured
+        for effect in effects
+        if len(effect.differences)
+    ]
+    found = pd.DataFrame([_row(**row) for row in rows])
+    return found.sort_values(["claim", "effect", "at", "data", "images"], kind="stable", ignore_index=True)
+
+
+def _row(place: Place, effect: Effect, estimate) -> dict:
+    return {
+        "claim": effect.claim,
+        "effect": effect.what,
+        "unit": effect.unit,
+        "at": effect.at,
+        "data": place.data,
+        "images": place.images,
+        "mean": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "seeds": estimate.seeds,
+        "published": effect.published,
+        "holds": side(estimate.low, estimate.high),
+    }
+
+
+def side(low: float, high: float) -> str:
+    """Where an interval lies, by the claim's sign.
+
+    >>> side(0.1, 2), side(-1, 1), side(-2, -1)
+    ('yes', 'open', 'no')
+    """
+    if low > 0:
+        return "yes"
+    return "no" if high < 0 else "open"
+
+
+def ladder_figure(table: pd.DataFrame) -> Figure:
+    """The table as panels: a row per effect, a column per level."""
+    effects, levels = (list(dict.fromkeys(table[name])) for name in ("effect", "at"))
+    looks = series_style([name for name in dict.fromkeys(table.data) if name.startswith("clean mAP")])
+    figure, axes = panels(len(effects), len(levels), width=3.0, height=2.3, sharey="row")
+    for row, effect in zip(axes, effects, strict=True):
+        for axis, level in zip(row, levels, strict=True):
+            own = table[(table.effect == effect) & (table["at"] == level)]
+            axis.set_visible(not own.empty)
+            if len(own):
+                _panel(axis, own, looks)
+        first = next(axis for axis in row if axis.get_visible())
+        said = table[table.effect == effect].iloc[0]
+        first.set_ylabel("\n".join([*wrap(f"{said.claim}: {effect}", 30), f"({said.unit})"]), fontsize=8)
+    _legend(figure, axes, looks)
+    return figure
+
+
+def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> None:
+    axis.axhline(0, color="0.4", linewidth=0.8)
+    if own.published.notna().any():
+        axis.axhline(own.published.dropna().iloc[0], color="black", linestyle=":", linewidth=1.2)
+    for name, points in own.groupby("data"):
+        look = looks.get(name, OWN)
+        reach = [points["mean"] - points.low, points.high - points["mean"]] if points.seeds.min() > 1 else None
+        axis.errorbar(points.images, points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
+        surely = points[points.holds == "yes"]
+        axis.plot(surely.images, surely["mean"], **look_of_mark(look))
+    axis.set(xscale="log", title=own["at"].iloc[0], xlabel="training images")
+    axis.margins(x=0.15)
+
+
+def look_of_mark(look: dict[str, str]) -> dict:
+    """The mark of a line without the line, for the points that are filled."""
+    kept = {name: value for name, value in look.items() if name in ("color", "marker", "markersize")}
+    return kept | {"linestyle": "none"}
+
+
+def _legend(figure: Figure, axes, looks: dict[str, dict[str, str]]) -> None:
+    axis = axes.flat[0]
+    handles = [axis.errorbar([], [], label=f"simulated, {name}", **look) for name, look in looks.items()]
+    handles.append(axis.errorbar([], [], label="this profile's own data", **OWN))
+    handles.append(axis.plot([], [], color="black", linestyle=":", label="published")[0])
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)

@@ -1,0 +1,51 @@
+"""Where a claim holds: the table of effects by place, and its panels."""
+
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from nlcore.report.ladder import Effect, Place, ladder_figure, ladder_table, side
+
+
+def effect(*differences, at="40 %", claim="gs1", published=None):
+    return Effect(claim, "ours minus theirs", at, pd.Series(differences, dtype=float), published)
+
+
+@pytest.fixture
+def table():
+    return ladder_table(
+        [
+            (Place(2000), [effect(1, 2, 3, published=5.0), effect(at="60 %")]),
+            (Place(8000, 75), [effect(4, 5, 6, published=5.0), effect(-4, -5, -6, at="60 %")]),
+            (Place(2000, 75), [effect(-1, 0, 1, published=5.0), effect(-4, 5, 0, at="60 %")]),
+        ]
+    )
+
+
+def test_every_effect_that_was_measured_has_a_row_with_its_interval(table):
+    assert len(table) == 5  # nothing was measured at 60 % on the profile's own data
+    row = table[(table.data == "clean mAP 75") & (table.images == 8000) & (table["at"] == "40 %")].iloc[0]
+    assert (row["mean"], row.seeds, row.published, row.holds) == (5, 3, 5.0, "yes")
+    assert row.low == pytest.approx(5 - 4.302653 / 3**0.5)  # Student's t, two degrees of freedom
+    assert row.high == pytest.approx(5 + 4.302653 / 3**0.5)
+
+
+def test_rows_go_from_few_images_to_many_within_a_line(table):
+    own = table[(table.data == "clean mAP 75") & (table["at"] == "60 %")]
+    assert (list(own.images), list(own.holds)) == ([2000, 8000], ["open", "no"])
+
+
+@pytest.mark.parametrize(("low", "high", "word"), [(0, 1, "open"), (1e-9, 1, "yes"), (-1, 0, "open"), (-2, -1, "no")])
+def test_an_interval_that_touches_zero_is_open(low, high, word):
+    assert side(low, high) == word
+
+
+def test_a_panel_shows_published_own_and_filled_marks(table):
+    axes = [axis for axis in ladder_figure(table).axes if axis.get_visible()]
+    assert [axis.get_title() for axis in axes] == ["40 %", "60 %"]
+    dotted = [line.get_ydata()[0] for line in axes[0].lines if line.get_linestyle() == ":" and len(line.get_ydata())]
+    assert dotted == [5.0]
+    filled = [line for line in axes[0].lines if line.get_linestyle() == "None" and len(line.get_xdata()) == 1]
+    solid = [line.get_xdata()[0] for line in filled if to_hex(line.get_markerfacecolor()) != "#ffffff"]
+    assert 8000 in solid and 2000 in solid  # the larger rung, and the profile's own data
+    assert axes[0].get_xscale() == "log"
