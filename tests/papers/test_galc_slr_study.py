@@ -44,7 +44,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     figures.figure_3(out)
     for make in (tables.table_1, figures.figure_2, figures.figure_4, figures.figure_5, figures.figure_6,
                  tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
-                 figures.clean_gold_figure, tables.readings_table):  # fmt: skip
+                 figures.clean_gold_figure, tables.readings_table, tables.exact_counts):  # fmt: skip
         make(study, out)
     verdicts = decide_claims(study)
     manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts, reads=PAPER.reads).read_text())
@@ -63,6 +63,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     assert set(read("fig_6c").series.astype(str)) == {"all", "50", "10"}
     assert read("fig_1").label.tolist().count("wrong") == 1
     assert set(read("fig_3").kind) == {"node", "arrow"}
+    assert {"40 %", "60 %"} <= set(read("exact_counts")["at"])
 
 
 @pytest.mark.slow

@@ -207,7 +207,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     )
     drawn = (figures.figure_1, figures.figure_2, figures.figure_6, figures.figure_7)
     told = (tables.heuristics_table, tables.cost_table, tables.permutation_table, tables.combination_table)
-    for make in (*drawn, *told, tables.why_asl_table):
+    for make in (*drawn, *told, tables.why_asl_table, tables.exact_counts):
         make(found, out)
     for noise in NOISES:
         figures.level_figure(found, out, noise)
@@ -216,6 +216,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
             assert set(data.series) == set(contract["fig_3"]["series"])
             assert set(data.seed) == {0, 1}
     assert set(contract) <= set(out.entries)
+    assert {"20 %", "40 %", "60 %"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"raw", "negative", "masked"}
     assert set(pd.read_csv(out.folder / "fig_7a.csv").series) == set(contract["fig_7"]["series"])
     assert set(readings_atlas(found).claim) == {f"ml{n}" for n in range(1, 8)}

@@ -96,7 +96,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     tables.ratio_table(found, out, "table_1", "d1")
     tables.ratio_table(found, out, "table_2", "d2")
     for make in (tables.table_3, figures.figure_1, figures.figure_2, figures.figure_4, figures.figure_5,
-                 figures.figure_6, figures.figure_10, tables.why_table):  # fmt: skip
+                 figures.figure_6, figures.figure_10, tables.why_table, tables.exact_counts):  # fmt: skip
         make(found, out)
     figures.figure_3(out)
     for noise in NOISES:
@@ -105,6 +105,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
         assert set(data.series) == set(contract["fig_7"]["series"]) == set(STRATEGIES)
         assert set(data.seed) == {0, 1}
     assert set(contract) <= set(out.entries)
+    assert {"40 %", "60 %"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"test mAP", "clean reference"}
     assert set(readings_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4"}
 

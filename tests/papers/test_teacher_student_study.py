@@ -37,7 +37,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     out = ArtefactWriter("teacher_student", "smoke", tmp_path, contract)
     for make in (tables.table_1, tables.quality_table, tables.table_2, tables.table_3, tables.activation_table,
                  tables.corrections, tables.equal_budgets, figures.figure_1, figures.figure_4, figures.figure_5,
-                 figures.figure_6, figures.correction_figure):  # fmt: skip
+                 figures.figure_6, figures.correction_figure, tables.exact_counts):  # fmt: skip
         make(study, out)
     for table in ("table_4", "table_5", "table_6"):
         tables.ablation_table(study, out, table)
@@ -46,6 +46,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     out.finish(PAPER.specs("smoke"), store, verdicts=decide_claims(study), reads=PAPER.reads)
     manifest = json.loads((out.folder / "manifest.json").read_text())
     assert manifest["not_made"] == []
+    assert {"5 % clean", "50 % clean"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
     assert manifest["seeds"] == [0, 1]
     for panel, metric in (("a", "mAP"), ("b", "AP_all")):
         frame = pd.read_csv(out.folder / f"fig_5{panel}.csv")

@@ -42,7 +42,7 @@ def of_headline(spec: Spec) -> bool:
 
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
-    **dict.fromkeys(("fig_1", "fig_3"), ()),
+    **dict.fromkeys(("fig_1", "fig_3", "exact_counts"), ()),
     **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
     "fig_2": lambda spec: isinstance(spec, GoldClassifier) and spec.method == "asl",
     **dict.fromkeys(("fig_4", "matrix_distances"), at_ablation_noise),

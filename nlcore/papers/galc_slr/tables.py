@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
+from nlcore.papers.galc_slr.counts import exact_lines
 from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, METHODS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
@@ -86,6 +88,11 @@ def distance_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     noise = percent(study.ablation_noise)
     caption = f"Mean absolute error of each matrix against the printed truth at {noise} %, over the seeds."
     return out.table("matrix_distances", pd.DataFrame(rows), caption=caption, deviations=deviations(study))
+
+
+def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What follows from the labels at the paper's size (4.1), at the noise levels of the study; see `counts`."""
+    return counts_table(exact_lines(study.levels), out)
 
 
 def memorisation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

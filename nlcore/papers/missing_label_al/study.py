@@ -53,7 +53,7 @@ def of_headline(spec: Spec) -> bool:
 
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
-    "fig_1": (),
+    **dict.fromkeys(("fig_1", "exact_counts"), ()),
     "fig_2": WholeSetRun,
     **{f"fig_{n}": lambda spec, noise=noise: of_default(spec, noise) for n, noise in ((3, 0.2), (4, 0.4), (5, 0.6))},
     "fig_6": lambda spec: of_gain(spec) or of_default(spec, SPLIT_NOISE),

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from nlcore.generators import generator
+from nlcore.papers.counts import counts_table
+from nlcore.papers.missing_label_al.counts import exact_lines
 from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAPER, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
@@ -46,6 +48,11 @@ def cost_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         rows.append({"noise": noise, "500 x 80 x rate": 500 * 80 * noise, "paper": str(paper[noise]),
                      **{SERIES[name]: costs[name] for name in SERIES}})  # fmt: skip
     return out.table("costs", pd.DataFrame(rows), caption="Relabelled cells after the last iteration.")
+
+
+def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What follows from the labels at the paper's size (4.1), at the noise levels of the study; see `counts`."""
+    return counts_table(exact_lines(study.noises), out)
 
 
 def permutation_table(study: Study, out: ArtefactWriter, *, permutations: int = 2000) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def of_headline(spec: Spec) -> bool:
 READS = {
     **dict.fromkeys(("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"), LikelihoodRun),
     "fig_2": WholeSetRun,
-    "fig_3": (),
+    **dict.fromkeys(("fig_3", "exact_counts"), ()),
     "fig_6": InitialRun,
     **{f"fig_{n}": lambda spec, noise=noise: at_noise(spec, noise) for n, noise in ((7, 0.2), (8, 0.4), (9, 0.6))},
     **dict.fromkeys(("fig_10", "gains", "why_start"), (ActiveLearningRun, WholeSetRun)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nlcore.papers.counts import counts_table
+from nlcore.papers.multi_al.counts import exact_lines
 from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
@@ -69,6 +71,11 @@ def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         ]
     caption = "Table 3. Number of clean images by interval of D1 and D2."
     return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+
+
+def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What follows from the labels at the paper's size (5.1), at the noise levels of the study; see `counts`."""
+    return counts_table(exact_lines(study.noises), out)
 
 
 def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def of_headline(spec: Spec) -> bool:
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("table_1", "label_quality", "fig_1", "fig_4"), _of_labels),
-    **dict.fromkeys(("fig_2", "fig_3"), ()),
+    **dict.fromkeys(("fig_2", "fig_3", "exact_counts"), ()),
     "table_2": _of_series(*METHODS),
     "table_3": on_open_images,
     "table_4": _of_series("linear", "proposed"),

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from nlcore.data.extended_coco import count_labels, label_quality
+from nlcore.papers.counts import counts_table
+from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
 from nlcore.papers.teacher_student.words import NO_OPEN_IMAGES, deviations
@@ -51,6 +53,11 @@ def quality_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
          "ours": ours["true_labels_missing"]},
     ]  # fmt: skip
     return out.table("label_quality", pd.DataFrame(rows), caption="Quality of the noisy labels.")
+
+
+def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What follows from the labels at the paper's size (4.1), at the study's shares of clean labels; see `counts`."""
+    return counts_table(exact_lines(study.fractions()), out, remark=REMARK)
 
 
 def table_2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
