@@ -56,7 +56,7 @@ def exact_lines(noises: Sequence[float]) -> Iterator[dict[str, Any]]:
     yield count("labelled images", len(labels))
     yield count("images with a single label, removed", int((labels == 1).sum()))
     yield count("images with two labels or more", len(images.train))
-    yield count("images set aside, the initial ones among them", round(protocol.set_aside * len(images.train)))
+    yield count("images set aside, the initial ones among them", int(protocol.set_aside * len(images.train) + 1e-9))
     yield count("images in the pool", size, published=POOL)
     yield count("labels per image in the pool", labels[images.train].mean(),
                 draws=[labels[rows].mean() for rows in split.pool])  # fmt: skip

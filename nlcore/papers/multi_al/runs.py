@@ -41,7 +41,7 @@ def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSp
     initial, pool = [], []
     for seed in seeds:
         rows = generator(PAPER, "division", seed).permutation(images.train)
-        aside = round(protocol.set_aside * len(rows))
+        aside = int(protocol.set_aside * len(rows) + 1e-9)  # 6,526 of 65,268, which leaves a pool of 23,497
         if aside < protocol.initial:
             raise InputError(f"set_aside {protocol.set_aside}: {aside} images; expected {protocol.initial} or more")
         initial.append(rows[: protocol.initial])
