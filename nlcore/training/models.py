@@ -54,7 +54,7 @@ def linear_head(inputs: int, classes: int, *, generator: torch.Generator) -> nn.
         classes: number of classes.
         generator: a generator of the CPU, for the weights: U(-1/sqrt(inputs), 1/sqrt(inputs)), as torch draws them.
 
-    >>> linear_head(1280, 80, generator=torch.Generator())(torch.zeros(4, 1280)).shape
+    >>> linear_head(256, 80, generator=torch.Generator())(torch.zeros(4, 256)).shape
     torch.Size([4, 80])
     """
     return nn.Sequential(_linear(inputs, classes, generator))
