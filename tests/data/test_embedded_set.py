@@ -63,8 +63,17 @@ def test_origins_are_those_that_the_source_describes(stored):
     assert np.isin(stored.licence_ids, [3, 6]).sum() == 454
 
 
-def test_features_and_predictions_are_plausible(stored):
-    assert stored.features.min() >= 0 and 4 < stored.features.max() <= 6  # averages of ReLU6
+def test_features_are_principal_components_of_the_training_part(stored):
+    """Centred and uncorrelated there, the strongest first; bytes and 16-bit components cost little of that."""
+    components = stored.features[stored.train].astype(float)
+    deviations = components.std(axis=0)
+    assert np.abs(components.mean(axis=0)).max() < 0.01
+    assert np.all(np.diff(deviations) < 0.01) and deviations[0] / deviations[-1] > 5
+    assert np.abs(np.corrcoef(components.T) - np.eye(256)).max() < 0.05
+    assert np.abs(stored.features[stored.test].mean(axis=0) / deviations).max() < 0.25  # other images of the same kind
+
+
+def test_predictions_are_plausible(stored):
     assert np.all(np.diff(stored.top_probabilities, axis=1) <= 0) and stored.top_probabilities.min() > 0
     assert stored.top_probabilities.sum(axis=1).max() <= 1.001
     zebra_images = stored.targets[:, stored.class_names.index("zebra")] == 1
@@ -101,13 +110,13 @@ def test_crops_look_like_their_classes(stored):
 
 
 def test_a_ridge_probe_learns_the_classes(stored):
-    """Fitted on the training part; mAP on the test part was 0.509 when the set was built (chance: 0.044)."""
+    """Fitted on the training part; mAP on the test part was 0.567 when the set was built (chance: 0.044)."""
     train, targets = stored.train, stored.targets
     features = (stored.features - stored.features[train].mean(axis=0)) / stored.features[train].std(axis=0)
     x, y = features[train].astype(float), targets[train] - targets[train].mean(axis=0)
     weights = np.linalg.solve(x.T @ x + 1e4 * np.eye(x.shape[1]), x.T @ y)
     precision = average_precision_score(targets[stored.test], features[stored.test] @ weights)
-    assert precision == pytest.approx(0.509, abs=0.005)
+    assert precision == pytest.approx(0.567, abs=0.005)
 
 
 def test_thumbnails_are_small_and_free(stored):
@@ -122,7 +131,7 @@ def test_thumbnails_are_small_and_free(stored):
 
 
 def test_it_is_small_and_explains_itself():
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 8_000_000
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 4_500_000
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert "CC BY 4.0" in readme and "COCO Consortium" in readme
     with (FOLDER / "images.csv").open() as file:
