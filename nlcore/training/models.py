@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nlcore.errors import InputError, require
+from nlcore.training.wheels import PIXELS, wheel_file, wheel_name
 
 TIMM_WEIGHTS = "timm"  # as `weights`: those that timm publishes for the model; "timm:TAG": under that tag
 RANDOM_WEIGHTS = "random"
@@ -53,7 +54,7 @@ def linear_head(inputs: int, classes: int, *, generator: torch.Generator) -> nn.
         classes: number of classes.
         generator: a generator of the CPU, for the weights: U(-1/sqrt(inputs), 1/sqrt(inputs)), as torch draws them.
 
-    >>> linear_head(1280, 80, generator=torch.Generator())(torch.zeros(4, 1280)).shape
+    >>> linear_head(256, 80, generator=torch.Generator())(torch.zeros(4, 256)).shape
     torch.Size([4, 80])
     """
     return nn.Sequential(_linear(inputs, classes, generator))
@@ -183,7 +184,7 @@ def last_layer(model: nn.Module) -> nn.Linear | StackedLinear:
 
 def image_model(
     name: str,
-    classes: int,
+    classes: int | None,
     *,
     generator: torch.Generator,
     weights: str | Path,
@@ -194,10 +195,11 @@ def image_model(
 
     Args:
         name: timm's, without a tag.
-        classes: number of classes; 0 gives features in place of logits.
+        classes: number of classes; 0 gives features in place of logits, None the model's own (ImageNet's, mostly).
         generator: a generator of the CPU, for random weights and a random last layer.
-        weights: a .safetensors or .pth file, "timm" or "timm:TAG" for published ones, or "random": there is no default,
-            so that nobody trains from random weights without knowing. A last layer of another shape stays random.
+        weights: a .safetensors or .pth file, "wheel:NAME" for those in an installed package, "timm" or "timm:TAG" for
+            published ones, or "random": there is no default, so that nobody trains from random weights without knowing.
+            A last layer of another shape stays random.
         deterministic: for recipes that are so (see `_mirror_by_slices`).
         timm_options: of `timm.create_model`.
 
@@ -227,7 +229,7 @@ def image_model(
             model = timm.create_model(
                 f"{name}.{tag}" if published and tag else name,
                 pretrained=published,
-                num_classes=classes,
+                **({} if classes is None else {"num_classes": classes}),
                 **timm_options,
             )
         except Exception as error:  # timm passes on whatever the hub's client raises
@@ -235,7 +237,7 @@ def image_model(
                 raise
             raise InputError(f"published weights of {name}: cannot be had ({error}); expected a file") from error
     if not published and weights != RANDOM_WEIGHTS:
-        load_weights(model, Path(weights))
+        load_weights(model, weights)
     if deterministic:
         _mirror_by_slices(model)
     return model
@@ -275,18 +277,19 @@ def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
     return tuple(settings["mean"]), tuple(settings["std"])
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Loads a file of weights into `model`, except a last layer of another shape.
+def load_weights(model: nn.Module, weights: str | Path) -> None:
+    """Loads weights into `model`, except a last layer of another shape.
 
     Args:
-        model: changed in place; as it was where anything is raised.
-        path: .safetensors, or a .pth of tensors, which is read without running any code it may hold.
+        model: a timm model, changed in place; as it was where anything is raised.
+        weights: .safetensors, or a .pth of tensors, which is read without running any code it may hold; or wheel:NAME,
+            for such a file in an installed package.
 
     Raises:
-        InputError: the file is absent or unreadable, or any other key is missing, unexpected or of another shape.
+        InputError: the file or package is absent or unreadable, or any other key is missing, unexpected or of another
+            shape.
     """
-    own = model.state_dict()
-    given = _in_names_of(model, _read_weights(path))
+    own, given = model.state_dict(), _weights_for(model, weights)
     head = next((name for name, module in model.named_modules() if module is last_layer(model)), "")
     other_shape = [key for key in given if key in own and given[key].shape != own[key].shape]
     for key in [key for key in other_shape if key.rpartition(".")[0] == head]:
@@ -299,8 +302,23 @@ def load_weights(model: nn.Module, path: Path) -> None:
     }
     found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems.items() if keys)
     if found:
-        raise InputError(f"{path}: {found}; expected weights that fit {type(model).__name__}")
+        raise InputError(f"{weights}: {found}; expected weights that fit {type(model).__name__}")
     model.load_state_dict(given, strict=False)
+    if (wheel := wheel_name(weights)) in PIXELS:
+        mean, deviation = PIXELS[wheel]
+        model.pretrained_cfg = model.pretrained_cfg | {"mean": (mean,) * 3, "std": (deviation,) * 3}
+
+
+def _weights_for(model: nn.Module, weights: str | Path) -> dict[str, Tensor]:
+    """The tensors of a file or a package under the model's own names.
+
+    The authors of a package may have named them otherwise: then they go by their order, which the shapes must bear out.
+    """
+    wheel = wheel_name(weights)
+    if wheel is None:
+        return _in_names_of(model, _read_weights(Path(weights)))
+    own, given = model.state_dict(), _read_weights(wheel_file(wheel))
+    return dict(zip(own, given.values(), strict=True)) if len(given) == len(own) else given
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

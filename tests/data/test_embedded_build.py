@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -17,8 +18,11 @@ from nlcore.data.division import stratified_division
 from nlcore.data.embedded_build import (
     build_embedded,
     choose_crops,
+    fit_projection,
     make_encoder,
     quantise,
+    read_image,
+    read_projection,
     top_predictions,
 )
 from nlcore.data.embedded_set import dequantise, embedded
@@ -48,6 +52,20 @@ def test_quantising_errs_by_half_a_step_at_most():
     assert arrays["features"].dtype == np.uint8
     error = np.abs(dequantise(arrays, "feature") - values)
     assert np.all(error <= arrays["feature_step"] / 2 + 1e-6) and error[:, 3].max() == 0
+
+
+def test_components_keep_what_varies_most_as_it_is():
+    """Deviations of 3, 2 and 1 in three directions, and a little noise in all seven: three components have it."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(7, 7)))[0][:3]
+    features = 5 + rng.normal(size=(4000, 3)) * [3, 2, 1] @ directions + 0.01 * rng.normal(size=(4000, 7))
+    project = fit_projection(features.astype(np.float32), 3)
+    components = project(features.astype(np.float32))
+    assert components.std(axis=0) == pytest.approx([3, 2, 1], rel=0.05)
+    assert np.abs(components.mean(axis=0)).max() < 0.01
+    assert np.abs(np.corrcoef(components.T) - np.eye(3)).max() < 0.02
+    with pytest.raises(InputError, match="components: found 8; expected 1 to 7"):
+        fit_projection(features, 8)
 
 
 def test_top_predictions_by_hand():
@@ -97,13 +115,21 @@ def test_no_class_has_more_than_fifty_crops(tmp_path):
 
 
 def test_models_and_weights_that_do_not_fit(tmp_path, tiny_weights):
-    with pytest.raises(InputError, match=r"timm model 'resnet_of_dreams': .*; expected one that timm has"):
+    with pytest.raises(InputError, match=r"model 'resnet_of_dreams': .*; expected one of timm's"):
         make_encoder("resnet_of_dreams", weights=tiny_weights)
-    with pytest.raises(InputError, match=r"do not fit the model: .*Missing key.*layer1") as caught:
+    with pytest.raises(InputError, match=r"\d+ missing: .*layer1.*; expected weights that fit ResNet") as caught:
         make_encoder("resnet18", weights=tiny_weights)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="no such weights file"):
+    with pytest.raises(InputError, match="no such file; expected weights"):
         make_encoder(TINY, weights=tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match=r"timm model 'test_efficientnet': .*'colour'"):
+        make_encoder(TINY, weights=tiny_weights, colour="blue")
+
+
+def test_an_encoder_takes_images_as_its_model_wants_them(tiny_weights):
+    own, given = make_encoder(TINY, weights=tiny_weights), make_encoder(TINY, weights=tiny_weights, size=40)
+    assert (own.size, own.resampling, given.size) == (160, Image.Resampling.BICUBIC, 40)
+    assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
 
 @pytest.fixture
@@ -123,14 +149,42 @@ def test_two_builds_give_the_same_bytes(tmp_path, tiny_weights, script):
     places = "--annotations", "annotations/instances_train2017.json", "--images", "train2017"
     for output in ("one", "two"):
         finished = script("--coco-root", tmp_path / "coco", "--weights", tiny_weights, "--model", TINY,
-                          *places, "--output", tmp_path / output)  # fmt: skip
+                          "--components", 5, *places, "--output", tmp_path / output)  # fmt: skip
         assert finished.exit_code == 0, finished.output
-    for name in ("arrays.npz", "images.csv", "about.json"):
+    for name in ("arrays.npz", "projection.npz", "images.csv", "about.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     built = embedded(tmp_path / "one")
-    assert built.targets.shape == (12, 80) and built.features.shape[0] == 12 and np.ptp(built.features) > 0
+    assert built.targets.shape == (12, 80) and built.features.shape == (12, 5) and np.ptp(built.features) > 0
+    assert built.crops.features.shape[1] == 5
     assert len(built.train) + len(built.test) == 11 and built.thumbnails == {}
     assert np.isin(built.crops.rows, built.train).all()
+
+
+def test_stored_features_are_the_projected_ones(tmp_path, tiny_weights, script):
+    """projection.npz makes the stored features anew, of any image, and is there only if there are components."""
+    draw_coco(tmp_path / "coco", images=12, size=(300, 224))
+    common = ("--coco-root", tmp_path / "coco", "--weights", tiny_weights, "--model", TINY, "--size", 64,
+              "--annotations", "annotations/instances_train2017.json", "--images", "train2017")  # fmt: skip
+    script(*common, "--components", 4, "--output", tmp_path / "few")
+    script(*common, "--components", 0, "--output", tmp_path / "all")
+    few, whole = embedded(tmp_path / "few"), embedded(tmp_path / "all")
+    encoder = make_encoder(TINY, weights=tiny_weights, size=64)
+    paths = sorted((tmp_path / "coco" / "train2017").iterdir())
+    features, _ = encoder(read_image(path, encoder) for path in paths)
+    expected = read_projection(tmp_path / "few")(features)
+    for stored, values in ((whole.features, features), (few.features, expected)):
+        assert np.all(np.abs(stored - values) <= np.ptp(values, axis=0) / 510 + 1e-4)
+    with pytest.raises(InputError, match=r"projection\.npz: no such file"):
+        read_projection(tmp_path / "all")
+
+
+def test_more_components_than_images_are_refused(tmp_path, tiny_weights, script):
+    draw_coco(tmp_path / "coco", images=12, size=(300, 224))
+    finished = script("--coco-root", tmp_path / "coco", "--weights", tiny_weights, "--model", TINY, "--size", 64,
+                      "--annotations", "annotations/instances_train2017.json", "--images", "train2017",
+                      "--output", tmp_path / "out")  # fmt: skip
+    assert finished.exit_code == 2 and "components: found 256; expected 1 to " in finished.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_script_says_in_one_line_what_is_wrong(tmp_path, tiny_weights, script):

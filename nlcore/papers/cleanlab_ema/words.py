@@ -33,7 +33,7 @@ JOINT_FOREST = (
     "runs the published one-vs-rest forests)."
 )
 NOT_CELEBA = (
-    "Embedded COCO images with a linear head on MobileNetV2 features instead of CelebA with EfficientNet; "
+    "Embedded COCO images with a linear head on EfficientNet-Lite2 features instead of CelebA with EfficientNet; "
     "with --celeba-root the same section runs on CelebA."
 )
 

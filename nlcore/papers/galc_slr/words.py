@@ -27,7 +27,7 @@ EMBEDDED = (
     "and box crops of single objects, at most 50 of a class before any cap."
 )
 FEW_IMAGES = (
-    "A small COCO folder and a MobileNetV2. Regulators: the few single-label images there are; the others are "
+    "A small COCO folder and an EfficientNet-Lite2. Regulators: the few single-label images there are; the others are "
     "GLC's rows (counted)."
 )
 REHEARSAL = "A rehearsal on so few images that its numbers say nothing."

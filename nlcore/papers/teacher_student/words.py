@@ -16,8 +16,8 @@ NAMES = {
     "ground_truth": "ground truth",
 }
 FROZEN = (
-    "Features of a frozen ImageNet MobileNetV2 stand for the pixels; the network is a multi-layer head on them (512 "
-    "ReLU units, the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
+    "Features of a frozen ImageNet EfficientNet-Lite2 stand for the pixels; the network is a multi-layer head on them "
+    "(512 ReLU units, the shared features f), so 'whole network' means that head. Rates are ten times the paper's, "
     "since a pass has 23 batches instead of 1,066. A fifth of the training part is for validation."
 )
 
