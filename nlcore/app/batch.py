@@ -227,7 +227,8 @@ def summary(batch: Batch, one: Paper) -> Table:
     for decided in json.loads((folder / "verdicts.json").read_text()):
         part = decided["speaking"]
         size = "" if part["published"] is None else f"{part['published']:.3g}"
-        table.add_row(decided["id"], f"{decided['claim']} ({part['name']})", size, part["shown"], decided["verdict"])
+        verdict = f"{decided['verdict']} ({decided['evidence']})"
+        table.add_row(decided["id"], f"{decided['claim']} ({part['name']})", size, part["shown"], verdict)
     for id in manifest["not_made"]:
         table.add_row(id, "", "", "", "not made at this profile")
     return table

@@ -4,6 +4,7 @@ Where the runs behind a paper's artefacts are, to the byte, those that made the 
 every cell must be the same text. Where runs were computed anew, on another machine say, a cell may differ by what the
 paper's `tolerances.yaml` states for its column; a column that is not listed there may not differ at all. A verdict that
 changes its word because numbers moved within their tolerance stands at its boundary: that is told, and is no drift.
+Where a verdict stands on other evidence than before, that is a drift, whatever moved.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ from nlcore.errors import InputError
 from nlcore.papers.paper import Paper
 from nlcore.places import home
 from nlcore.report.digits import DIGITS
+from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import PROVENANCE
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 SHOWN = 40  # drifts that are listed one by one
 # Columns whose words follow from numbers beside them.
 DECIDED = ("verdict", "reason", "verdict by default", "changes", "decided by", "judgement", "weakest part")
+
+# The same finding on other evidence: no number lies between these words.
+AGAINST = {Verdict.FAILS.value, Verdict.NOT_SEEN.value}
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,15 @@ def _differences(
     for row in differs.any(axis=1).to_numpy().nonzero()[0]:
         columns = list(before.columns[differs.iloc[row]])
         beyond = [c for c in columns if not _within(before[c].iloc[row], after[c].iloc[row], allowed.get(c))]
-        only_words = words and all(column in DECIDED for column in beyond) and len(beyond) < len(columns)
+        decided = all(_at_boundary(column, before[column].iloc[row], after[column].iloc[row]) for column in beyond)
+        only_words = words and decided and len(beyond) < len(columns)
         for column in beyond:
             yield _told(before, after, row, column, allowed), only_words
+
+
+def _at_boundary(column: str, old: str, new: str) -> bool:
+    """Whether a cell may say another word because numbers beside it moved."""
+    return column in DECIDED and {old, new} != AGAINST
 
 
 def _within(old: str, new: str, tolerance: float | None) -> bool:

@@ -17,7 +17,7 @@ Modules are loaded when they are needed: naming a paper costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
@@ -29,7 +29,7 @@ import yaml
 
 from nlcore.errors import InputError
 from nlcore.papers.ladder import Grid, make_grid
-from nlcore.papers.profiles import Resources, load_profile, profiles_of
+from nlcore.papers.profiles import Resources, load_profile, profiles_of, stated_evidence
 from nlcore.places import figures_folder, store_folder
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from nlcore.report.contract import Contract
+    from nlcore.report.evidence import StatedEvidence
     from nlcore.report.verdicts import ClaimVerdict
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Spec, Store
@@ -132,6 +133,18 @@ class Paper:
         parts += [*["partial"] * asked.partial, *filter(None, [asked.variant])]
         return Path(asked.output) / self.id / ".".join([asked.profile, *parts])
 
+    def evidence(self, asked: Asked) -> StatedEvidence:
+        """What the verdicts of what was asked stand on: what the profile states.
+
+        With weights or other changes of one's own it is not the published protocol, whatever the profile.
+
+        Raises:
+            InputError: no such profile, or one that does not say.
+        """
+        stated = stated_evidence(self.package, asked.profile, load_profile(self.package, asked.profile))
+        changed = asked.resources.weights is not None or asked.variant
+        return stated.beside_the_profile() if changed else stated
+
     def open(self, profile: str = "embedded", *, workers: int | None = None, **parameters: Any) -> Session:
         """Compute what is missing, and load everything: what a notebook starts with.
 
@@ -193,11 +206,13 @@ class Session:
     study: Any
     partial: bool
     out: ArtefactWriter
+    evidence: StatedEvidence
 
     @cached_property
     def decided(self) -> list[ClaimVerdict]:
-        """Every claim with its verdict."""
-        return self.paper.module("claims").decide_claims(self.study)
+        """Every claim with its verdict, in the words that the profile's evidence allows."""
+        found = self.paper.module("claims").decide_claims(self.study)
+        return [replace(decided, evidence=self.evidence.of(decided.claim.id)) for decided in found]
 
     def verdicts(self) -> pd.DataFrame:
         """The claims and their verdicts, and every part of them as the artefact `verdicts`."""
@@ -207,14 +222,22 @@ class Session:
 
         self.out.table("verdicts", verdict_table(self.decided), caption="Every part of every claim, decided.")
         rows = [
-            {"claim": v.claim.id, "says": v.claim.claim, "verdict": v.verdict.value, "weakest part": v.speaking.name}
-            for v in self.decided
+            {
+                "claim": decided.claim.id,
+                "says": decided.claim.claim,
+                "verdict": decided.verdict.value,
+                "evidence": decided.evidence.value,
+                "weakest part": decided.speaking.name,
+            }
+            for decided in self.decided
         ]
         return pd.DataFrame(rows)
 
     def atlas(self) -> pd.DataFrame:
         """Which of the other readings that were run changes which verdict: the artefact `reading_atlas`."""
-        found = self.paper.module("claims").readings_atlas(self.study)
+        from nlcore.report.atlas import on_evidence
+
+        found = on_evidence(self.paper.module("claims").readings_atlas(self.study), self.evidence.of)
         return self.out.table("reading_atlas", found, caption="Verdicts by reading.")
 
     def where_it_holds(self) -> Figure:
@@ -252,7 +275,7 @@ def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> S
         run_grids({paper.id: plan}, store, make_engine(workers=workers))
     study = load_rounded(paper, grid.main, store, partial=asked.partial)
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())
-    return Session(paper, store, grid, study, asked.partial, out)
+    return Session(paper, store, grid, study, asked.partial, out, paper.evidence(asked))
 
 
 def load_rounded(paper: Paper, specs: Sequence[Spec], store: Store, *, partial: bool) -> Any:

@@ -14,6 +14,7 @@ from nlcore.errors import InputError
 
 if TYPE_CHECKING:
     from nlcore.data.source import Source
+    from nlcore.report.evidence import StatedEvidence
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,30 @@ def profiles_of(package: str) -> dict[str, dict[str, Any]]:
 
 
 def load_profile(package: str, profile: str) -> dict[str, Any]:
-    """The settings of one profile.
+    """The settings of one profile; the entry `evidence` is for its verdicts, and no run reads it.
 
     Raises:
-        InputError: the paper has no such profile; names those it has.
+        InputError: the paper has no such profile (names those it has), or it does not say what its verdicts stand on.
     """
     profiles = profiles_of(package)
     if profile not in profiles:
         name = package.rpartition(".")[2]
         raise InputError(f"profile {profile!r}: {name} has none of that name; expected one of {', '.join(profiles)}")
+    stated_evidence(package, profile, profiles[profile])
     return profiles[profile]
+
+
+def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> StatedEvidence:
+    """What the verdicts of a profile stand on, as its settings say.
+
+    Raises:
+        InputError: they do not, or in other words than there are.
+    """
+    from nlcore.report.contract import Contract
+    from nlcore.report.evidence import read_evidence
+
+    where = f"{package.rpartition('.')[2]}, profile {profile!r}"
+    return read_evidence(settings.get("evidence"), Contract(package).claims(), where=where)
 
 
 def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels: int = 1) -> Source:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
 from nlcore.report.contract import Contract
-from nlcore.report.verdicts import ClaimVerdict, Part, Verdict, weakest
+from nlcore.report.evidence import Evidence
+from nlcore.report.verdicts import ClaimVerdict, Part, Verdict, said_on, weakest
 
 COLUMNS = ["reading", "claim", "verdict by default", "verdict", "changes", "decided by", "ours"]
+VERDICTS = ["verdict by default", "verdict"]
 Parts = Mapping[str, Iterable[Part]]  # claim id -> its parts
 
 
@@ -34,6 +36,18 @@ def reading_atlas(contract: Contract, default: Iterable[ClaimVerdict], readings:
             row = [reading, id, before.value, anew.verdict.value, changes]
             rows.append([*row, anew.speaking.name, str(anew.speaking.estimate)])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def on_evidence(atlas: pd.DataFrame, of: Callable[[str], Evidence]) -> pd.DataFrame:
+    """The atlas in the words that the evidence allows: both verdicts of a row stand on that of its claim.
+
+    of: claim id -> its evidence. On one evidence different verdicts stay different, so `changes` is as it was.
+    """
+
+    def said(words: pd.Series) -> list[str]:
+        return [said_on(of(id), Verdict(word)).value for id, word in zip(atlas.claim, words, strict=True)]
+
+    return atlas.assign(**{name: said(atlas[name]) for name in VERDICTS})
 
 
 def _same_parts(decided: ClaimVerdict, parts: Iterable[Part]) -> Verdict:

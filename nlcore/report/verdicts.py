@@ -5,7 +5,8 @@ is above zero. A part is decided by the 95 % interval of its mean (Student's t o
 
 * *holds*: the interval lies above zero, and the published size, if there is one, lies inside it or below it;
 * *holds in direction*: the interval lies above zero, and the published size above the interval;
-* *does not hold*: anything else that the runs could have shown;
+* *does not hold*: anything else that the runs could have shown, on the paper's data and protocol or simulated ones;
+* *not seen here*: the same on a stand-in, which never refutes a paper (`nlcore.report.evidence`);
 * *not tested*: data absent, fewer than two seeds, or a published size smaller than the runs could have detected.
 
 Where the published numbers themselves lie on the other side of zero, the reason says so.
@@ -16,7 +17,7 @@ A claim is as good as its weakest part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +26,7 @@ import pandas as pd
 from scipy import stats
 
 from nlcore.report.contract import Claim
+from nlcore.report.evidence import Evidence
 
 CONFIDENCE = 0.95
 POWER = 0.80  # chance with which the smallest detectable difference would have been found
@@ -36,6 +38,7 @@ class Verdict(StrEnum):
     HOLDS = "holds"
     DIRECTION = "holds in direction"
     NOT_TESTED = "not tested"
+    NOT_SEEN = "not seen here"
     FAILS = "does not hold"
 
 
@@ -110,6 +113,15 @@ def not_tested(name: str, reason: str, *, published: float | None = None) -> Par
     return Part(name, None, Verdict.NOT_TESTED, reason, published)
 
 
+def said_on(evidence: Evidence, verdict: Verdict) -> Verdict:
+    """What a verdict may say on this evidence.
+
+    >>> said_on(Evidence.STAND_IN, Verdict.FAILS).value, said_on(Evidence.SIMULATED, Verdict.FAILS).value
+    ('not seen here', 'does not hold')
+    """
+    return Verdict.NOT_SEEN if verdict is Verdict.FAILS and not evidence.refutes else verdict
+
+
 def weakest(parts: Iterable[Part]) -> Verdict:
     """The verdict on a claim: that of its weakest part. What was not tested only counts where nothing failed."""
     order = list(Verdict)
@@ -118,10 +130,19 @@ def weakest(parts: Iterable[Part]) -> Verdict:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A decided claim: the verdict of its weakest part, and all its parts."""
+    """A decided claim: the verdict of its weakest part, and all its parts, in the words that its evidence allows.
+
+    The deciders of a paper see results alone, and speak as if they were exact; a session states the profile's evidence.
+    """
 
     claim: Claim
     parts: tuple[Part, ...]
+    evidence: Evidence = Evidence.EXACT
+
+    def __post_init__(self) -> None:
+        """Whoever makes one, a stand-in refutes nothing."""
+        said = tuple(replace(part, verdict=said_on(self.evidence, part.verdict)) for part in self.parts)
+        object.__setattr__(self, "parts", said)
 
     @property
     def verdict(self) -> Verdict:
@@ -151,6 +172,7 @@ class ClaimVerdict:
             "id": self.claim.id,
             "claim": self.claim.claim,
             "verdict": self.verdict.value,
+            "evidence": self.evidence.value,
             "speaking": speaking,
             "parts": parts,
         }
@@ -168,6 +190,7 @@ def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
                 "smallest detectable": part.estimate.detectable if part.estimate else None,
                 "pairs": part.estimate.seeds if part.estimate else 0,
                 "verdict": part.verdict.value,
+                "evidence": decided.evidence.value,
                 "reason": part.reason,
             }
             for decided in verdicts

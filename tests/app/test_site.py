@@ -1,6 +1,10 @@
 """The report as a reviewer meets it: opened from disk in a real browser, every link followed, at three widths."""
 
+import html
+import itertools
+import json
 import os
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,9 +13,12 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 import pytest
 
 from nlcore.app.site import build, reportable
+from nlcore.app.site.build import SIGNS
 from nlcore.app.site.collect import describe
 from nlcore.errors import InputError
 from nlcore.papers import papers
+from nlcore.report.evidence import MEANINGS, Evidence
+from nlcore.report.verdicts import Verdict
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -94,6 +101,33 @@ def test_what_needs_other_data_is_listed_with_the_command_that_makes_it(report):
         for need in one.needs:
             assert need.command in text
             assert set(need.artefacts) <= set(one.contract.artefacts())
+
+
+def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_path):
+    figures = tmp_path / "figures"
+    shutil.copytree(FIGURES / "cleanlab_ema" / "embedded", figures / "cleanlab_ema" / "embedded")
+    file = figures / "cleanlab_ema" / "embedded" / "verdicts.json"
+    told = json.loads(file.read_text())
+    evidence = dict(zip([claim["id"] for claim in told], itertools.cycle(MEANINGS)))
+    words = {Evidence.EXACT: "does not hold", Evidence.SIMULATED: "holds", Evidence.STAND_IN: "not seen here"}
+    file.write_text(json.dumps([claim | {"evidence": evidence[claim["id"]], "verdict": words[evidence[claim["id"]]]}
+                                for claim in told]))  # fmt: skip
+    build(figures)
+    for page in (figures / "index.html", figures / "cleanlab_ema" / "embedded" / "index.html"):
+        text = html.unescape(page.read_text())
+        assert all(meaning in text for meaning in MEANINGS.values())
+        assert "A stand-in never refutes a paper" in text
+        shown = re.findall(r">(\w+)(?:</b></a>)? <span class=\"verdict (\w+)\">.*?</span> ([\w ]+)</span> "
+                           r"<span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
+        kinds = {"does not hold": "fails", "holds": "holds", "not seen here": "not_seen"}
+        assert shown == [(id, kinds[words[stands]], words[stands], stands.value) for id, stands in evidence.items()]
+
+
+def test_every_word_of_a_verdict_has_a_sign_and_a_colour():
+    style = (Path(build.__code__.co_filename).parent / "templates" / "style.css").read_text()
+    assert set(SIGNS) == set(Verdict)
+    assert len(set(SIGNS.values())) == len(Verdict)
+    assert all(f".verdict.{word.name.lower()} {{" in style for word in Verdict)
 
 
 def test_a_contract_line_reads_as_text():

@@ -77,6 +77,24 @@ def test_a_verdict_at_its_boundary_is_told_and_is_no_drift():
     assert compare(before, folder(table.format("0.02", "does not hold"), "b"), {"ours": 0.001}).drifts
 
 
+def test_a_word_at_its_boundary_may_be_that_of_a_stand_in():
+    table = "part,ours,verdict,evidence\nts8,{},{},stand-in\n"
+    before, after = folder(table.format("0.0101", "not tested")), folder(table.format("0.0099", "not seen here"), "b")
+    found = compare(before, after, {"ours": 0.001})
+    assert (found.drifts, len(found.edges)) == ((), 1)
+
+
+@pytest.mark.parametrize("stated", ["", ",evidence"])
+def test_other_evidence_is_a_drift_even_where_numbers_moved(stated):
+    """With the column that names it (verdicts.csv), and without one (reading_atlas.csv)."""
+    table = f"part,ours,verdict{stated}\n" + "ts8,{},{}" + "{}\n"
+    row = lambda number, word, evidence: table.format(number, word, f",{evidence}" if stated else "")
+    before = folder(row("0.0101", "does not hold", "exact"))
+    found = compare(before, folder(row("0.0099", "not seen here", "stand-in"), "b"), {"ours": 0.001})
+    assert found.edges == ()
+    assert any("column 'verdict': was does not hold, is not seen here" in line for line in found.drifts)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Artefacts of the smallest profile, and the store they came from."""

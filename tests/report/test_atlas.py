@@ -1,7 +1,10 @@
 """The atlas: a reading is held against the default over the same parts of a claim."""
 
+import pandas as pd
+
 from nlcore.papers import paper
-from nlcore.report.atlas import reading_atlas
+from nlcore.report.atlas import VERDICTS, on_evidence, reading_atlas
+from nlcore.report.evidence import Evidence
 from nlcore.report.verdicts import ClaimVerdict, decide, not_tested
 
 CONTRACT = paper("multi_al").contract
@@ -31,3 +34,19 @@ def test_a_reading_that_picks_some_of_the_parts_is_held_against_the_whole_claim(
 
 def test_a_claim_of_which_nothing_was_run_is_left_out():
     assert atlas([decide("a", UP)], [not_tested("a", "not run")]) == []
+
+
+def test_both_verdicts_of_a_row_stand_on_the_evidence_of_its_claim():
+    decided = [ClaimVerdict(CONTRACT.claims()[id], (decide("a", DOWN),)) for id in ("ma1", "ma2")]
+    found = reading_atlas(CONTRACT, decided, {"other": {id: [decide("a", DOWN)] for id in ("ma1", "ma2")}})
+    of = {"ma1": Evidence.STAND_IN, "ma2": Evidence.EXACT}.get
+    said = on_evidence(found, of)
+    assert list(said["verdict by default"]) == list(said["verdict"]) == ["not seen here", "does not hold"]
+    assert list(said.changes) == ["", ""]
+
+
+def test_evidence_changes_no_mark_of_a_change():
+    rows = [atlas([decide("a", default)], [decide("a", reading)]) for default in (UP, DOWN) for reading in (UP, DOWN)]
+    found = pd.DataFrame([row for (row,) in rows])
+    said = on_evidence(found, lambda id: Evidence.STAND_IN)
+    assert list(said.changes) == ["", "yes", "yes", ""] == ["yes" * (a != b) for a, b in said[VERDICTS].to_numpy()]

@@ -1,10 +1,15 @@
 """Verdicts follow from intervals, and intervals from the textbook."""
 
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from nlcore.report.contract import Claim
+from nlcore.report.evidence import Evidence
 from nlcore.report.verdicts import (
     ClaimVerdict,
     Verdict,
@@ -12,6 +17,7 @@ from nlcore.report.verdicts import (
     decide_within,
     estimate,
     not_tested,
+    said_on,
     verdict_table,
     weakest,
 )
@@ -89,3 +95,51 @@ def test_a_verdict_tells_every_part_with_what_could_have_been_shown():
     assert told["verdict"] == "not tested"
     assert told["speaking"]["name"] == "at 60 %"
     assert told["parts"][0]["mean"] == 1.0
+    assert told["evidence"] == "exact"
+    assert list(table.evidence) == ["exact", "exact"]
+
+
+CLAIM = Claim("x1", "it helps", "mAP", "difference", None)
+DIRECTIONS = {
+    "above": (decide("a", STEADY), "holds"),
+    "above, smaller than published": (decide("a", STEADY, published=28), "holds in direction"),
+    "too wide": (decide("a", [-1, 1, -1, 1, 0.1], published=0.5), "not tested"),
+    "around zero": (decide("a", [-0.1, 0.1, -0.1, 0.1, 0], published=0.5), "does not hold"),
+    "below": (decide("a", [-d for d in STEADY]), "does not hold"),
+    "within the margin": (decide_within("a", [0.1, -0.1, 0.05, 0.0], 1), "holds"),
+    "beyond the margin": (decide_within("a", STEADY, 0.5), "does not hold"),
+}
+
+
+@pytest.mark.parametrize("evidence", Evidence)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_word_for_every_direction_of_the_interval_on_every_evidence(direction, evidence):
+    part, word = DIRECTIONS[direction]
+    if evidence is Evidence.STAND_IN and word == "does not hold":
+        word = "not seen here"
+    decided = ClaimVerdict(CLAIM, (part,), evidence)
+    told, (row,) = decided.as_json(), verdict_table([decided]).to_dict("records")
+    assert (decided.verdict, decided.speaking.verdict, row["verdict"]) == (word, word, word)
+    assert (told["verdict"], told["speaking"]["verdict"], told["parts"][0]["verdict"]) == (word, word, word)
+    assert told["evidence"] == row["evidence"] == evidence.value
+    assert decided.parts[0].estimate == part.estimate  # the numbers are what they were
+
+
+def test_what_was_not_seen_is_weaker_than_what_was_not_tested():
+    parts = decide("a", STEADY), not_tested("b", "no data"), decide("c", [-d for d in STEADY])
+    decided = ClaimVerdict(CLAIM, parts, Evidence.STAND_IN)
+    assert (decided.verdict, decided.speaking.name) == (Verdict.NOT_SEEN, "c")
+
+
+NUMBERS = st.lists(st.floats(-100, 100), min_size=1, max_size=8)
+
+
+@given(found=st.lists(st.tuples(NUMBERS, st.none() | st.floats(-50, 50), st.floats(0.01, 50)), min_size=1, max_size=4))
+def test_a_stand_in_refutes_nothing_whatever_the_intervals(found):
+    parts = [decide("above zero", differences, published=published) for differences, published, _ in found]
+    parts += [decide_within("within", differences, margin) for differences, _, margin in found]
+    exact, stand_in = (ClaimVerdict(CLAIM, tuple(parts), evidence) for evidence in (Evidence.EXACT, Evidence.STAND_IN))
+    assert Verdict.FAILS not in {stand_in.verdict, *(part.verdict for part in stand_in.parts)}
+    assert "does not hold" not in json.dumps(stand_in.as_json()) + verdict_table([stand_in]).to_csv()
+    assert stand_in.verdict == said_on(Evidence.STAND_IN, exact.verdict)
+    assert stand_in.speaking.name == exact.speaking.name

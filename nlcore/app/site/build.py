@@ -15,9 +15,16 @@ from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
+from nlcore.report.evidence import MEANINGS
 from nlcore.report.verdicts import Verdict
 
-SIGNS = {Verdict.HOLDS: "✓", Verdict.DIRECTION: "~", Verdict.FAILS: "✗", Verdict.NOT_TESTED: "?"}
+SIGNS = {
+    Verdict.HOLDS: "✓",
+    Verdict.DIRECTION: "~",
+    Verdict.NOT_TESTED: "?",
+    Verdict.NOT_SEEN: "–",
+    Verdict.FAILS: "✗",
+}
 
 
 def reportable(figures: Path) -> bool:
@@ -138,6 +145,7 @@ def _environment() -> Environment:
         "rows_shown": ROWS_SHOWN,
         "sign": lambda verdict: SIGNS[Verdict(verdict)],
         "kind": lambda verdict: Verdict(verdict).name.lower(),
+        "meanings": {evidence.value: meaning for evidence, meaning in MEANINGS.items()},
         "number": _number,
     }
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
