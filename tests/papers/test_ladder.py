@@ -7,7 +7,7 @@ from nlcore.papers.ladder import make_grid
 from nlcore.papers.profiles import Resources
 
 LADDER = {
-    "images": [200, None],
+    "rungs": {45: [200], 75: [200, None]},
     "scales": {45: 2.0, 75: 1.0},
     "source": {"model": "mlp"},
     "settings": {"seeds": [7]},
@@ -32,11 +32,11 @@ def test_a_profile_without_a_ladder_has_its_own_runs_alone():
 
 def test_a_rung_has_its_own_images_settings_and_only_the_headline_runs():
     found = made(SETTINGS | {"ladder": LADDER})
-    assert [(rung.images, rung.quality) for rung in found.rungs] == [(200, 45), (None, 45), (200, 75), (None, 75)]
+    assert [(rung.images, rung.quality) for rung in found.rungs] == [(200, 45), (200, 75), (None, 75)]
     assert {run[1:] for rung in found.rungs for run in rung.specs} == {(7, "ours"), (7, "theirs")}
     source = dict(found.rungs[0].specs[0][0])
     assert source == {"data": "simulated", "model": "mlp", "images": 200, "scale": 2.0}
-    assert len(found.specs) == len(found.main) + 4 * 2
+    assert len(found.specs) == len(found.main) + 3 * 2
 
 
 def test_seeds_that_were_asked_for_are_those_of_the_rungs_too():
@@ -46,10 +46,10 @@ def test_seeds_that_were_asked_for_are_those_of_the_rungs_too():
 
 def test_a_run_of_a_rung_that_is_one_of_the_profile_is_there_once():
     source = {"data": "simulated", "model": "mlp", "images": 200, "scale": 1.0}
-    found = made({"source": source, "seeds": [7], "ladder": LADDER | {"images": [200], "scales": {75: 1.0}}})
+    found = made({"source": source, "seeds": [7], "ladder": LADDER | {"rungs": {75: [200]}}})
     assert len(found.specs) == 3
 
 
 def test_an_unknown_field_is_one_clear_line():
-    with pytest.raises(InputError, match="found images, scales, settings, sizes"):
-        made(SETTINGS | {"ladder": {name: LADDER.get(name) for name in ("images", "scales", "settings", "sizes")}})
+    with pytest.raises(InputError, match="found rungs, scales, settings, sizes"):
+        made(SETTINGS | {"ladder": {name: LADDER.get(name) for name in ("rungs", "scales", "settings", "sizes")}})
