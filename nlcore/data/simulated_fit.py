@@ -2,33 +2,36 @@
 
 Model, in the features' own principal components d (in which their total covariance T is diagonal):
 
-    x_d = m_d + (y - mean y)' v_d + r_d,   v_d ~ N(0, s_d / ridge_d I),   r_d ~ N(0, s_d)
+    x_d = m_d + (y - mean y)' v_d + r_d,   v_kd ~ N(0, strength_k^2 s_d / ridge_d),   r_d ~ N(0, s_d)
 
-1. Each component's ridge is the one of the highest evidence p(x_d | y, ridge): a class leaves much of its mark in the
-   leading components and next to none in the last. One ridge for all overstates the vectors of rare classes.
+1. Each component's ridge is the one of the highest evidence p(x_d | y, ridge), and each class has its strength: a class
+   leaves much of its mark in the leading components and next to none in the last, and a zebra leaves a plainer one than
+   a backpack. One ridge for all overstates the vectors of rare classes.
 2. Class vectors are *drawn* from their posterior. Its mean would make every rare class fainter than it is, since it is
    shrunk for want of images; a least-squares fit would make it plainer, since its errors look like signal. A draw is
    as plain as such classes are.
-3. The noise is what labels leave of the total: T - V' Cov(y) V - visibility' s part. So drawn features have T again.
+3. How much a class's visibility w varies: along its vector, found without an image, that image's place has a larger
+   variance where the class is present than where it is absent. The difference is the variance of w.
+4. The noise is what labels leave of the total: T - V' (Cov(y) + diag(mean y Var w)) V. So drawn features have T again.
 
 `held_out_score` is the mean log density of unseen images; by it, and on training images only, the numbers in
-`Settings` were chosen (`simulated_checks.yaml`).
+`Settings` were chosen (scripts/check_simulated.py prints the table).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaincinv, gammaln, logsumexp
 
 from nlcore.data.simulated import FeatureGenerator
 from nlcore.errors import require
 
 RIDGES = np.geomspace(1, 1e5, 41)  # that the evidence chooses from
 ROUNDS = 20  # of the search for the classes' strengths
-FLOOR = 0.05  # of a component's noise, as a share of the least total variance
+FOLDS = 3  # of the search for the classes' visibility
+FEW = 20  # images: a class of so many counts as much as the classes' median does for its visibility
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ class Settings:
 
     components: int = 256  # principal components at most; the rest of the features is their mean
     ridge: float | None = None  # one for all components; None: each its own, by evidence
-    visibility: float = 0.4  # deviation of the log weight of a label
-    freedom: float = 16.0  # degrees of freedom of the noise
+    strengths: bool = True  # whether classes differ in strength
+    visibility: float = 1.0  # the largest deviation of a label's weight; 0: none varies
+    freedom: float = 16.0  # degrees of freedom of the noise; inf: Gaussian
+    floor: float = 0.2  # least share of the total variance that is noise, in any direction
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,16 @@ def fit_generator(
     absent = np.flatnonzero(~targets.any(axis=0))
     require(len(absent) == 0, "classes without an image", absent.tolist(), "none: a class's look is fitted to images")
     mean, basis = principal_components(features, settings.components)
-    posterior = fit_posterior((features - mean) @ basis.T, targets, settings.ridge)
+    components = (features - mean) @ basis.T
+    posterior = fit_posterior(components, targets, settings)
+    visibility = fit_visibility(components, targets, settings)
     normal = generator.standard_normal(posterior.mean.shape)
     spread = posterior.axes @ (np.sqrt(posterior.variance) * normal)
     vectors = posterior.mean + posterior.strength[:, None] * spread
-    noise = noise_factor(unexplained(posterior, vectors, settings.visibility))
+    noise = noise_factor(unexplained(posterior, vectors, visibility), posterior.total, settings.floor)
     origin = mean + (posterior.centre - posterior.frequency @ vectors) @ basis
-    arrays = (origin, vectors @ basis, noise @ basis)
-    return FeatureGenerator(*(a.astype(np.float32) for a in arrays), settings.visibility, settings.freedom)
+    arrays = (origin, vectors @ basis, noise @ basis, visibility)
+    return FeatureGenerator(*(array.astype(np.float32) for array in arrays), settings.freedom)
 
 
 def principal_components(features: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,17 +98,19 @@ def principal_components(features: np.ndarray, number: int) -> tuple[np.ndarray,
     return mean, basis[:kept]
 
 
-def fit_posterior(components: np.ndarray, targets: np.ndarray, ridge: float | None) -> Posterior:
+def fit_posterior(components: np.ndarray, targets: np.ndarray, settings: Settings) -> Posterior:
     """Steps 1 and 2 of the module's text, for components (N, C) and targets (N, K)."""
     centre, frequency = components.mean(axis=0), targets.mean(axis=0)
     x, y = components - centre, targets - frequency
     norms, strength = (x**2).sum(axis=0), np.ones(y.shape[1])
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if settings.strengths else 1):
         used = strength
         square, axes = np.linalg.eigh((y * strength).T @ (y * strength))
         square = np.maximum(square, 0)[:, None]
         along = axes.T @ ((y * strength).T @ x) / np.sqrt(square + 1e-12)
-        ridges = best_ridges(along, norms, square, len(x)) if ridge is None else np.full(x.shape[1], ridge)
+        ridges = np.full(x.shape[1], settings.ridge)
+        if settings.ridge is None:
+            ridges = best_ridges(along, norms, square, len(x))
         noise = _noise_variance(along, norms, square, ridges, len(x))
         mean = axes @ (np.sqrt(square) * along / (square + ridges))  # of v_k / strength_k
         variance = noise / (square + ridges)
@@ -133,17 +142,37 @@ def best_ridges(along: np.ndarray, norms: np.ndarray, square: np.ndarray, images
     return RIDGES[np.argmax(evidence, axis=0)]
 
 
-def unexplained(posterior: Posterior, vectors: np.ndarray, visibility: float) -> np.ndarray:
-    """(C, C) covariance of the noise: the total less what labels and their visibility explain."""
-    spread = VAR(visibility) * np.diag(posterior.frequency)  # Var w = exp(visibility^2) - 1
+def fit_visibility(components: np.ndarray, targets: np.ndarray, settings: Settings) -> np.ndarray:
+    """Step 3 of the module's text: the deviation of w for each class, (K,), at most `settings.visibility`."""
+    if settings.visibility == 0:
+        return np.zeros(targets.shape[1])
+    place, along = np.arange(len(components)) % FOLDS, np.empty(targets.shape)
+    for fold in range(FOLDS):
+        held = place == fold
+        posterior = fit_posterior(components[~held], targets[~held], settings)
+        residual = components[held] - posterior.centre - (targets[held] - posterior.frequency) @ posterior.mean
+        covariance = unexplained(posterior, posterior.mean, np.zeros(targets.shape[1]))
+        factor = noise_factor(covariance, posterior.total, settings.floor)
+        direction = np.linalg.solve(factor.T @ factor, posterior.mean.T)  # (C, K)
+        along[held] = residual @ direction / np.maximum((posterior.mean.T * direction).sum(axis=0), 1e-9)
+    present = targets.sum(axis=0)
+    variance = (along**2 * targets).sum(axis=0) / present
+    variance -= (along**2 * (1 - targets)).sum(axis=0) / np.maximum(len(targets) - present, 1)
+    variance = (present * variance + FEW * np.median(variance)) / (present + FEW)
+    return np.sqrt(np.clip(variance, 0, settings.visibility**2))
+
+
+def unexplained(posterior: Posterior, vectors: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """(C, C) covariance of the noise: the total less what labels and their visibility (K,) explain."""
+    spread = np.diag(visibility**2 * posterior.frequency)
     return np.diag(posterior.total) - vectors.T @ (posterior.label_covariance + spread) @ vectors
 
 
-def noise_factor(covariance: np.ndarray) -> np.ndarray:
-    """F (C, C) with F'F = the covariance; directions that were explained away keep a floor."""
-    values, axes = np.linalg.eigh(covariance)
-    values = np.maximum(values, FLOOR * np.diag(covariance)[np.diag(covariance) > 0].min())
-    return np.sqrt(values)[:, None] * axes.T
+def noise_factor(covariance: np.ndarray, total: np.ndarray, floor: float) -> np.ndarray:
+    """F (C, C) with F'F = the covariance, in any direction at least the share `floor` of the total (C,) variance."""
+    root = np.sqrt(total)
+    values, axes = np.linalg.eigh(covariance / np.outer(root, root))
+    return np.sqrt(np.maximum(values, floor))[:, None] * axes.T * root
 
 
 def held_out_score(
@@ -166,34 +195,46 @@ def held_out_score(
     """
     mean, basis = principal_components(features, settings.components)
     components, place = (features - mean) @ basis.T, generator.permutation(len(features)) % folds
-    scores = np.empty(len(features))
-    weights = WEIGHTS(settings, (draws, int(targets.sum(axis=1).max())), generator)
+    quantiles, scores = generator.random((draws, targets.shape[1])), np.empty(len(features))
     for fold in range(folds):
-        posterior = fit_posterior(components[place != fold], targets[place != fold], settings.ridge)
         held = place == fold
-        scores[held] = log_density(posterior, components[held], targets[held], weights, settings)
+        posterior = fit_posterior(components[~held], targets[~held], settings)
+        visibility = fit_visibility(components[~held], targets[~held], settings)
+        weights = gamma_weights(quantiles, visibility)
+        scores[held] = log_density(posterior, components[held], targets[held], visibility, weights, settings)
     return float(scores.mean())
 
 
+def gamma_weights(quantiles: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Weights (M, K) at quantiles (M, K) of gamma distributions of mean 1 and deviations `visibility` (K,)."""
+    variance = np.maximum(visibility, 1e-3) ** 2
+    return variance * gammaincinv(1 / variance, quantiles)
+
+
 def log_density(
-    posterior: Posterior, components: np.ndarray, targets: np.ndarray, weights: np.ndarray, settings: Settings
+    posterior: Posterior,
+    components: np.ndarray,
+    targets: np.ndarray,
+    visibility: np.ndarray,
+    weights: np.ndarray,
+    settings: Settings,
 ) -> np.ndarray:
-    """Log density (n,) of images (n, C) with targets (n, K) under the posterior mean, averaged over `weights` (M, L).
+    """Log density (n,) of images (n, C) with targets (n, K) under the posterior mean, averaged over `weights` (M, K).
 
     What is not known of the class vectors is added to the noise, for an average image.
     """
     vectors, y = posterior.mean, targets - posterior.frequency
     unknown = np.einsum("nk,kc->c", ((y * posterior.strength) @ posterior.axes) ** 2, posterior.variance) / len(y)
-    factor = noise_factor(unexplained(posterior, vectors, settings.visibility) - np.diag(unknown))
-    covariance = factor.T @ factor + np.diag(unknown)
-    root = np.linalg.cholesky(covariance)
+    left = unexplained(posterior, vectors, visibility) - np.diag(unknown)
+    factor = noise_factor(left, posterior.total, settings.floor)
+    root = np.linalg.cholesky(factor.T @ factor + np.diag(unknown))
     x = np.linalg.solve(root, (components - posterior.centre + posterior.frequency @ vectors).T).T
     v = np.linalg.solve(root, vectors.T).T
     inner, products, norms = x @ v.T, v @ v.T, (x**2).sum(axis=1)
     found = np.empty(len(x))
     for i, labels in enumerate(targets):
         present = np.flatnonzero(labels)
-        w = weights[:, : len(present)]
+        w = weights[:, present]
         far = norms[i] - 2 * w @ inner[i, present] + ((w @ products[np.ix_(present, present)]) * w).sum(axis=1)
         found[i] = logsumexp(_log_t(far, x.shape[1], settings.freedom)) - np.log(len(w))
     return found - np.log(np.diag(root)).sum()
@@ -206,25 +247,3 @@ def _log_t(squared_distance: np.ndarray, components: int, freedom: float) -> np.
     constant = gammaln((freedom + components) / 2) - gammaln(freedom / 2)
     constant -= components / 2 * np.log(np.pi * (freedom - 2))
     return constant - (freedom + components) / 2 * np.log1p(squared_distance / (freedom - 2))
-
-
-def best_settings(scores: Sequence[tuple[Settings, float]]) -> Settings:
-    """The settings of the highest score."""
-    return max(scores, key=lambda scored: scored[1])[0]
-
-def WEIGHTS(s, shape, g):
-    z,u=g.standard_normal(shape),g.random(shape)
-    v=s.visibility
-    if not isinstance(v,tuple): return np.exp(v*z-v*v/2)
-    kind=v[0]
-    if kind=='gamma':
-        from scipy.stats import gamma
-        return gamma.ppf(u,1/v[1]**2)*v[1]**2
-    if kind=='mix':
-        _,q,lo,sg=v
-        return np.where(u<q,lo,(1-q*lo)/(1-q))*np.exp(sg*z-sg*sg/2)
-def VAR(v):
-    if not isinstance(v,tuple): return np.expm1(v**2)
-    if v[0]=='gamma': return v[1]**2
-    _,q,lo,sg=v; hi=(1-q*lo)/(1-q)
-    return (q*lo*lo+(1-q)*hi*hi)*np.exp(sg*sg)-1
