@@ -29,7 +29,7 @@ from nlcore.data.simulated import FeatureGenerator
 from nlcore.errors import require
 
 RIDGES = np.geomspace(1, 1e5, 41)  # that the evidence chooses from
-ROUNDS = 20  # of the search for the classes' strengths
+ROUNDS = 200  # of the search for the classes' strengths
 FOLDS = 3  # of the search for the classes' visibility
 FEW = 20  # images: a class of so many counts as much as the classes' median does for its visibility
 
@@ -102,22 +102,22 @@ def fit_posterior(components: np.ndarray, targets: np.ndarray, settings: Setting
     """Steps 1 and 2 of the module's text, for components (N, C) and targets (N, K)."""
     centre, frequency = components.mean(axis=0), targets.mean(axis=0)
     x, y = components - centre, targets - frequency
+    inner, outer = y.T @ y, y.T @ x
     norms, strength = (x**2).sum(axis=0), np.ones(y.shape[1])
-    for _ in range(ROUNDS if settings.strengths else 1):
+    for turn in range(ROUNDS if settings.strengths else 1):
         used = strength
-        square, axes = np.linalg.eigh((y * strength).T @ (y * strength))
-        square = np.maximum(square, 0)[:, None]
-        along = axes.T @ ((y * strength).T @ x) / np.sqrt(square + 1e-12)
-        ridges = np.full(x.shape[1], settings.ridge)
-        if settings.ridge is None:
-            ridges = best_ridges(along, norms, square, len(x))
+        square, axes = np.linalg.eigh(strength[:, None] * inner * strength)
+        square = np.maximum(square, 1e-9)[:, None]
+        along = axes.T @ (strength[:, None] * outer) / np.sqrt(square)
+        if turn % 20 == 0:
+            ridges = best_ridges(along, norms, square, len(x), settings.ridge)
         noise = _noise_variance(along, norms, square, ridges, len(x))
         mean = axes @ (np.sqrt(square) * along / (square + ridges))  # of v_k / strength_k
         variance = noise / (square + ridges)
         second = mean**2 + axes**2 @ variance
         strength = strength * np.sqrt((second * ridges / noise).mean(axis=1))
         strength /= np.sqrt((strength**2).mean())
-    return Posterior(centre, frequency, y.T @ y / len(y), x.var(axis=0), mean * used[:, None], axes, variance, used)
+    return Posterior(centre, frequency, inner / len(y), x.var(axis=0), mean * used[:, None], axes, variance, used)
 
 
 def _noise_variance(along, norms, square, ridges, images: int) -> np.ndarray:
@@ -125,7 +125,9 @@ def _noise_variance(along, norms, square, ridges, images: int) -> np.ndarray:
     return (norms - (along**2 * square / (square + ridges)).sum(axis=0)) / images
 
 
-def best_ridges(along: np.ndarray, norms: np.ndarray, square: np.ndarray, images: int) -> np.ndarray:
+def best_ridges(
+    along: np.ndarray, norms: np.ndarray, square: np.ndarray, images: int, fixed: float | None
+) -> np.ndarray:
     """The ridge of the highest evidence for each component, (C,), of `RIDGES`.
 
     Args:
@@ -133,7 +135,10 @@ def best_ridges(along: np.ndarray, norms: np.ndarray, square: np.ndarray, images
         norms: (C,) squared norms of the components.
         square: (K, 1) squared singular values.
         images: N.
+        fixed: one for all, if it is given.
     """
+    if fixed is not None:
+        return np.full(len(norms), fixed)
     evidence = [
         -images / 2 * np.log(_noise_variance(along, norms, square, ridge, images))
         - np.log1p(square / ridge).sum() / 2
