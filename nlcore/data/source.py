@@ -7,6 +7,7 @@ do about a broken file decide nothing and are left out of a run's key: a folder 
     embedded   3,084 COCO images as frozen features, in the package
     coco       a folder in COCO's format: official parts, or one file `annotations/instances.json` that is divided here
     celeba     CelebA with the seven tags of paper 3
+    simulated  features drawn for the label sets of COCO train2014, by a generator fitted to the embedded set
     openimages Open Images V1, labels sparse and images decoded as they are needed
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +31,10 @@ from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
 from nlcore.data.image_cache import StreamedImages, image_cache
 from nlcore.data.image_set import ImageSet
+from nlcore.data.label_sets import label_sets
 from nlcore.data.openimages import TRAINABLE_FILE, VERIFIED_SHARE, open_images, open_images_fingerprint, release_files
 from nlcore.data.remembered import remembered_coco
+from nlcore.data.simulated_set import draw_features, draw_noisy_labels, layout, single_objects
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import cache_folder
@@ -52,13 +55,18 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    data: Literal["embedded", "coco", "celeba", "openimages"] = "embedded"
+    data: Literal["embedded", "simulated", "coco", "celeba", "openimages"] = "embedded"
     parts: tuple[str, ...] = ()
     min_labels: int = 1  # images with fewer are in no part; of Open Images all are
     model: str = "linear"  # a head on frozen features (linear, mlp), or a timm model for images
     size: int = 224  # side of the squares that images are resized to
     weights: str = ""
     limit: int | None = Field(None, ge=1)
+    label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
+    images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
+    scale: float = Field(1.0, gt=0)  # of the simulated features' noise, relative to the real ones'
+    noisy_right: float | None = Field(None, gt=0, lt=1)  # of simulated noisy labels: the share that is true
+    noisy_missing: float | None = Field(None, gt=0, lt=1)  # and the share of true ones that is absent
     root: str | None = Field(None, exclude=True)
     weights_file: str | None = Field(None, exclude=True)
     device: str = Field("auto", exclude=True)
@@ -74,6 +82,8 @@ class Source(BaseModel):
         """Names the content of everything that is read: labels whole, images by name and length."""
         if self.data == "embedded":
             return embedded().fingerprint
+        if self.data == "simulated":
+            return f"{embedded().fingerprint} {label_sets().fingerprint}"
         if self.data == "openimages":
             return _open_images_content(str(_root(self)), _times(self))
         files = [file for file in label_files(self) if file.is_file()]
@@ -111,6 +121,7 @@ class Images:
     credit: Callable[[int], str]  # row -> the line to print beside it
     crops: BoxCrops | None = None  # single objects, of the embedded set
     top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
+    noisy: np.ndarray | None = None  # (N, J) int8, simulated labels over the classes of paper 5's class map
     machine: SparseLabels | None = None  # (N, K) of 0 and 1, of Open Images
     verified: np.ndarray | None = None  # rows of the images whose human labels may be learnt from, of Open Images
 
@@ -122,7 +133,13 @@ class Images:
 
 @lru_cache(maxsize=2)  # by content too: a process that lives on sees when a folder has changed
 def _load(source: Source, content: str) -> Images:
-    loaders = {"embedded": _load_embedded, "coco": _load_coco, "celeba": _load_celeba, "openimages": _load_open_images}
+    loaders = {
+        "embedded": _load_embedded,
+        "simulated": _load_simulated,
+        "coco": _load_coco,
+        "celeba": _load_celeba,
+        "openimages": _load_open_images,
+    }
     return loaders[source.data](source)
 
 
@@ -131,6 +148,9 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
     if source.data == "embedded":
         images = source.load()
         return len(images.train), len(images.test)
+    if source.data == "simulated":
+        laid_out = layout(source.label_sets, source.images, source.min_labels)
+        return tuple(min(len(rows), source.limit or len(rows)) for rows in (laid_out.train, laid_out.test))
     if source.data == "openimages":
         counts = [_lines(file) for what, file in release_files(_root(source)).items() if what.endswith("list")]
         counts[1] = round((1 - VERIFIED_SHARE) * counts[1])
@@ -158,6 +178,25 @@ def _load_embedded(source: Source) -> Images:
         credit=data.credit,
         crops=data.crops,
         top_classes=data.top_classes,
+    )
+
+
+def _load_simulated(source: Source) -> Images:
+    laid_out, real = layout(source.label_sets, source.images, source.min_labels), embedded()
+    names = (source.label_sets, source.images, source.min_labels)
+    features, like_embedded = draw_features(laid_out.targets, source.scale, *names), source.label_sets == "embedded"
+    asked = (source.noisy_right, source.noisy_missing)
+    return Images(
+        inputs=features,
+        targets=laid_out.targets,
+        train=_limited(source, "train", laid_out.train),
+        test=_limited(source, "test", laid_out.test),
+        class_names=laid_out.class_names,
+        official=not like_embedded,
+        pictures={},
+        credit=lambda row: f"simulated image {row}",
+        crops=replace(real.crops, features=single_objects(real, source.scale)) if like_embedded else None,
+        noisy=draw_noisy_labels(features, laid_out.targets, *asked, *names),
     )
 
 

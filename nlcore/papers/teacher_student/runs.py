@@ -54,7 +54,7 @@ class TeacherStudentRun(Spec):
 
     source: Source
     protocol: Protocol
-    labeller: Labeller | None = None  # of images; the embedded set has its predictions with it
+    labeller: Labeller | None = None  # of images; the embedded set has its predictions with it, a simulated one its labels
 
     @property
     def name(self) -> str:
@@ -109,7 +109,9 @@ class Labels(TeacherStudentRun):
         if images.machine is not None:
             labels = images.targets.rows(used).arrays("clean") | images.machine.rows(used).arrays("noisy")
             return Result({"class_names": list(images.class_names)}, {"rows": used, "parts": parts[used]} | labels)
-        if self.labeller is None:
+        if images.noisy is not None:
+            noisy = images.noisy[used]
+        elif self.labeller is None:
             noisy = map_predictions(images.top_classes[used], class_map)
         else:
             weights, device = self.labeller.weights_file or self.labeller.weights, resolve_device(self.source.device)

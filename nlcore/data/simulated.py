@@ -1,0 +1,137 @@
+"""Simulated COCO: features of images that nobody took, drawn for given label sets.
+
+The labels of COCO train2014 are known exactly (`label_sets`), its photographs are not here. A `FeatureGenerator` draws
+what a frozen network might have seen in them:
+
+    x = origin + sum over the image's labels k of w_k v_k + scale * u * e
+
+v_k is the class's vector; w_k is how visible the object is, gamma with mean 1 and the class's own deviation (a tennis
+racket is always seen, one bicycle in four hardly); e is Gaussian, with the covariance that labels leave unexplained; u
+is one number an image, so that x is heavy-tailed (a multivariate t). All of it is fitted to the embedded set's training images (`simulated_fit`). `scale` is the one number that is calibrated. Features
+are drawn when they are needed and never stored.
+
+What it cannot represent: features are drawn, so nothing is learnt below the head, neither the gain of fine-tuning nor
+the harm of noise to a whole network; a class looks alike everywhere, so no subclass, pose or context beyond the labels
+can be told apart; the images of a class lie about one mean, so an image is odd by chance and never of an odd kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlcore.errors import InputError, require
+
+CHUNK = 4096  # images that are drawn at a time: part of what a generator draws
+
+
+@dataclass(frozen=True)
+class FeatureGenerator:
+    """Draws D features for label sets of K classes; see the module's text."""
+
+    origin: np.ndarray  # (D,) float32: where an image without any label would lie
+    vectors: np.ndarray  # (K, D) float32
+    noise: np.ndarray  # (C, D) float32: e = z @ noise, with z standard normal
+    visibility: np.ndarray  # (K,) float32, deviation of w; 0: every object is seen alike
+    freedom: float  # degrees of freedom of the t distribution, above 2; inf: Gaussian
+
+    def draw(self, targets: np.ndarray, *, scale: float = 1.0, generator: np.random.Generator) -> np.ndarray:
+        """Features of N images.
+
+        Args:
+            targets: (N, K) of 0 and 1; an image without label is drawn about the origin.
+            scale: of the noise, above 0; 1 is that of the images the generator was fitted to.
+            generator: source of all draws. The same generator and targets give the same features.
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            InputError: another number of classes, or a scale that is not above 0.
+        """
+        require(targets.ndim == 2 and targets.shape[1] == len(self.vectors), "targets", targets.shape,
+                f"(images, {len(self.vectors)}), the classes of the generator")  # fmt: skip
+        require(np.isfinite(scale) and scale > 0, "scale", scale, "a number above 0")
+        features = np.empty((len(targets), len(self.origin)), np.float32)
+        for start in range(0, len(targets), CHUNK):
+            rows = slice(start, start + CHUNK)
+            features[rows] = self._draw(targets[rows], scale, generator)
+        return features
+
+    def _draw(self, targets: np.ndarray, scale: float, generator: np.random.Generator) -> np.ndarray:
+        weights, (image, label) = np.zeros(targets.shape, np.float32), np.nonzero(targets)
+        variance = np.maximum(self.visibility[label], 1e-3) ** 2
+        weights[image, label] = variance * generator.standard_gamma(1 / variance)
+        normal = generator.standard_normal((len(targets), len(self.noise)), dtype=np.float32)
+        normal *= scale * self._tails(len(targets), generator)[:, None]
+        return self.origin + weights @ self.vectors + normal @ self.noise
+
+    def _tails(self, number: int, generator: np.random.Generator) -> np.ndarray:
+        """u (number,) float32: its square has mean 1, so that e keeps its covariance."""
+        if np.isinf(self.freedom):
+            return np.ones(number, np.float32)
+        return np.sqrt((self.freedom - 2) / generator.chisquare(self.freedom, number)).astype(np.float32)
+
+
+def choose_label_sets(targets: np.ndarray, number: int | None, generator: np.random.Generator) -> np.ndarray:
+    """Rows of `number` label sets, each at most once, ascending; None takes all, as they are.
+
+    Raises:
+        InputError: more are asked for than there are.
+    """
+    if number is None:
+        return np.arange(len(targets))
+    if number > len(targets):
+        expected = f"at most {len(targets)}, the label sets there are: each is the label set of one training image"
+        raise InputError(f"images: found {number}; expected {expected}")
+    return np.sort(generator.permutation(len(targets))[:number])
+
+
+def require_every_class(targets: np.ndarray, class_names: tuple[str, ...]) -> None:
+    """Refuse label sets (N, K) in which a class has no image: nothing could be learnt of it, and no AP computed.
+
+    Raises:
+        InputError: names the first such class.
+    """
+    empty = np.flatnonzero(~targets.any(axis=0))
+    if len(empty):
+        raise InputError(f"class {class_names[empty[0]]!r}: in none of {len(targets)} label sets; expected one or more")
+
+
+def calibrate_scale(
+    clean_score: Callable[[float], float],
+    wanted: float,
+    *,
+    low: float = 0.25,
+    high: float = 4.0,
+    tolerance: float = 0.002,
+    steps: int = 12,
+) -> float:
+    """The scale of the noise at which the reference method, on clean labels, scores `wanted`: by bisection.
+
+    Args:
+        clean_score: scale -> score as a fraction, falling as the scale grows; on images the fit has not seen.
+        wanted: as a fraction.
+        low, high: the scales between which to look; their ratio is halved in each step.
+        tolerance: of the score.
+        steps: at most so many halvings.
+
+    Raises:
+        InputError: no scale in between reaches it.
+
+    >>> round(calibrate_scale(lambda scale: 1 / (1 + scale), 0.5), 2)
+    1.0
+    """
+    best, worst = clean_score(low), clean_score(high)
+    if not worst <= wanted <= best:
+        reached = f"{worst:.3f} (noise times {high:g}) to {best:.3f} (noise times {low:g})"
+        raise InputError(f"clean mAP {wanted:g}: no scale of the noise reaches it; expected {reached}")
+    for _ in range(steps):
+        middle = float(np.sqrt(low * high))
+        score = clean_score(middle)
+        if abs(score - wanted) <= tolerance:
+            break
+        low, high = (middle, high) if score > wanted else (low, middle)
+    return middle

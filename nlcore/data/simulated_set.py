@@ -1,0 +1,99 @@
+"""Simulated COCO as a set of images: label sets, their division, features and noisy labels.
+
+Two kinds of label sets. `train2014`: training images have those of COCO train2014, each once. No list of val2014's could
+be had, so test images take theirs from the same list: as many as val2014 has with a single label, and with more. A
+label set may thus be in both parts; the images are not, since features are drawn anew. `embedded`: the embedded set's
+own, in its own division: for checks of the simulation against the real features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from nlcore.data.embedded_set import EmbeddedSet, embedded
+from nlcore.data.extended_coco import map_predictions, read_class_map
+from nlcore.data.label_sets import label_sets
+from nlcore.data.simulated import FeatureGenerator, choose_label_sets, require_every_class
+from nlcore.data.simulated_fit import fit_generator
+from nlcore.data.simulated_noise import LabelNoise, fit_label_noise
+from nlcore.generators import generator
+
+VAL2014 = 40137  # images with a label (ASL's count)
+VAL2014_MULTI = 31739  # of them with two or more (paper 4, 4.1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """N label sets and which are for what; rows are ascending."""
+
+    targets: np.ndarray  # (N, K) int8
+    train: np.ndarray
+    test: np.ndarray
+    class_names: tuple[str, ...]
+
+
+@lru_cache(maxsize=4)
+def layout(kind: str, images: int | None, min_labels: int) -> Layout:
+    """Label sets of `kind`, with `min_labels` or more; `images` of them train, or all.
+
+    Raises:
+        InputError: more images than label sets, or a class that none of the chosen has.
+    """
+    real = embedded()
+    if kind == "embedded":
+        enough = real.targets.sum(axis=1) >= min_labels
+        train = real.train[enough[real.train]]
+        train = train[choose_label_sets(real.targets[train], images, _draws("train", kind, images))]
+        return Layout(real.targets, train, real.test[enough[real.test]], real.class_names)
+    found = label_sets().of_classes(real.class_names)
+    counts = found.sum(axis=1)
+    usable = found[counts >= min_labels]
+    train = usable[choose_label_sets(usable, images, _draws("train", kind, images))]
+    require_every_class(train, real.class_names)
+    multi = _draws("test", "multi").permutation(np.flatnonzero(counts >= max(2, min_labels)))[:VAL2014_MULTI]
+    single = _draws("test", "single").permutation(np.flatnonzero(counts == 1))[: VAL2014 - VAL2014_MULTI]
+    test = found[np.sort(np.concatenate([multi, single if min_labels <= 1 else single[:0]]))]
+    rows = np.arange(len(train) + len(test))
+    return Layout(np.concatenate([train, test]), rows[: len(train)], rows[len(train) :], real.class_names)
+
+
+@lru_cache(maxsize=1)
+def fitted() -> FeatureGenerator:
+    """The generator that is fitted to the embedded set's training images."""
+    real = embedded()
+    draws = _draws("class vectors")
+    return fit_generator(real.features[real.train], real.targets[real.train], generator=draws)
+
+
+@lru_cache(maxsize=1)
+def fitted_noise() -> LabelNoise:
+    """What turns true labels and features into noisy labels of paper 5, fitted likewise."""
+    real, class_map = embedded(), read_class_map()
+    own = np.array([real.class_names.index(name) for name in class_map.class_names])
+    noisy = map_predictions(real.top_classes[real.train], class_map)
+    return fit_label_noise(real.features[real.train], real.targets[real.train], noisy, own)
+
+
+def draw_features(targets: np.ndarray, scale: float, *names: str | int | None) -> np.ndarray:
+    """Features (N, D) for targets (N, K); `names` tell draws apart, and all scales share one draw."""
+    return fitted().draw(targets, scale=scale, generator=_draws("features", *names))
+
+
+def draw_noisy_labels(
+    features: np.ndarray, targets: np.ndarray, right: float | None, missing: float | None, *names: str | int | None
+) -> np.ndarray:
+    """Noisy labels (N, J) int8 over the classes of the class map; see `LabelNoise.draw`."""
+    draws = _draws("noisy labels", *names)
+    return fitted_noise().draw(features, targets, right=right, missing=missing, generator=draws)
+
+
+def single_objects(real: EmbeddedSet, scale: float) -> np.ndarray:
+    """Features (M, D) that stand for the embedded set's crops: images of one label each."""
+    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, "crops")
+
+
+def _draws(*names: str | int | None) -> np.random.Generator:
+    return generator("simulated", *names)
