@@ -42,6 +42,7 @@ from nlcore.training import SparseLabels
 from nlcore.training.learners import HEADS
 
 TEST_SHARE = 0.3  # of a folder that comes without parts of its own; the embedded set has the same
+NO_PHOTOGRAPH = Path(__file__).with_name("no_photograph.png")  # stands where a simulated image would be shown
 WHOLE = "instances.json"  # the annotations of a folder that is not divided into parts
 
 
@@ -64,6 +65,7 @@ class Source(BaseModel):
     limit: int | None = Field(None, ge=1)
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
+    tests: int | None = Field(None, ge=1)  # simulated for testing; None: as many as val2014 has
     scale: float = Field(1.0, gt=0)  # of the simulated features' noise, relative to the real ones'
     noisy_right: float | None = Field(None, gt=0, lt=1)  # of simulated noisy labels: the share that is true
     noisy_missing: float | None = Field(None, gt=0, lt=1)  # and the share of true ones that is absent
@@ -121,7 +123,7 @@ class Images:
     credit: Callable[[int], str]  # row -> the line to print beside it
     crops: BoxCrops | None = None  # single objects, of the embedded set
     top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
-    noisy: np.ndarray | None = None  # (N, J) int8, simulated labels over the classes of paper 5's class map
+    noisy: Callable[[], np.ndarray] | None = None  # draws (N, J) int8, simulated, over the classes of paper 5's class map
     machine: SparseLabels | None = None  # (N, K) of 0 and 1, of Open Images
     verified: np.ndarray | None = None  # rows of the images whose human labels may be learnt from, of Open Images
 
@@ -149,7 +151,7 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
         images = source.load()
         return len(images.train), len(images.test)
     if source.data == "simulated":
-        laid_out = layout(source.label_sets, source.images, source.min_labels)
+        laid_out = layout(source.label_sets, source.images, source.tests, source.min_labels)
         return tuple(min(len(rows), source.limit or len(rows)) for rows in (laid_out.train, laid_out.test))
     if source.data == "openimages":
         counts = [_lines(file) for what, file in release_files(_root(source)).items() if what.endswith("list")]
@@ -182,10 +184,9 @@ def _load_embedded(source: Source) -> Images:
 
 
 def _load_simulated(source: Source) -> Images:
-    laid_out, real = layout(source.label_sets, source.images, source.min_labels), embedded()
-    names = (source.label_sets, source.images, source.min_labels)
+    names = (source.label_sets, source.images, source.tests, source.min_labels)
+    laid_out, real = layout(*names), embedded()
     features, like_embedded = draw_features(laid_out.targets, source.scale, *names), source.label_sets == "embedded"
-    asked = (source.noisy_right, source.noisy_missing)
     return Images(
         inputs=features,
         targets=laid_out.targets,
@@ -193,10 +194,12 @@ def _load_simulated(source: Source) -> Images:
         test=_limited(source, "test", laid_out.test),
         class_names=laid_out.class_names,
         official=not like_embedded,
-        pictures={},
+        pictures=dict.fromkeys(range(len(features)), NO_PHOTOGRAPH),
         credit=lambda row: f"simulated image {row}",
         crops=replace(real.crops, features=single_objects(real, source.scale)) if like_embedded else None,
-        noisy=draw_noisy_labels(features, laid_out.targets, *asked, *names),
+        noisy=lambda: draw_noisy_labels(
+            features, laid_out.targets, source.noisy_right, source.noisy_missing, *names
+        ),
     )
 
 

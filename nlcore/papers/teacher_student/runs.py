@@ -110,7 +110,7 @@ class Labels(TeacherStudentRun):
             labels = images.targets.rows(used).arrays("clean") | images.machine.rows(used).arrays("noisy")
             return Result({"class_names": list(images.class_names)}, {"rows": used, "parts": parts[used]} | labels)
         if images.noisy is not None:
-            noisy = images.noisy[used]
+            noisy = images.noisy()[used]
         elif self.labeller is None:
             noisy = map_predictions(images.top_classes[used], class_map)
         else:
