@@ -62,8 +62,10 @@ class FeatureGenerator:
 
     def _draw(self, targets: np.ndarray, scale: float, generator: np.random.Generator) -> np.ndarray:
         weights, (image, label) = np.zeros(targets.shape, np.float32), np.nonzero(targets)
-        variance = np.maximum(self.visibility[label], 1e-3) ** 2
-        weights[image, label] = variance * generator.standard_gamma(1 / variance)
+        weights[image, label] = 1
+        varies = self.visibility[label] > 0
+        variance = self.visibility[label[varies]].astype(np.float64) ** 2
+        weights[image[varies], label[varies]] = variance * generator.standard_gamma(1 / variance)
         normal = generator.standard_normal((len(targets), len(self.noise)), dtype=np.float32)
         normal *= scale * self._tails(len(targets), generator)[:, None]
         return self.origin + weights @ self.vectors + normal @ self.noise
