@@ -119,7 +119,7 @@ def cells(runs: Runs) -> Iterator[tuple[str, float]]:
     for method, fractions in (("noisy", (0.0,)), ("finetune_last", (0.05, 0.3)), ("finetune_whole", (0.05, 0.3)),
                               ("proposed", (0.05, 0.3)), ("ground_truth", (0.0,))):  # fmt: skip
         for fraction in fractions:
-            found = np.mean([result.values["map"] for result in runs.taught(method, fraction)])
+            found = np.mean([result.values["mAP"] for result in runs.taught(method, fraction)])
             yield f"paper 5, {method}" + (f", {fraction:.0%} clean" if fraction else ""), 100 * float(found)
 
 

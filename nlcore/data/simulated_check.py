@@ -48,4 +48,3 @@ def class_agreement(real: np.ndarray, simulated: np.ndarray) -> float:
     """
     known = ~(np.isnan(real) | np.isnan(simulated))
     return float(spearmanr(real[known], simulated[known]).statistic)
-

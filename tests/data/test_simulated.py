@@ -76,7 +76,7 @@ def test_bad_input_is_refused_in_one_line():
     with pytest.raises(InputError, match=r"^targets: found \(3, 5\); expected \(images, 2\)"):
         drawn(np.zeros((3, 5)), made())
     for scale in (0.0, -1.0, np.nan):
-        with pytest.raises(InputError, match="^scale: found .*; expected a number above 0"):
+        with pytest.raises(InputError, match=r"^scale: found .*; expected a number above 0"):
             drawn(np.zeros((3, 2)), made(), scale=scale)
 
 
@@ -85,13 +85,13 @@ def test_label_sets_are_taken_once_each_and_no_more_than_there_are():
     assert choose_label_sets(targets, None, generator("a")).tolist() == list(range(10))
     chosen = choose_label_sets(targets, 6, generator("a"))
     assert len(set(chosen.tolist())) == 6 and (np.diff(chosen) > 0).all()
-    with pytest.raises(InputError, match="^images: found 11; expected at most 10, the label sets there are"):
+    with pytest.raises(InputError, match=r"^images: found 11; expected at most 10, the label sets there are"):
         choose_label_sets(targets, 11, generator("a"))
 
 
 def test_a_class_without_an_image_is_refused_by_name():
     targets = np.array([[1, 0, 1], [1, 0, 0]])
-    with pytest.raises(InputError, match="^class 'cat': in none of 2 label sets; expected one or more"):
+    with pytest.raises(InputError, match=r"^class 'cat': in none of 2 label sets; expected one or more"):
         require_every_class(targets, ("dog", "cat", "bird"))
     require_every_class(targets[:, [0, 2]], ("dog", "bird"))
 

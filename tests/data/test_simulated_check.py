@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from nlcore.data.simulated_check import class_agreement, compare_cells
 from nlcore.errors import InputError

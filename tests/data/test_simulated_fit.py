@@ -79,5 +79,5 @@ def test_what_cannot_be_fitted_is_refused():
     empty[:, 2] = 0
     with pytest.raises(InputError, match=r"^classes without an image: found \[2\]; expected none"):
         fit_generator(FEATURES, empty, generator=generator("fit"))
-    with pytest.raises(InputError, match="^images to fit to: found 2; expected three or more"):
+    with pytest.raises(InputError, match=r"^images to fit to: found 2; expected three or more"):
         fit_generator(FEATURES[:2], TARGETS[:2], generator=generator("fit"))

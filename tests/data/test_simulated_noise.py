@@ -36,7 +36,7 @@ def test_shares_are_met(right, missing):
 
 
 def test_a_share_that_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="^right 0.01: asks for .* labels in .* cells"):
+    with pytest.raises(InputError, match=r"^right 0.01: asks for .* labels in .* cells"):
         FITTED.draw(FEATURES, TARGETS, right=0.01, generator=generator("c"))
-    with pytest.raises(InputError, match="^all: asks for 5 labels in 4 cells; expected a share that fits"):
+    with pytest.raises(InputError, match=r"^all: asks for 5 labels in 4 cells; expected a share that fits"):
         shift_to(np.zeros(4), 5, "all")

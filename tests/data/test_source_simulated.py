@@ -9,7 +9,7 @@ from nlcore.data.simulated_set import VAL2014, VAL2014_MULTI, layout
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 
-SMALL = Source(data="simulated", images=300, limit=200)
+SMALL = Source(data="simulated", images=2000, limit=200)
 
 
 def test_the_published_sizes_come_out_of_it():
@@ -27,7 +27,7 @@ def test_training_label_sets_are_those_of_coco_each_once():
 
 def test_it_loads_features_and_noisy_labels():
     images = SMALL.load()
-    assert images.inputs.shape == (300 + VAL2014, embedded().features.shape[1])
+    assert images.inputs.shape == (2000 + VAL2014, embedded().features.shape[1])
     assert images.inputs.dtype == np.float32 and np.isfinite(images.inputs).all()
     assert images.noisy.shape == (len(images.targets), 56) and set(np.unique(images.noisy)) == {0, 1}
     assert len(images.train) == 200 and images.official and images.crops is None
@@ -51,8 +51,11 @@ def test_it_can_take_the_embedded_sets_own_images():
     assert np.corrcoef(*spread)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize(("images", "line"), [(70000, "^images: found 70000; expected at most 65268, the label sets"),
-                                              (20, "^class .*: in none of 20 label sets; expected one or more")])  # fmt: skip
+TOO_MANY = "^images: found 70000; expected at most 65268, the label sets"
+TOO_FEW = "^class .*: in none of 20 label sets; expected one or more"
+
+
+@pytest.mark.parametrize(("images", "line"), [(70000, TOO_MANY), (20, TOO_FEW)])
 def test_what_cannot_be_drawn_is_refused(images, line):
     with pytest.raises(InputError, match=line):
         Source(data="simulated", images=images, min_labels=2).load()
