@@ -7,8 +7,9 @@ what a frozen network might have seen in them:
 
 v_k is the class's vector; w_k is how visible the object is, gamma with mean 1 and the class's own deviation (a tennis
 racket is always seen, one bicycle in four hardly); e is Gaussian, with the covariance that labels leave unexplained; u
-is one number an image, so that x is heavy-tailed (a multivariate t). All of it is fitted to the embedded set's training images (`simulated_fit`). `scale` is the one number that is calibrated. Features
-are drawn when they are needed and never stored.
+is one number an image, so that x is heavy-tailed (a multivariate t). All of it is fitted to the embedded set's training
+images (`simulated_fit`). `scale` is the one number that is calibrated. Features are drawn when they are needed and
+never stored.
 
 What it cannot represent: features are drawn, so nothing is learnt below the head, neither the gain of fine-tuning nor
 the harm of noise to a whole network; a class looks alike everywhere, so no subclass, pose or context beyond the labels
@@ -51,8 +52,8 @@ class FeatureGenerator:
         Raises:
             InputError: another number of classes, or a scale that is not above 0.
         """
-        require(targets.ndim == 2 and targets.shape[1] == len(self.vectors), "targets", targets.shape,
-                f"(images, {len(self.vectors)}), the classes of the generator")  # fmt: skip
+        fits = targets.ndim == 2 and targets.shape[1] == len(self.vectors)
+        require(fits, "targets", targets.shape, f"(images, {len(self.vectors)}), the classes of the generator")
         require(np.isfinite(scale) and scale > 0, "scale", scale, "a number above 0")
         features = np.empty((len(targets), len(self.origin)), np.float32)
         for start in range(0, len(targets), CHUNK):
@@ -62,8 +63,10 @@ class FeatureGenerator:
 
     def _draw(self, targets: np.ndarray, scale: float, generator: np.random.Generator) -> np.ndarray:
         weights, (image, label) = np.zeros(targets.shape, np.float32), np.nonzero(targets)
-        variance = np.maximum(self.visibility[label], 1e-3) ** 2
-        weights[image, label] = variance * generator.standard_gamma(1 / variance)
+        weights[image, label] = 1
+        varies = self.visibility[label] > 0
+        variance = self.visibility[label[varies]].astype(np.float64) ** 2
+        weights[image[varies], label[varies]] = variance * generator.standard_gamma(1 / variance)
         normal = generator.standard_normal((len(targets), len(self.noise)), dtype=np.float32)
         normal *= scale * self._tails(len(targets), generator)[:, None]
         return self.origin + weights @ self.vectors + normal @ self.noise

@@ -140,8 +140,7 @@ def best_ridges(
     if fixed is not None:
         return np.full(len(norms), fixed)
     evidence = [
-        -images / 2 * np.log(_noise_variance(along, norms, square, ridge, images))
-        - np.log1p(square / ridge).sum() / 2
+        -images / 2 * np.log(_noise_variance(along, norms, square, ridge, images)) - np.log1p(square / ridge).sum() / 2
         for ridge in RIDGES
     ]
     return RIDGES[np.argmax(evidence, axis=0)]

@@ -1,8 +1,8 @@
 """Simulated COCO as a set of images: label sets, their division, features and noisy labels.
 
-Two kinds of label sets. `train2014`: training images have those of COCO train2014, each once. No list of val2014's could
-be had, so test images take theirs from the same list: as many as val2014 has with a single label, and with more. A
-label set may thus be in both parts; the images are not, since features are drawn anew. `embedded`: the embedded set's
+Two kinds of label sets. `train2014`: training images have those of COCO train2014, each once. No list of val2014's
+could be had, so test images take theirs from the same list: as many as val2014 has with a single label, and with more.
+A label set may thus be in both parts; the images are not, since features are drawn anew. `embedded`: the embedded set's
 own, in its own division: for checks of the simulation against the real features.
 """
 

@@ -54,7 +54,7 @@ class TeacherStudentRun(Spec):
 
     source: Source
     protocol: Protocol
-    labeller: Labeller | None = None  # of images; the embedded set has its predictions with it, a simulated one its labels
+    labeller: Labeller | None = None  # of images; other sets come with predictions or noisy labels
 
     @property
     def name(self) -> str:

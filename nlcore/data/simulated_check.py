@@ -1,0 +1,50 @@
+"""Comparing what simulated features predict with what real ones gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from nlcore.errors import require
+
+TOLERANCE = 3.0  # points of mAP
+
+Cell = dict[str, str | float | bool]
+
+
+def compare_cells(
+    real: Mapping[str, float], simulated: Mapping[str, float], *, tolerance: float = TOLERANCE
+) -> list[Cell]:
+    """One row for each cell: `cell`, `real`, `simulated`, `difference` (simulated - real), `within` the tolerance.
+
+    Args:
+        real, simulated: cell -> value, of the same cells and in one unit.
+        tolerance: largest absolute difference that counts as predicted.
+
+    Raises:
+        InputError: other cells in one than in the other.
+
+    >>> compare_cells({"asl, 40 %": 30.0}, {"asl, 40 %": 34.0})
+    [{'cell': 'asl, 40 %', 'real': 30.0, 'simulated': 34.0, 'difference': 4.0, 'within': False}]
+    """
+    missing = sorted(set(real) ^ set(simulated))
+    require(not missing, "cells of only one side", missing, "the same cells, real and simulated")
+    rows = []
+    for cell, value in real.items():
+        difference = round(simulated[cell] - value, 2)
+        within = bool(abs(difference) <= tolerance)
+        found = {"real": round(value, 2), "simulated": round(simulated[cell], 2)}
+        rows.append({"cell": cell} | found | {"difference": difference, "within": within})
+    return rows
+
+
+def class_agreement(real: np.ndarray, simulated: np.ndarray) -> float:
+    """Spearman's rank correlation of the average precision of K classes, (K,) each; NaN in either is left out.
+
+    >>> round(class_agreement(np.array([0.1, 0.5, 0.9]), np.array([0.2, 0.4, 0.6])), 6)
+    1.0
+    """
+    known = ~(np.isnan(real) | np.isnan(simulated))
+    return float(spearmanr(real[known], simulated[known]).statistic)
