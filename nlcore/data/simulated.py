@@ -112,14 +112,17 @@ def calibrate_scale(
     tolerance: float = 0.002,
     steps: int = 12,
 ) -> float:
-    """The scale of the noise at which the reference method, on clean labels, scores `wanted`: by bisection.
+    """The scale of the noise at which the reference method, on clean labels, scores `wanted`, to three digits.
+
+    Between two scales the score is taken to fall evenly with the scale's logarithm; where the guess is off, it replaces
+    the scale on its side.
 
     Args:
         clean_score: scale -> score as a fraction, falling as the scale grows; on images the fit has not seen.
         wanted: as a fraction.
-        low, high: the scales between which to look; their ratio is halved in each step.
+        low, high: the scales between which to look.
         tolerance: of the score.
-        steps: at most so many halvings.
+        steps: at most so many guesses.
 
     Raises:
         InputError: no scale in between reaches it.
@@ -132,9 +135,10 @@ def calibrate_scale(
         reached = f"{worst:.3f} (noise times {high:g}) to {best:.3f} (noise times {low:g})"
         raise InputError(f"clean mAP {wanted:g}: no scale of the noise reaches it; expected {reached}")
     for _ in range(steps):
-        middle = float(np.sqrt(low * high))
-        score = clean_score(middle)
+        share = (best - wanted) / max(best - worst, 1e-9)
+        guess = float(f"{low * (high / low) ** share:.3g}")
+        score = clean_score(guess)
         if abs(score - wanted) <= tolerance:
             break
-        low, high = (middle, high) if score > wanted else (low, middle)
-    return middle
+        low, best, high, worst = (guess, score, high, worst) if score > wanted else (low, best, guess, score)
+    return guess

@@ -96,7 +96,7 @@ def test_a_class_without_an_image_is_refused_by_name():
     require_every_class(targets[:, [0, 2]], ("dog", "bird"))
 
 
-def test_the_scale_is_found_by_bisection_and_an_unreachable_score_refused():
+def test_the_scale_is_found_between_two_others_and_an_unreachable_score_refused():
     asked = []
 
     def score(scale):
