@@ -1,4 +1,4 @@
-"""The one number of simulated COCO: the scale of its features' noise at which plain ASL, on clean labels, scores as wanted.
+"""The one number of simulated COCO: the scale of its noise at which plain ASL, on clean labels, scores as wanted.
 
     python scripts/calibrate_simulated.py 45 60 74.91 [--store results/calibration] [--between 0.5 3] [--tolerance 0.3]
 

@@ -123,7 +123,7 @@ class Images:
     credit: Callable[[int], str]  # row -> the line to print beside it
     crops: BoxCrops | None = None  # single objects, of the embedded set
     top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
-    noisy: Callable[[], np.ndarray] | None = None  # draws (N, J) int8, simulated, over the classes of paper 5's class map
+    noisy: Callable[[], np.ndarray] | None = None  # draws simulated ones, (N, J) int8, of paper 5's classes
     machine: SparseLabels | None = None  # (N, K) of 0 and 1, of Open Images
     verified: np.ndarray | None = None  # rows of the images whose human labels may be learnt from, of Open Images
 
