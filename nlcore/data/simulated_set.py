@@ -60,12 +60,11 @@ def layout(kind: str, images: int | None, min_labels: int) -> Layout:
     return Layout(np.concatenate([train, test]), rows[: len(train)], rows[len(train) :], real.class_names)
 
 
-@lru_cache(maxsize=1)
-def fitted() -> FeatureGenerator:
-    """The generator that is fitted to the embedded set's training images."""
-    real = embedded()
-    draws = _draws("class vectors")
-    return fit_generator(real.features[real.train], real.targets[real.train], generator=draws)
+@lru_cache(maxsize=4)
+def fitted(world: int = 0) -> FeatureGenerator:
+    """The generator that is fitted to the embedded set's training images; `world` as for `fit_generator`."""
+    real, draws = embedded(), _draws("class vectors")
+    return fit_generator(real.features[real.train], real.targets[real.train], world=world, generator=draws)
 
 
 @lru_cache(maxsize=1)
@@ -77,9 +76,9 @@ def fitted_noise() -> LabelNoise:
     return fit_label_noise(real.features[real.train], real.targets[real.train], noisy, own)
 
 
-def draw_features(targets: np.ndarray, scale: float, *names: str | int | None) -> np.ndarray:
+def draw_features(targets: np.ndarray, scale: float, world: int, *names: str | int | None) -> np.ndarray:
     """Features (N, D) for targets (N, K); `names` tell draws apart, and all scales share one draw."""
-    return fitted().draw(targets, scale=scale, generator=_draws("features", *names))
+    return fitted(world).draw(targets, scale=scale, generator=_draws("features", *names))
 
 
 def draw_noisy_labels(
@@ -90,9 +89,9 @@ def draw_noisy_labels(
     return fitted_noise().draw(features, targets, right=right, missing=missing, generator=draws)
 
 
-def single_objects(real: EmbeddedSet, scale: float) -> np.ndarray:
+def single_objects(real: EmbeddedSet, scale: float, world: int) -> np.ndarray:
     """Features (M, D) that stand for the embedded set's crops: images of one label each."""
-    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, "crops")
+    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, world, "crops")
 
 
 def _draws(*names: str | int | None) -> np.random.Generator:

@@ -65,6 +65,7 @@ class Source(BaseModel):
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
     scale: float = Field(1.0, gt=0)  # of the simulated features' noise, relative to the real ones'
+    world: int = Field(0, ge=0)  # which draw of the simulated classes' vectors
     noisy_right: float | None = Field(None, gt=0, lt=1)  # of simulated noisy labels: the share that is true
     noisy_missing: float | None = Field(None, gt=0, lt=1)  # and the share of true ones that is absent
     root: str | None = Field(None, exclude=True)
@@ -184,7 +185,8 @@ def _load_embedded(source: Source) -> Images:
 def _load_simulated(source: Source) -> Images:
     laid_out, real = layout(source.label_sets, source.images, source.min_labels), embedded()
     names = (source.label_sets, source.images, source.min_labels)
-    features, like_embedded = draw_features(laid_out.targets, source.scale, *names), source.label_sets == "embedded"
+    features = draw_features(laid_out.targets, source.scale, source.world, *names)
+    like_embedded = source.label_sets == "embedded"
     asked = (source.noisy_right, source.noisy_missing)
     return Images(
         inputs=features,
@@ -195,7 +197,7 @@ def _load_simulated(source: Source) -> Images:
         official=not like_embedded,
         pictures={},
         credit=lambda row: f"simulated image {row}",
-        crops=replace(real.crops, features=single_objects(real, source.scale)) if like_embedded else None,
+        crops=replace(real.crops, features=single_objects(real, source.scale, source.world)) if like_embedded else None,
         noisy=draw_noisy_labels(features, laid_out.targets, *asked, *names),
     )
 
