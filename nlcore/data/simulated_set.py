@@ -36,8 +36,8 @@ class Layout:
 
 
 @lru_cache(maxsize=4)
-def layout(kind: str, images: int | None, min_labels: int) -> Layout:
-    """Label sets of `kind`, with `min_labels` or more; `images` of them train, or all.
+def layout(kind: str, images: int | None, min_labels: int, test_images: int | None = None) -> Layout:
+    """Label sets of `kind`, with `min_labels` or more; `images` of them train and `test_images` test, or all.
 
     Raises:
         InputError: more images than label sets, or a class that none of the chosen has.
@@ -47,7 +47,9 @@ def layout(kind: str, images: int | None, min_labels: int) -> Layout:
         enough = real.targets.sum(axis=1) >= min_labels
         train = real.train[enough[real.train]]
         train = train[choose_label_sets(real.targets[train], images, _draws("train", kind, images))]
-        return Layout(real.targets, train, real.test[enough[real.test]], real.class_names)
+        test = real.test[enough[real.test]]
+        test = test[choose_label_sets(real.targets[test], test_images, _draws("fewer tests"))]
+        return Layout(real.targets, train, test, real.class_names)
     found = label_sets().of_classes(real.class_names)
     counts = found.sum(axis=1)
     usable = found[counts >= min_labels]
@@ -56,6 +58,7 @@ def layout(kind: str, images: int | None, min_labels: int) -> Layout:
     multi = _draws("test", "multi").permutation(np.flatnonzero(counts >= max(2, min_labels)))[:VAL2014_MULTI]
     single = _draws("test", "single").permutation(np.flatnonzero(counts == 1))[: VAL2014 - VAL2014_MULTI]
     test = found[np.sort(np.concatenate([multi, single if min_labels <= 1 else single[:0]]))]
+    test = test[choose_label_sets(test, test_images, _draws("fewer tests"))]
     rows = np.arange(len(train) + len(test))
     return Layout(np.concatenate([train, test]), rows[: len(train)], rows[len(train) :], real.class_names)
 

@@ -64,6 +64,7 @@ class Source(BaseModel):
     limit: int | None = Field(None, ge=1)
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
+    test_images: int | None = Field(None, ge=1)  # simulated for tests; None: as many as val2014 has
     scale: float = Field(1.0, gt=0)  # of the simulated features' noise, relative to the real ones'
     world: int = Field(0, ge=0)  # which draw of the simulated classes' vectors
     noisy_right: float | None = Field(None, gt=0, lt=1)  # of simulated noisy labels: the share that is true
@@ -150,7 +151,7 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
         images = source.load()
         return len(images.train), len(images.test)
     if source.data == "simulated":
-        laid_out = layout(source.label_sets, source.images, source.min_labels)
+        laid_out = layout(source.label_sets, source.images, source.min_labels, source.test_images)
         return tuple(min(len(rows), source.limit or len(rows)) for rows in (laid_out.train, laid_out.test))
     if source.data == "openimages":
         counts = [_lines(file) for what, file in release_files(_root(source)).items() if what.endswith("list")]
@@ -183,7 +184,7 @@ def _load_embedded(source: Source) -> Images:
 
 
 def _load_simulated(source: Source) -> Images:
-    laid_out, real = layout(source.label_sets, source.images, source.min_labels), embedded()
+    laid_out, real = layout(source.label_sets, source.images, source.min_labels, source.test_images), embedded()
     names = (source.label_sets, source.images, source.min_labels)
     features = draw_features(laid_out.targets, source.scale, source.world, *names)
     like_embedded = source.label_sets == "embedded"
