@@ -1,14 +1,22 @@
-"""Comparing what simulated features predict with what real ones gave."""
+"""Comparing what simulated features predict with what real ones gave.
+
+scripts/check_simulated.py writes the comparison to `simulated_checks.yaml`. A kind of claim whose check fails there
+(`failing_kinds`) is not to be decided by simulation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from scipy.stats import spearmanr
 
 from nlcore.errors import require
 
+FILE = Path(__file__).with_name("simulated_checks.yaml")
 TOLERANCE = 3.0  # points of mAP
 
 Cell = dict[str, str | float | bool]
@@ -48,3 +56,18 @@ def class_agreement(real: np.ndarray, simulated: np.ndarray) -> float:
     """
     known = ~(np.isnan(real) | np.isnan(simulated))
     return float(spearmanr(real[known], simulated[known]).statistic)
+
+
+def read_checks(file: str | Path = FILE) -> dict[str, Any]:
+    """What the checks found: `held_out_score`, `clean_map`, `scale`, `class_rank_correlation`, `cells`, `kinds`.
+
+    Raises:
+        InputError: no such file.
+    """
+    require(Path(file).is_file(), "checks of the simulation", str(file), "what scripts/check_simulated.py writes")
+    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+
+
+def failing_kinds(file: str | Path = FILE) -> tuple[str, ...]:
+    """Kinds of claims that simulated features do not decide, since they predict the real ones badly."""
+    return tuple(kind for kind, found in read_checks(file)["kinds"].items() if not found["holds"])

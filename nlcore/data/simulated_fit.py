@@ -61,7 +61,12 @@ class Posterior:
 
 
 def fit_generator(
-    features: np.ndarray, targets: np.ndarray, *, settings: Settings = Settings(), generator: np.random.Generator
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    settings: Settings = Settings(),
+    world: int = 0,
+    generator: np.random.Generator,
 ) -> FeatureGenerator:
     """A generator of features like these.
 
@@ -69,6 +74,7 @@ def fit_generator(
         features: (N, D) of the training images.
         targets: (N, K) of 0 and 1.
         settings: its form.
+        world: which draw of the class vectors to take. Worlds differ as classes might that these images leave open.
         generator: draws the class vectors from their posterior.
 
     Raises:
@@ -81,7 +87,7 @@ def fit_generator(
     components = (features - mean) @ basis.T
     posterior = fit_posterior(components, targets, settings)
     visibility = fit_visibility(components, targets, settings)
-    normal = generator.standard_normal(posterior.mean.shape)
+    normal = generator.standard_normal((world + 1, *posterior.mean.shape))[world]
     spread = posterior.axes @ (np.sqrt(posterior.variance) * normal)
     vectors = posterior.mean + posterior.strength[:, None] * spread
     noise = noise_factor(unexplained(posterior, vectors, visibility), posterior.total, settings.floor)

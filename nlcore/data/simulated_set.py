@@ -36,8 +36,8 @@ class Layout:
 
 
 @lru_cache(maxsize=4)
-def layout(kind: str, images: int | None, tests: int | None, min_labels: int) -> Layout:
-    """Label sets of `kind`, with `min_labels` or more; `images` of them train and `tests` test, or all.
+def layout(kind: str, images: int | None, min_labels: int, test_images: int | None = None) -> Layout:
+    """Label sets of `kind`, with `min_labels` or more; `images` of them train and `test_images` test, or all.
 
     Raises:
         InputError: more images than label sets, or a class that none of the chosen has.
@@ -48,7 +48,8 @@ def layout(kind: str, images: int | None, tests: int | None, min_labels: int) ->
         train = real.train[enough[real.train]]
         train = train[choose_label_sets(real.targets[train], images, _draws("train", kind, images))]
         test = real.test[enough[real.test]]
-        return Layout(real.targets, train, test[choose_label_sets(test, tests, _draws("tests"))], real.class_names)
+        test = test[choose_label_sets(real.targets[test], test_images, _draws("fewer tests"))]
+        return Layout(real.targets, train, test, real.class_names)
     found = label_sets().of_classes(real.class_names)
     counts = found.sum(axis=1)
     usable = found[counts >= min_labels]
@@ -56,18 +57,17 @@ def layout(kind: str, images: int | None, tests: int | None, min_labels: int) ->
     require_every_class(train, real.class_names)
     multi = _draws("test", "multi").permutation(np.flatnonzero(counts >= max(2, min_labels)))[:VAL2014_MULTI]
     single = _draws("test", "single").permutation(np.flatnonzero(counts == 1))[: VAL2014 - VAL2014_MULTI]
-    test = np.sort(np.concatenate([multi, single if min_labels <= 1 else single[:0]]))
-    test = found[test[choose_label_sets(test, tests, _draws("tests"))]]
+    test = found[np.sort(np.concatenate([multi, single if min_labels <= 1 else single[:0]]))]
+    test = test[choose_label_sets(test, test_images, _draws("fewer tests"))]
     rows = np.arange(len(train) + len(test))
     return Layout(np.concatenate([train, test]), rows[: len(train)], rows[len(train) :], real.class_names)
 
 
-@lru_cache(maxsize=1)
-def fitted() -> FeatureGenerator:
-    """The generator that is fitted to the embedded set's training images."""
-    real = embedded()
-    draws = _draws("class vectors")
-    return fit_generator(real.features[real.train], real.targets[real.train], generator=draws)
+@lru_cache(maxsize=4)
+def fitted(world: int = 0) -> FeatureGenerator:
+    """The generator that is fitted to the embedded set's training images; `world` as for `fit_generator`."""
+    real, draws = embedded(), _draws("class vectors")
+    return fit_generator(real.features[real.train], real.targets[real.train], world=world, generator=draws)
 
 
 @lru_cache(maxsize=1)
@@ -79,9 +79,9 @@ def fitted_noise() -> LabelNoise:
     return fit_label_noise(real.features[real.train], real.targets[real.train], noisy, own)
 
 
-def draw_features(targets: np.ndarray, scale: float, *names: str | int | None) -> np.ndarray:
+def draw_features(targets: np.ndarray, scale: float, world: int, *names: str | int | None) -> np.ndarray:
     """Features (N, D) for targets (N, K); `names` tell draws apart, and all scales share one draw."""
-    return fitted().draw(targets, scale=scale, generator=_draws("features", *names))
+    return fitted(world).draw(targets, scale=scale, generator=_draws("features", *names))
 
 
 def draw_noisy_labels(
@@ -92,9 +92,9 @@ def draw_noisy_labels(
     return fitted_noise().draw(features, targets, right=right, missing=missing, generator=draws)
 
 
-def single_objects(real: EmbeddedSet, scale: float) -> np.ndarray:
+def single_objects(real: EmbeddedSet, scale: float, world: int) -> np.ndarray:
     """Features (M, D) that stand for the embedded set's crops: images of one label each."""
-    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, "crops")
+    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, world, "crops")
 
 
 def _draws(*names: str | int | None) -> np.random.Generator:

@@ -65,8 +65,9 @@ class Source(BaseModel):
     limit: int | None = Field(None, ge=1)
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
-    tests: int | None = Field(None, ge=1)  # simulated for testing; None: as many as val2014 has
+    test_images: int | None = Field(None, ge=1)  # simulated for tests; None: as many as val2014 has
     scale: float = Field(1.0, gt=0)  # of the simulated features' noise, relative to the real ones'
+    world: int = Field(0, ge=0)  # which draw of the simulated classes' vectors
     noisy_right: float | None = Field(None, gt=0, lt=1)  # of simulated noisy labels: the share that is true
     noisy_missing: float | None = Field(None, gt=0, lt=1)  # and the share of true ones that is absent
     root: str | None = Field(None, exclude=True)
@@ -151,7 +152,7 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
         images = source.load()
         return len(images.train), len(images.test)
     if source.data == "simulated":
-        laid_out = layout(source.label_sets, source.images, source.tests, source.min_labels)
+        laid_out = layout(source.label_sets, source.images, source.min_labels, source.test_images)
         return tuple(min(len(rows), source.limit or len(rows)) for rows in (laid_out.train, laid_out.test))
     if source.data == "openimages":
         counts = [_lines(file) for what, file in release_files(_root(source)).items() if what.endswith("list")]
@@ -184,9 +185,11 @@ def _load_embedded(source: Source) -> Images:
 
 
 def _load_simulated(source: Source) -> Images:
-    names = (source.label_sets, source.images, source.tests, source.min_labels)
-    laid_out, real = layout(*names), embedded()
-    features, like_embedded = draw_features(laid_out.targets, source.scale, *names), source.label_sets == "embedded"
+    laid_out, real = layout(source.label_sets, source.images, source.min_labels, source.test_images), embedded()
+    names = (source.label_sets, source.images, source.min_labels)
+    features = draw_features(laid_out.targets, source.scale, source.world, *names)
+    like_embedded = source.label_sets == "embedded"
+    asked = (source.noisy_right, source.noisy_missing)
     return Images(
         inputs=features,
         targets=laid_out.targets,
@@ -196,10 +199,8 @@ def _load_simulated(source: Source) -> Images:
         official=not like_embedded,
         pictures=dict.fromkeys(range(len(features)), NO_PHOTOGRAPH),
         credit=lambda row: f"simulated image {row}",
-        crops=replace(real.crops, features=single_objects(real, source.scale)) if like_embedded else None,
-        noisy=lambda: draw_noisy_labels(
-            features, laid_out.targets, source.noisy_right, source.noisy_missing, *names
-        ),
+        crops=replace(real.crops, features=single_objects(real, source.scale, source.world)) if like_embedded else None,
+        noisy=lambda: draw_noisy_labels(features, laid_out.targets, *asked, *names),
     )
 
 

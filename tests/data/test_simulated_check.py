@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import yaml
 
-from nlcore.data.simulated_check import class_agreement, compare_cells
+from nlcore.data.simulated_check import TOLERANCE, class_agreement, compare_cells, failing_kinds, read_checks
 from nlcore.errors import InputError
 
 
@@ -22,3 +23,23 @@ def test_agreement_is_of_ranks_and_leaves_out_what_is_not_known():
     real = np.array([0.1, 0.2, 0.3, np.nan])
     assert class_agreement(real, np.array([1.0, 4.0, 9.0, 0.0])) == pytest.approx(1)
     assert class_agreement(real, np.array([9.0, 4.0, 1.0, 0.0])) == pytest.approx(-1)
+
+
+def test_the_committed_checks_are_what_they_say():
+    found = read_checks()
+    assert sum(row["within"] for row in found["cells"]) >= 12
+    for row in found["cells"]:
+        assert row["difference"] == pytest.approx(row["simulated"] - row["real"], abs=0.011)
+        assert row["within"] == (abs(row["difference"]) <= TOLERANCE)
+    scores = found["held_out_score"]
+    assert max(scores, key=scores.get) == "and visibility up to 1 (chosen)"
+
+
+def test_a_kind_fails_where_one_of_its_rows_is_missed(tmp_path):
+    kinds = {"one": {"holds": True}, "two": {"holds": False}}
+    (tmp_path / "checks.yaml").write_text(yaml.safe_dump({"kinds": kinds}))
+    assert failing_kinds(tmp_path / "checks.yaml") == ("two",)
+    for kind in read_checks()["kinds"].values():
+        assert kind["holds"] == all(row["within"] for row in kind["rows"])
+    with pytest.raises(InputError, match=r"^checks of the simulation: found .*; expected what scripts"):
+        failing_kinds(tmp_path / "none.yaml")

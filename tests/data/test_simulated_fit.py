@@ -81,3 +81,14 @@ def test_what_cannot_be_fitted_is_refused():
         fit_generator(FEATURES, empty, generator=generator("fit"))
     with pytest.raises(InputError, match=r"^images to fit to: found 2; expected three or more"):
         fit_generator(FEATURES[:2], TARGETS[:2], generator=generator("fit"))
+
+
+def test_worlds_differ_where_the_images_leave_a_class_open():
+    first, other = (
+        fit_generator(FEATURES, TARGETS, world=world, generator=generator("fit")).vectors for world in (0, 1)
+    )
+    assert not np.allclose(first, other)
+    assert np.corrcoef(first.ravel(), other.ravel())[0, 1] > 0.95
+    few = slice(0, 60)
+    worlds = [fit_generator(FEATURES[few], TARGETS[few], world=w, generator=generator("fit")).vectors for w in (0, 1)]
+    assert np.abs(worlds[0] - worlds[1]).mean() > 1.5 * np.abs(first - other).mean()

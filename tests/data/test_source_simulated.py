@@ -9,13 +9,14 @@ from nlcore.data.simulated_set import VAL2014, VAL2014_MULTI, layout
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 
-SMALL = Source(data="simulated", images=2000, limit=200)
+SMALL = Source(data="simulated", images=2000, test_images=500, limit=200)
 
 
 def test_the_published_sizes_come_out_of_it():
     assert Source(data="simulated").sizes() == (82081, VAL2014)
     assert Source(data="simulated", min_labels=2).sizes() == (65268, VAL2014_MULTI)
     assert Source(data="simulated", images=2000, min_labels=2).sizes() == (2000, VAL2014_MULTI)
+    assert Source(data="simulated", images=4500, test_images=500).sizes() == (4500, 500)  # paper 2's 5,000
 
 
 def test_training_label_sets_are_those_of_coco_each_once():
@@ -27,9 +28,10 @@ def test_training_label_sets_are_those_of_coco_each_once():
 
 def test_it_loads_features_and_noisy_labels():
     images = SMALL.load()
-    assert images.inputs.shape == (2000 + VAL2014, embedded().features.shape[1])
+    assert images.inputs.shape == (2500, embedded().features.shape[1])
     assert images.inputs.dtype == np.float32 and np.isfinite(images.inputs).all()
-    assert images.noisy.shape == (len(images.targets), 56) and set(np.unique(images.noisy)) == {0, 1}
+    noisy = images.noisy()
+    assert noisy.shape == (len(images.targets), 56) and set(np.unique(noisy)) == {0, 1}
     assert len(images.train) == 200 and images.official and images.crops is None
 
 
