@@ -29,7 +29,7 @@ import yaml
 
 from nlcore.errors import InputError
 from nlcore.papers.ladder import Grid, make_grid
-from nlcore.papers.profiles import Resources, load_profile, profiles_of, stated_evidence
+from nlcore.papers.profiles import Resources, load_profile, profiles_of, stated_evidence, undecided
 from nlcore.places import figures_folder, store_folder
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ LADDER_CAPTION = (
     "Where the headline claims hold: the effect that a claim says is above zero, with its 95 % interval over seeds, by "
     "number of training images, for simulated features of several qualities (the mAP that plain training reaches "
     "without noise). Filled: the whole interval lies on the claimed side. Star: this profile's own data. Dotted: as "
-    "published."
+    "published. Grey panels: claims of a kind for which simulated features do not predict the real ones well enough."
 )
 LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
 Reads = type | tuple[type, ...] | Callable[[Any], bool]  # kinds of runs, or a test of a run
@@ -249,7 +249,7 @@ class Session:
         for rung in self.grid.rungs:
             place = Place(rung.specs[0].source.sizes()[0], rung.quality)
             measured.append((place, effects(self._load(rung.specs))))
-        table = ladder_table(measured)
+        table = ladder_table(measured, undecided=undecided(self.paper.contract.claims()))
         return self.out.figure(WHERE_IT_HOLDS, ladder_figure(table), table, caption=LADDER_CAPTION, alt=LADDER_ALT)
 
     def _load(self, specs: Sequence[Spec]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ def load_profile(package: str, profile: str) -> dict[str, Any]:
 
 
 def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> StatedEvidence:
-    """What the verdicts of a profile stand on, as its settings say.
+    """What the verdicts of a profile stand on, as its settings say; simulation decides no kind whose check fails.
 
     Raises:
         InputError: they do not, or in other words than there are.
@@ -63,8 +63,17 @@ def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> 
     from nlcore.report.contract import Contract
     from nlcore.report.evidence import read_evidence
 
-    where = f"{package.rpartition('.')[2]}, profile {profile!r}"
-    return read_evidence(settings.get("evidence"), Contract(package).claims(), where=where)
+    where, claims = f"{package.rpartition('.')[2]}, profile {profile!r}", Contract(package).claims()
+    return read_evidence(settings.get("evidence"), claims, where=where).without_simulation(undecided(claims))
+
+
+def undecided(claims: Iterable[str]) -> list[str]:
+    """Those of the claims that simulated features do not decide, since they predict their kind badly."""
+    from nlcore.data.simulated_check import failing_kinds  # late: a profile is read without what this needs
+
+    kinds = yaml.safe_load((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
+    failing = {id for kind in failing_kinds() for id in kinds[kind]}
+    return [id for id in claims if id in failing]
 
 
 def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels: int = 1) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -42,6 +42,11 @@ class StatedEvidence:
     def of(self, claim: str) -> Evidence:
         """That of a claim's id; what is decided for a variant too ("gs1 as written") stands on what the claim does."""
         return self.by_claim.get(claim.split()[0], self.default)
+
+    def without_simulation(self, claims: Iterable[str]) -> StatedEvidence:
+        """The same where simulation decides none of these claims: on it they stand on a stand-in."""
+        changed = {id: Evidence.STAND_IN for id in claims if self.of(id) is Evidence.SIMULATED}
+        return StatedEvidence(self.default, {**self.by_claim, **changed})
 
     def beside_the_profile(self) -> StatedEvidence:
         """The same where a person changed the profile: nothing is exact any more."""

@@ -6,10 +6,11 @@ the claimed side. What was measured on the profile's own data and what the paper
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from textwrap import wrap
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,8 +52,13 @@ class Place:
         return "this profile's own data" if self.quality is None else f"clean mAP {self.quality}"
 
 
-def ladder_table(measured: Iterable[tuple[Place, Iterable[Effect]]]) -> pd.DataFrame:
-    """One row per effect and place: mean, its 95 % interval over seeds, and whether it lies on the claimed side."""
+def ladder_table(
+    measured: Iterable[tuple[Place, Iterable[Effect]]], *, undecided: Collection[str] = ()
+) -> pd.DataFrame:
+    """One row per effect and place: mean, its 95 % interval over seeds, and whether it lies on the claimed side.
+
+    undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no.
+    """
     rows = [
         {"place": place, "effect": effect, "estimate": estimate(effect.differences)}
         for place, effects in measured
@@ -60,6 +66,7 @@ def ladder_table(measured: Iterable[tuple[Place, Iterable[Effect]]]) -> pd.DataF
         if len(effect.differences)
     ]
     found = pd.DataFrame([_row(**row) for row in rows])
+    found["simulation decides"] = np.where(found.claim.isin(list(undecided)), "no", "yes")
     return found.sort_values(["claim", "effect", "at", "data", "images"], kind="stable", ignore_index=True)
 
 
@@ -111,6 +118,8 @@ def ladder_figure(table: pd.DataFrame) -> Figure:
 
 def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> None:
     axis.axhline(0, color="0.4", linewidth=0.8)
+    if (own["simulation decides"] == "no").any():
+        axis.set_facecolor("0.93")
     if own.published.notna().any():
         axis.axhline(own.published.dropna().iloc[0], color="black", linestyle=":", linewidth=1.2)
     for name, points in own.groupby("data"):

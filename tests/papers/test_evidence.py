@@ -7,9 +7,13 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import yaml
 
+from nlcore import papers
+from nlcore.data.simulated_check import failing_kinds, read_checks
 from nlcore.errors import InputError
 from nlcore.papers import BUILT_IN, paper
+from nlcore.papers.ladder import Grid
 from nlcore.papers.paper import Asked, Session
 from nlcore.papers.profiles import Resources
 from nlcore.report.atlas import reading_atlas
@@ -33,6 +37,16 @@ def test_only_the_papers_own_data_are_exact(name, profile):
         assert exact == whole.get(profile, set())
     else:
         assert exact == (set(claims) if profile == "paper" else set())
+
+
+def test_simulation_decides_no_claim_of_a_kind_whose_check_fails():
+    kinds = yaml.safe_load((Path(papers.__file__).parent / "kinds.yaml").read_text())
+    assert set(kinds) == set(read_checks()["kinds"])
+    failing = {id for kind in failing_kinds() for id in kinds[kind]}
+    for name in ("multi_al", "missing_label_al", "galc_slr", "teacher_student"):
+        stated = paper(name).evidence(Asked("simulated"))
+        for id in paper(name).contract.claims():
+            assert stated.of(id) is (Evidence.STAND_IN if id in failing or id == "ts7" else Evidence.SIMULATED), id
 
 
 @pytest.mark.parametrize("changed", [{"resources": Resources(weights="random")}, {"variant": "mine"}])
@@ -62,9 +76,9 @@ def session(folder, evidence, differences):
     decided = lambda study: [ClaimVerdict(CONTRACT.claims()["ma1"], (decide("a", study),))]
     atlas = lambda study: reading_atlas(CONTRACT, decided(study), {"other": {"ma1": [decide("a", UP)]}})
     claims = SimpleNamespace(decide_claims=decided, readings_atlas=atlas)
-    found = SimpleNamespace(module={"claims": claims}.get, reads=lambda artefact: lambda spec: True)
+    found = SimpleNamespace(module={"claims": claims}.get, behind=lambda artefact, grid: [])
     out = ArtefactWriter("multi_al", "smoke", folder, {})
-    return Session(found, Store(folder / "store"), (), differences, out, StatedEvidence(evidence))
+    return Session(found, Store(folder / "store"), Grid(()), differences, False, out, StatedEvidence(evidence))
 
 
 @pytest.mark.parametrize(

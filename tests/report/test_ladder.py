@@ -49,3 +49,9 @@ def test_a_panel_shows_published_own_and_filled_marks(table):
     solid = [line.get_xdata()[0] for line in filled if to_hex(line.get_markerfacecolor()) != "#ffffff"]
     assert 8000 in solid and 2000 in solid  # the larger rung, and the profile's own data
     assert axes[0].get_xscale() == "log"
+
+
+def test_claims_of_a_kind_that_simulation_predicts_badly_are_marked():
+    measured = [(Place(2000), [effect(1, 2, 3), effect(1, 2, 3, claim="gs6")])]
+    table = ladder_table(measured, undecided=["gs1"]).set_index("claim")
+    assert table["simulation decides"].to_dict() == {"gs1": "no", "gs6": "yes"}
