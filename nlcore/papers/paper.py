@@ -242,6 +242,7 @@ class Session:
 
     def where_it_holds(self) -> Figure:
         """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
+        from nlcore.report.figures import style
         from nlcore.report.ladder import Place, ladder_figure, ladder_table
 
         effects = self.paper.module("claims").headline_effects
@@ -250,7 +251,9 @@ class Session:
             place = Place(rung.specs[0].source.sizes()[0], rung.quality)
             measured.append((place, effects(self._load(rung.specs))))
         table = ladder_table(measured, undecided=undecided(self.paper.contract.claims()))
-        return self.out.figure(WHERE_IT_HOLDS, ladder_figure(table), table, caption=LADDER_CAPTION, alt=LADDER_ALT)
+        with style():
+            figure = ladder_figure(table)
+        return self.out.figure(WHERE_IT_HOLDS, figure, table, caption=LADDER_CAPTION, alt=LADDER_ALT)
 
     def _load(self, specs: Sequence[Spec]) -> Any:
         return load_rounded(self.paper, specs, self.store, partial=self.partial)

@@ -102,7 +102,7 @@ def ladder_figure(table: pd.DataFrame) -> Figure:
     """The table as panels: a row per effect, a column per level."""
     effects, levels = (list(dict.fromkeys(table[name])) for name in ("effect", "at"))
     looks = series_style([name for name in dict.fromkeys(table.data) if name.startswith("clean mAP")])
-    figure, axes = panels(len(effects), len(levels), width=3.0, height=2.3, sharey="row")
+    figure, axes = panels(len(effects), len(levels), width=2.4, height=2.1, sharey="row")
     for row, effect in zip(axes, effects, strict=True):
         for axis, level in zip(row, levels, strict=True):
             own = table[(table.effect == effect) & (table["at"] == level)]
@@ -112,8 +112,18 @@ def ladder_figure(table: pd.DataFrame) -> Figure:
         first = next(axis for axis in row if axis.get_visible())
         said = table[table.effect == effect].iloc[0]
         first.set_ylabel("\n".join([*wrap(f"{said.claim}: {effect}", 30), f"({said.unit})"]), fontsize=8)
+    for axis in axes.flat:
+        _number_of_images(axis, table)
     _legend(figure, axes, looks)
     return figure
+
+
+def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:
+    """One logarithmic scale for all panels, with the rungs' sizes on it."""
+    rungs = sorted({*table.images[table.data.str.startswith("clean mAP")]} or {*table.images})
+    axis.set(xscale="log", xlim=(table.images.min() / 1.4, table.images.max() * 1.4))
+    axis.set_xticks(rungs, [f"{number / 1000:.3g}k" for number in rungs])
+    axis.minorticks_off()
 
 
 def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> None:
@@ -127,9 +137,8 @@ def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> N
         reach = [points["mean"] - points.low, points.high - points["mean"]] if points.seeds.min() > 1 else None
         axis.errorbar(points.images, points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
         surely = points[points.holds == "yes"]
-        axis.plot(surely.images, surely["mean"], **look_of_mark(look))
-    axis.set(xscale="log", title=own["at"].iloc[0], xlabel="training images")
-    axis.margins(x=0.15)
+        axis.plot(surely.images, surely["mean"], zorder=3, **look_of_mark(look))
+    axis.set(title=own["at"].iloc[0], xlabel="training images")
 
 
 def look_of_mark(look: dict[str, str]) -> dict:
