@@ -6,6 +6,7 @@ the claimed side. What was measured on the profile's own data and what the paper
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from textwrap import wrap
@@ -25,7 +26,7 @@ OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "
 class Effect:
     """What a claim says is above zero, in one place: paired differences, one per seed.
 
-    at: the level it belongs to, in the paper's words ("40 %"). unit: what the differences are counted in.
+    at: the level it belongs to, a number and its unit ("40 %"). unit: what the differences are counted in.
     """
 
     claim: str
@@ -67,7 +68,9 @@ def ladder_table(
     ]
     found = pd.DataFrame([_row(**row) for row in rows])
     found["simulation decides"] = np.where(found.claim.isin(list(undecided)), "no", "yes")
-    return found.sort_values(["claim", "effect", "at", "data", "images"], kind="stable", ignore_index=True)
+    found["level"] = found["at"].map(_level)
+    order = ["claim", "effect", "level", "data", "images"]
+    return found.sort_values(order, kind="stable", ignore_index=True).drop(columns="level")
 
 
 def _row(place: Place, effect: Effect, estimate) -> dict:
@@ -100,7 +103,7 @@ def side(low: float, high: float) -> str:
 
 def ladder_figure(table: pd.DataFrame) -> Figure:
     """The table as panels: a row per effect, a column per level."""
-    effects, levels = (list(dict.fromkeys(table[name])) for name in ("effect", "at"))
+    effects, levels = list(dict.fromkeys(table.effect)), sorted(set(table["at"]), key=_level)
     looks = series_style([name for name in dict.fromkeys(table.data) if name.startswith("clean mAP")])
     figure, axes = panels(len(effects), len(levels), width=2.4, height=2.1, sharey="row")
     for row, effect in zip(axes, effects, strict=True):
@@ -116,6 +119,11 @@ def ladder_figure(table: pd.DataFrame) -> Figure:
         _number_of_images(axis, table)
     _legend(figure, axes, looks)
     return figure
+
+
+def _level(at: str) -> float:
+    """The number in the name of a level: 5 of "5% clean"."""
+    return float(re.search(r"[\d.]+", at)[0])
 
 
 def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:

@@ -55,3 +55,9 @@ def test_claims_of_a_kind_that_simulation_predicts_badly_are_marked():
     measured = [(Place(2000), [effect(1, 2, 3), effect(1, 2, 3, claim="gs6")])]
     table = ladder_table(measured, undecided=["gs1"]).set_index("claim")
     assert table["simulation decides"].to_dict() == {"gs1": "no", "gs6": "yes"}
+
+
+def test_levels_stand_in_the_order_of_their_numbers():
+    table = ladder_table([(Place(2000), [effect(1, 2, at=at) for at in ("40% clean", "5% clean", "10% clean")])])
+    assert list(table["at"]) == ["5% clean", "10% clean", "40% clean"]
+    assert [axis.get_title() for axis in ladder_figure(table).axes] == list(table["at"])
