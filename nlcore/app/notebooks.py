@@ -21,6 +21,7 @@ from traitlets.config import Config
 from nlcore.errors import InputError
 
 TABLE_ID = re.compile(r"T_[0-9a-f]{5}(?![0-9a-f])")  # of pandas' styled tables
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in its repr
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "None": None, "Optional": Optional}
 
 # It warns of parameters whose type it cannot read; check_parameters reads them all.
@@ -111,7 +112,7 @@ def settle(notebook: nbformat.NotebookNode) -> None:
     """Leave in a notebook's outputs only what follows from its cells, in place: two executions then look the same.
 
     What went to stderr is about the machine and names its folders; a text that came in pieces is one; the tables of
-    pandas, which draws their ids at random, are numbered.
+    pandas, which draws their ids at random, are numbered; and no object names its place in memory.
     """
     numbers: dict[str, str] = {}
     for cell in notebook.cells:
@@ -122,6 +123,8 @@ def settle(notebook: nbformat.NotebookNode) -> None:
                 if "text/html" in data:
                     number = lambda found: numbers.setdefault(found[0], f"T_{len(numbers):05d}")
                     data["text/html"] = TABLE_ID.sub(number, "".join(data["text/html"]))
+                if "text/plain" in data:
+                    data["text/plain"] = ADDRESS.sub("", "".join(data["text/plain"]))
 
 
 def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:

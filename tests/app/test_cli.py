@@ -129,7 +129,8 @@ def test_outputs_are_kept_in_the_source_without_what_papermill_added(tmp_path):
 
 def test_two_executions_of_a_notebook_settle_to_the_same_outputs():
     def executed(id, pieces, noise):
-        table = nbformat.v4.new_output("display_data", {"text/html": f'<table id="T_{id}"><td id="T_{id}_row0">'})
+        shown = {"text/html": f'<table id="T_{id}"><td id="T_{id}_row0">', "text/plain": f"<Styler at 0x7f{id}>"}
+        table = nbformat.v4.new_output("display_data", shown)
         streams = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in pieces]
         warning = nbformat.v4.new_output("stream", name="stderr", text=noise)
         cell = nbformat.v4.new_code_cell("print(1)", outputs=[warning, *streams, table])
@@ -141,3 +142,4 @@ def test_two_executions_of_a_notebook_settle_to_the_same_outputs():
     assert one == other
     assert [output.output_type for output in one] == ["stream", "display_data"]
     assert one[1].data["text/html"] == '<table id="T_00000"><td id="T_00000_row0">'
+    assert one[1].data["text/plain"] == "<Styler>"
