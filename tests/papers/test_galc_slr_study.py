@@ -27,13 +27,13 @@ from tests.papers.interruption import stopped_and_resumed
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.specs("smoke", seeds=[0]), store, workers=0)
+    run_grid(PAPER.grid("smoke", seeds=[0]).main, store, workers=0)
     return store
 
 
 @pytest.fixture(scope="module")
 def study(store):
-    return load_study(PAPER.specs("smoke", seeds=[0]), store)
+    return load_study(PAPER.grid("smoke", seeds=[0]).main, store)
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_what_estimates_lacked_is_counted(study):
 
 @pytest.mark.slow
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
-    wider = PAPER.specs("smoke", seeds=[0, 9])
+    wider = PAPER.grid("smoke", seeds=[0, 9]).main
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
     assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [5, 21, 7]
@@ -196,6 +196,7 @@ def test_a_plan_of_the_paper_costs_gpu_hours(tmp_path, monkeypatch):
 def test_the_rehearsal_is_the_paper_on_few_images():
     paper, rehearsal = (PAPER.profiles()[name] for name in ("paper", "rehearsal"))
     assert rehearsal["source"].pop("limit") == 60
+    assert (paper.pop("evidence"), rehearsal.pop("evidence")) == ("exact", "stand-in")
     assert rehearsal["protocol"] == {"epochs": 2, "batch_size": 8}
     scale = ("seeds", "noises", "protocol")
     assert {k: v for k, v in paper.items() if k not in scale} == {k: v for k, v in rehearsal.items() if k not in scale}
@@ -250,7 +251,7 @@ def test_a_run_that_is_not_the_one_for_its_result_is_refused(fields, told):
 
 @pytest.mark.parametrize("profile", ["smoke", "embedded"])
 def test_every_run_is_asked_for_once(profile):
-    specs = PAPER.specs(profile)
+    specs = PAPER.grid(profile).main
     assert len({spec.key for spec in specs}) == len(specs)
     settings = PAPER.profiles()[profile]
     levels, seeds = len(settings["noises"]), len(settings["seeds"])

@@ -123,7 +123,7 @@ def _view(targets):
 
 
 def measure_runs(profile):
-    return [spec for spec in PAPER.specs(profile) if isinstance(spec, MeasureRun)]
+    return [spec for spec in PAPER.grid(profile).main if isinstance(spec, MeasureRun)]
 
 
 def test_choices_that_must_come_to_the_same_are_one():
@@ -163,7 +163,7 @@ def test_a_run_that_is_not_the_one_for_its_result_is_refused():
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.specs("smoke"), store, workers=0)
+    run_grid(PAPER.grid("smoke").main, store, workers=0)
     return store
 
 
@@ -202,7 +202,7 @@ def test_measures_that_do_not_rank_alike_are_not_taken_for_one():
 def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path):
     contract = PAPER.contract.artefacts()
     found, out = (
-        load_study(PAPER.specs("smoke"), store),
+        load_study(PAPER.grid("smoke").main, store),
         ArtefactWriter("missing_label_al", "smoke", tmp_path, contract),
     )
     drawn = (figures.figure_1, figures.figure_2, figures.figure_6, figures.figure_7)
@@ -223,7 +223,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
 
 
 def test_every_artefact_names_the_runs_behind_it():
-    specs = PAPER.specs("smoke")
+    specs = PAPER.grid("smoke").main
     counts = {id: sum(map(PAPER.reads(id), specs)) for id in ("fig_1", "fig_2", "fig_3", "fig_4", "fig_7", "why_asl")}
     whole = 1 + 3 * len(UNKNOWN_AS)
     # 20 %: Random, entropy, Hard, Hard+entropy; 40 %: all eight; Fig. 7: Medium, Hard and four splits in between.
@@ -233,7 +233,7 @@ def test_every_artefact_names_the_runs_behind_it():
 
 @pytest.mark.slow
 def test_cost_follows_from_what_was_chosen_at_the_noise_it_is_shown_at(store):
-    active = load_study(PAPER.specs("smoke"), store).defaults()
+    active = load_study(PAPER.grid("smoke").main, store).defaults()
     cost = active.pivot_table(index=["measure", "seed", "iteration"], columns="noise", values="cost")
     assert (cost.xs(0, level="iteration") == 0).all(axis=None)
     asked = 20 * 80 * np.outer([1, 2, 3], NOISES)  # cells of so many images, of which so many are hidden

@@ -85,14 +85,14 @@ def test_claims_fail_with_results_that_do_not():
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.specs("smoke"), store, workers=0)
+    run_grid(PAPER.grid("smoke").main, store, workers=0)
     return store
 
 
 @pytest.mark.slow
 def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path):
     contract = PAPER.contract.artefacts()
-    found, out = load_study(PAPER.specs("smoke"), store), ArtefactWriter("multi_al", "smoke", tmp_path, contract)
+    found, out = load_study(PAPER.grid("smoke").main, store), ArtefactWriter("multi_al", "smoke", tmp_path, contract)
     tables.ratio_table(found, out, "table_1", "d1")
     tables.ratio_table(found, out, "table_2", "d2")
     for make in (tables.table_3, figures.figure_1, figures.figure_2, figures.figure_4, figures.figure_5,
@@ -112,7 +112,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
 
 @pytest.mark.slow
 def test_a_strategy_that_never_sees_the_noise_is_one_run_and_really_is_the_same(store):
-    runs = [spec for spec in PAPER.specs("smoke") if isinstance(spec, ActiveLearningRun)]
+    runs = [spec for spec in PAPER.grid("smoke").main if isinstance(spec, ActiveLearningRun)]
     assert sum(run.noise is None for run in runs) == 2  # entropy and random without Safe mode
     blind = next(run for run in runs if run.strategy == "multi_al")
     noisy = [blind.model_copy(update={"noise": noise}).compute([]) for noise in (0.2, 0.6)]  # past the validation
@@ -124,7 +124,7 @@ def test_a_strategy_that_never_sees_the_noise_is_one_run_and_really_is_the_same(
 
 @pytest.mark.slow
 def test_what_was_chosen_is_kept_and_its_shares_follow_the_noise(store):
-    active = load_study(PAPER.specs("smoke"), store).defaults()
+    active = load_study(PAPER.grid("smoke").main, store).defaults()
     wrong = active[active.iteration > 0].groupby(["strategy", "noise"]).chosen_wrong.mean().unstack("noise")
     assert (wrong[0.2] < wrong[0.6]).all()
     assert active[active.strategy.isin(["random", "cbim"])].safe_clean.isna().all()

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.specs("smoke"), store, workers=0)
+    run_grid(PAPER.grid("smoke").main, store, workers=0)
     return store
 
 
 @pytest.fixture(scope="module")
 def study(store):
-    return load_study(PAPER.specs("smoke"), store)
+    return load_study(PAPER.grid("smoke").main, store)
 
 
 def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tmp_path):
@@ -43,7 +43,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
         tables.ablation_table(study, out, table)
     figures.figure_2(out)
     figures.figure_3(out)
-    out.finish(PAPER.specs("smoke"), store, verdicts=decide_claims(study), reads=PAPER.reads)
+    out.finish(PAPER.grid("smoke").main, store, verdicts=decide_claims(study), reads=PAPER.reads)
     manifest = json.loads((out.folder / "manifest.json").read_text())
     assert manifest["not_made"] == []
     assert {"5 % clean", "50 % clean"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
@@ -59,7 +59,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
 
 
 def test_behind_an_artefact_stand_the_runs_that_it_shows(study):
-    specs = PAPER.specs("smoke")
+    specs = PAPER.grid("smoke").main
     behind = {id: [spec for spec in specs if PAPER.reads(id)(spec)] for id in PAPER.contract.artefacts()}
     assert behind["table_1"] == [specs[0]] and isinstance(specs[0], Labels)
     assert behind["fig_2"] == behind["table_3"] == []
@@ -100,7 +100,7 @@ def test_a_run_does_not_depend_on_the_others(study, store, tmp_path):
 
 
 def test_the_last_layer_on_the_features_is_the_noisy_network(study, store):
-    network = next(s for s in with_requirements(PAPER.specs("smoke")) if isinstance(s, Network) and s.labels == "noisy")
+    network = next(s for s in with_requirements(PAPER.grid("smoke").main) if isinstance(s, Network) and s.labels == "noisy")
     arrays = store.result(network).arrays
     logits = arrays["features"] @ arrays["last/weight"].T + arrays["last/bias"]
     test = study.problem(network.seed).test.numpy()
@@ -108,12 +108,12 @@ def test_the_last_layer_on_the_features_is_the_noisy_network(study, store):
 
 
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
-    wider = PAPER.specs("smoke", seeds=[0, 1, 7])
+    wider = PAPER.grid("smoke", seeds=[0, 1, 7]).main
     with pytest.raises(InputError, match=r"not finished"):
         load_study(wider, store)
     assert (load_study(wider, store, partial=True).seed_counts().unfinished > 0).all()
     with pytest.raises(InputError, match="no finished run"):
-        load_study(PAPER.specs("smoke", seeds=[8]), store, partial=True)
+        load_study(PAPER.grid("smoke", seeds=[8]).main, store, partial=True)
 
 
 def test_flips_mirror_along_both_axes():
