@@ -146,7 +146,7 @@ def test_a_folder_of_celeba_reaches_the_tables_and_figures(celeba, small_images,
         output=tmp_path / "figures", store=tmp_path / "store",
     )  # fmt: skip
     study, out = session.study, session.out
-    assert len(on_celeba(session.specs)) == 8  # four folds on the given labels, four with injected errors
+    assert len(on_celeba(session.grid.specs)) == 8  # four folds on the given labels, four with injected errors
     table = tables.table_1(study, out)
     assert tuple(table.tag) == TAGS
     assert table["accuracy published"].notna().all()
