@@ -64,12 +64,13 @@ def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> 
     from nlcore.report.evidence import read_evidence
 
     where, claims = f"{package.rpartition('.')[2]}, profile {profile!r}", Contract(package).claims()
-    return read_evidence(settings.get("evidence"), claims, where=where).without_simulation(undecided(claims))
+    stated = read_evidence(settings.get("evidence"), claims, where=where)
+    return stated.without_simulation(undecided(claims)) if stated.simulates else stated
 
 
 def undecided(claims: Iterable[str]) -> list[str]:
     """Those of the claims that simulated features do not decide, since they predict their kind badly."""
-    from nlcore.data.simulated_check import failing_kinds  # late: a profile is read without what this needs
+    from nlcore.data.simulated_check import failing_kinds  # late: a profile without simulation is read without it
 
     kinds = yaml.safe_load((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
     failing = {id for kind in failing_kinds() for id in kinds[kind]}

@@ -43,6 +43,11 @@ class StatedEvidence:
         """That of a claim's id; what is decided for a variant too ("gs1 as written") stands on what the claim does."""
         return self.by_claim.get(claim.split()[0], self.default)
 
+    @property
+    def simulates(self) -> bool:
+        """Whether any claim stands on simulation."""
+        return Evidence.SIMULATED in (self.default, *self.by_claim.values())
+
     def without_simulation(self, claims: Iterable[str]) -> StatedEvidence:
         """The same where simulation decides none of these claims: on it they stand on a stand-in."""
         changed = {id: Evidence.STAND_IN for id in claims if self.of(id) is Evidence.SIMULATED}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nlcore.report.figures import panels, series_style
-from nlcore.report.verdicts import estimate
+from nlcore.report.verdicts import Estimate, estimate
 
 OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
 
@@ -60,20 +61,19 @@ def ladder_table(
 
     undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no.
     """
-    rows = [
-        {"place": place, "effect": effect, "estimate": estimate(effect.differences)}
+    found = pd.DataFrame(
+        _row(place, effect, estimate(effect.differences))
         for place, effects in measured
         for effect in effects
         if len(effect.differences)
-    ]
-    found = pd.DataFrame([_row(**row) for row in rows])
+    )
     found["simulation decides"] = np.where(found.claim.isin(list(undecided)), "no", "yes")
     found["level"] = found["at"].map(_level)
     order = ["claim", "effect", "level", "data", "images"]
     return found.sort_values(order, kind="stable", ignore_index=True).drop(columns="level")
 
 
-def _row(place: Place, effect: Effect, estimate) -> dict:
+def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
     return {
         "claim": effect.claim,
         "effect": effect.what,
@@ -81,12 +81,12 @@ def _row(place: Place, effect: Effect, estimate) -> dict:
         "at": effect.at,
         "data": place.data,
         "images": place.images,
-        "mean": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "seeds": estimate.seeds,
+        "mean": measured.mean,
+        "low": measured.low,
+        "high": measured.high,
+        "seeds": measured.seeds,
         "published": effect.published,
-        "holds": side(estimate.low, estimate.high),
+        "holds": side(measured.low, measured.high),
     }
 
 
@@ -145,17 +145,17 @@ def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> N
         reach = [points["mean"] - points.low, points.high - points["mean"]] if points.seeds.min() > 1 else None
         axis.errorbar(points.images, points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
         surely = points[points.holds == "yes"]
-        axis.plot(surely.images, surely["mean"], zorder=3, **look_of_mark(look))
+        axis.plot(surely.images, surely["mean"], zorder=3, **_mark(look))
     axis.set(title=own["at"].iloc[0], xlabel="training images")
 
 
-def look_of_mark(look: dict[str, str]) -> dict:
+def _mark(look: dict[str, Any]) -> dict[str, Any]:
     """The mark of a line without the line, for the points that are filled."""
     kept = {name: value for name, value in look.items() if name in ("color", "marker", "markersize")}
     return kept | {"linestyle": "none"}
 
 
-def _legend(figure: Figure, axes, looks: dict[str, dict[str, str]]) -> None:
+def _legend(figure: Figure, axes: np.ndarray, looks: dict[str, dict[str, str]]) -> None:
     axis = axes.flat[0]
     handles = [axis.errorbar([], [], label=f"simulated, {name}", **look) for name, look in looks.items()]
     handles.append(axis.errorbar([], [], label="this profile's own data", **OWN))

@@ -100,7 +100,8 @@ def test_a_run_does_not_depend_on_the_others(study, store, tmp_path):
 
 
 def test_the_last_layer_on_the_features_is_the_noisy_network(study, store):
-    network = next(s for s in with_requirements(PAPER.grid("smoke").main) if isinstance(s, Network) and s.labels == "noisy")
+    specs = with_requirements(PAPER.grid("smoke").main)
+    network = next(spec for spec in specs if isinstance(spec, Network) and spec.labels == "noisy")
     arrays = store.result(network).arrays
     logits = arrays["features"] @ arrays["last/weight"].T + arrays["last/bias"]
     test = study.problem(network.seed).test.numpy()
