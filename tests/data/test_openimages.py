@@ -272,3 +272,14 @@ def test_the_releases_archives_are_in_the_catalogue_and_unpack_where_they_are_re
     (tmp_path / "unpacked").mkdir()
     unpack_tar(tmp_path / "all.tar.gz", tmp_path / "unpacked")
     assert open_images(tmp_path / "unpacked").nbytes == open_images(root).nbytes
+
+
+def test_an_archive_that_reaches_outside_of_its_folder_is_refused_whole(tmp_path):
+    (tmp_path / "fine.txt").write_text("fine")
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "fine.txt", arcname="fine.txt")
+        archive.add(tmp_path / "fine.txt", arcname="../escaped.txt")
+    (tmp_path / "unpacked").mkdir()
+    with pytest.raises(InputError, match=r"^bad.tar.gz: a file: found .*escaped.txt'?; expected one that lands in"):
+        unpack_tar(tmp_path / "bad.tar.gz", tmp_path / "unpacked")
+    assert not (tmp_path / "escaped.txt").exists() and not any((tmp_path / "unpacked").iterdir())
