@@ -3,23 +3,24 @@
 The labels of COCO train2014 are known exactly (`label_sets`), its photographs are not here. A `FeatureGenerator` draws
 what a frozen network might have seen in them:
 
-    x = origin + sum over the image's labels k of w_k v_k + scale * u * e
+    x = origin + sum over the image's labels k of w_k v_k + scale * (sqrt(1 - fresh^2) r_d + fresh * e)
 
 v_k is the class's vector; w_k is how visible the object is, gamma with mean 1 and the class's own deviation (a tennis
-racket is always seen, one bicycle in four hardly); e is Gaussian, with the covariance that labels leave unexplained; u
-is one number an image, so that x is heavy-tailed (a multivariate t). All of it is fitted to the embedded set's training
-images (`simulated_fit`). `scale` is the one number that is calibrated. Features are drawn when they are needed and
-never stored.
+racket is always seen, one bicycle in four hardly). r_d is what the labels of a real image d, its donor, leave of that
+image's features, and brings along what no label names: a scene, a style, errors that come together. A donor is the
+likelier, the more labels it shares. e is Gaussian, of the covariance of all r. All of it is fitted to the embedded
+set's training images (`simulated_fit`). `scale` is the one number that is calibrated. Features are drawn when they are
+needed and never stored.
 
 What it cannot represent: features are drawn, so nothing is learnt below the head, neither the gain of fine-tuning nor
-the harm of noise to a whole network; a class looks alike everywhere, so no subclass, pose or context beyond the labels
-can be told apart; the images of a class lie about one mean, so an image is odd by chance and never of an odd kind.
+the harm of noise to a whole network; there are as many scenes as there are donors, so that a large simulated set is
+less various than a real one of its size; a class looks alike in all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,16 +35,32 @@ class FeatureGenerator:
 
     origin: np.ndarray  # (D,) float32: where an image without any label would lie
     vectors: np.ndarray  # (K, D) float32
-    noise: np.ndarray  # (C, D) float32: e = z @ noise, with z standard normal
     visibility: np.ndarray  # (K,) float32, deviation of w; 0: every object is seen alike
-    freedom: float  # degrees of freedom of the t distribution, above 2; inf: Gaussian
+    residuals: np.ndarray  # (R, D) float32: r of the donors
+    donors: np.ndarray  # (R, K) their label sets
+    noise: np.ndarray  # (C, D) float32: e = z @ noise, with z standard normal
+    kinship: float  # log of how much likelier a donor of the same label set is than one without a label in common
+    fresh: float  # in [0, 1]: 0: the residuals as they are; 1: Gaussian ones
 
-    def draw(self, targets: np.ndarray, *, scale: float = 1.0, generator: np.random.Generator) -> np.ndarray:
+    def of_donors(self, chosen: slice) -> FeatureGenerator:
+        """The same with fewer donors: training and test images that share none share nothing but their labels."""
+        return replace(self, residuals=self.residuals[chosen], donors=self.donors[chosen])
+
+    def draw(
+        self,
+        targets: np.ndarray,
+        *,
+        scale: float = 1.0,
+        barred: np.ndarray | None = None,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
         """Features of N images.
 
         Args:
             targets: (N, K) of 0 and 1; an image without label is drawn about the origin.
-            scale: of the noise, above 0; 1 is that of the images the generator was fitted to.
+            scale: of all but the labels' part, above 0; 1 is that of the images the generator was fitted to.
+            barred: (N,) a donor that the image must not have, by its place; -1: none. For the donors' own label sets,
+                which would else get back the very images they came with.
             generator: source of all draws. The same generator and targets give the same features.
 
         Returns:
@@ -55,27 +72,44 @@ class FeatureGenerator:
         fits = targets.ndim == 2 and targets.shape[1] == len(self.vectors)
         require(fits, "targets", targets.shape, f"(images, {len(self.vectors)}), the classes of the generator")
         require(np.isfinite(scale) and scale > 0, "scale", scale, "a number above 0")
+        barred = np.full(len(targets), -1) if barred is None else barred
         features = np.empty((len(targets), len(self.origin)), np.float32)
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            features[rows] = self._draw(targets[rows], scale, generator)
+            labels = self._weights(targets[rows], generator) @ self.vectors
+            rest = np.float32(np.sqrt(1 - self.fresh**2)) * self._residuals(targets[rows], barred[rows], generator)
+            normal = generator.standard_normal((len(labels), len(self.noise)), dtype=np.float32)
+            rest += np.float32(self.fresh) * normal @ self.noise
+            features[rows] = self.origin + labels + np.float32(scale) * rest
         return features
 
-    def _draw(self, targets: np.ndarray, scale: float, generator: np.random.Generator) -> np.ndarray:
+    def _weights(self, targets: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """w (n, K) float32, 0 where the class is absent."""
         weights, (image, label) = np.zeros(targets.shape, np.float32), np.nonzero(targets)
         weights[image, label] = 1
         varies = self.visibility[label] > 0
         variance = self.visibility[label[varies]].astype(np.float64) ** 2
         weights[image[varies], label[varies]] = variance * generator.standard_gamma(1 / variance)
-        normal = generator.standard_normal((len(targets), len(self.noise)), dtype=np.float32)
-        normal *= scale * self._tails(len(targets), generator)[:, None]
-        return self.origin + weights @ self.vectors + normal @ self.noise
+        return weights
 
-    def _tails(self, number: int, generator: np.random.Generator) -> np.ndarray:
-        """u (number,) float32: its square has mean 1, so that e keeps its covariance."""
-        if np.isinf(self.freedom):
-            return np.ones(number, np.float32)
-        return np.sqrt((self.freedom - 2) / generator.chisquare(self.freedom, number)).astype(np.float32)
+    def _residuals(self, targets: np.ndarray, barred: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """r_d (n, D), of a donor for each image: of as many clocks, each as fast as its donor is likely, the first."""
+        rates = np.exp(np.float32(self.kinship) * shared_labels(targets, self.donors))
+        times = generator.standard_exponential(rates.shape, dtype=np.float32) / rates
+        own = np.flatnonzero(barred >= 0)
+        times[own, barred[own]] = np.inf
+        return self.residuals[times.argmin(axis=1)]
+
+
+def shared_labels(targets: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) float32, labels in common over labels in either, of label sets (N, K) and (M, K); 0 where neither has any.
+
+    >>> shared_labels(np.array([[1, 1, 0]]), np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]])).round(2).tolist()
+    [[1.0, 0.33, 0.0]]
+    """
+    a, b = targets.astype(np.float32), others.astype(np.float32)
+    common = a @ b.T
+    return common / np.maximum(a.sum(axis=1)[:, None] + b.sum(axis=1) - common, 1)
 
 
 def choose_label_sets(targets: np.ndarray, number: int | None, generator: np.random.Generator) -> np.ndarray:

@@ -79,9 +79,25 @@ def fitted_noise() -> LabelNoise:
     return fit_label_noise(real.features[real.train], real.targets[real.train], noisy, own)
 
 
-def draw_features(targets: np.ndarray, scale: float, world: int, *names: str | int | None) -> np.ndarray:
-    """Features (N, D) for targets (N, K); `names` tell draws apart, and all scales share one draw."""
-    return fitted(world).draw(targets, scale=scale, generator=_draws("features", *names))
+def draw_features(laid_out: Layout, kind: str, scale: float, world: int, *names: str | int | None) -> np.ndarray:
+    """Features (N, D) of all images of a layout of `kind`; `names` tell draws apart, and all scales share one draw.
+
+    Images for training have one half of the donors, and all others the other half.
+    """
+    features = np.empty((len(laid_out.targets), fitted(world).vectors.shape[1]), np.float32)
+    trained = np.isin(np.arange(len(features)), laid_out.train)
+    for half, rows in enumerate((np.flatnonzero(trained), np.flatnonzero(~trained))):
+        maker, draws = fitted(world).of_donors(slice(half, None, 2)), _draws("features", *names, half)
+        barred = _own_donor(rows, half) if kind == "embedded" else None
+        features[rows] = maker.draw(laid_out.targets[rows], scale=scale, barred=barred, generator=draws)
+    return features
+
+
+def _own_donor(rows: np.ndarray, half: int) -> np.ndarray:
+    """The place of each embedded image among one half of the donors, which are its training images; -1: it is none."""
+    donors = embedded().train[half::2]
+    place = np.minimum(np.searchsorted(donors, rows), len(donors) - 1)
+    return np.where(donors[place] == rows, place, -1)
 
 
 def draw_noisy_labels(
@@ -94,7 +110,9 @@ def draw_noisy_labels(
 
 def single_objects(real: EmbeddedSet, scale: float, world: int) -> np.ndarray:
     """Features (M, D) that stand for the embedded set's crops: images of one label each."""
-    return draw_features(np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes], scale, world, "crops")
+    targets = np.eye(len(real.class_names), dtype=np.int8)[real.crops.classes]
+    maker = fitted(world).of_donors(slice(0, None, 2))
+    return maker.draw(targets, scale=scale, generator=_draws("features", "crops"))
 
 
 def _draws(*names: str | int | None) -> np.random.Generator:

@@ -187,7 +187,7 @@ def _load_embedded(source: Source) -> Images:
 def _load_simulated(source: Source) -> Images:
     laid_out, real = layout(source.label_sets, source.images, source.min_labels, source.test_images), embedded()
     names = (source.label_sets, source.images, source.min_labels)
-    features = draw_features(laid_out.targets, source.scale, source.world, *names)
+    features = draw_features(laid_out, source.label_sets, source.scale, source.world, *names)
     like_embedded = source.label_sets == "embedded"
     asked = (source.noisy_right, source.noisy_missing)
     return Images(

@@ -16,13 +16,16 @@ from nlcore.generators import generator
 VECTORS = np.float32([[3, 0, 0, 0], [0, -2, 1, 0]])
 
 
-def made(*, visibility=(0.0, 0.0), freedom=np.inf, noise=0.5):
+def made(*, visibility=(0.0, 0.0), noise=0.5, fresh=1.0, residuals=None, donors=None, kinship=20.0):
     return FeatureGenerator(
         origin=np.float32([1, 1, 0, 0]),
         vectors=VECTORS,
-        noise=noise * np.eye(4, dtype=np.float32),
         visibility=np.float32(visibility),
-        freedom=freedom,
+        residuals=np.zeros((1, 4), np.float32) if residuals is None else np.float32(residuals),
+        donors=np.array([[1, 0]] if donors is None else donors),
+        noise=noise * np.eye(4, dtype=np.float32),
+        kinship=kinship,
+        fresh=fresh,
     )
 
 
@@ -55,17 +58,55 @@ def test_visibility_spreads_a_class_along_its_vector_about_the_same_mean():
     np.testing.assert_allclose(found[:, 1], 1, atol=0.01)
 
 
-def test_heavy_tails_keep_the_variance_and_make_some_images_odd():
-    targets = np.zeros((20000, 2), int)
-    plain, heavy = (drawn(targets, made(freedom=freedom)) - made().origin for freedom in (np.inf, 6.0))
-    assert heavy.std() == pytest.approx(plain.std(), rel=0.05)
-    lengths = [(found**2).sum(axis=1) for found in (plain, heavy)]
-    assert np.quantile(lengths[1], 0.999) > 1.5 * np.quantile(lengths[0], 0.999)
+RESIDUALS = [[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 5, 0], [0, 0, 0, 5]]
+DONORS = [[1, 0], [1, 1], [0, 1], [0, 1]]
+
+
+def residuals_of(targets, maker, **options):
+    """Which of the RESIDUALS each image got."""
+    targets = np.asarray(targets)
+    return (drawn(targets, maker, **options) - maker.origin - targets @ VECTORS).argmax(axis=1)
+
+
+def test_an_image_has_the_residual_of_a_donor_with_its_labels():
+    maker = made(fresh=0.0, residuals=RESIDUALS, donors=DONORS)
+    found = residuals_of(np.repeat([[1, 0], [1, 1], [0, 1]], 1000, axis=0), maker).reshape(3, 1000)
+    assert (found[0] == 0).all() and (found[1] == 1).all()
+    assert set(found[2]) == {2, 3} and np.bincount(found[2])[2] == pytest.approx(500, abs=80)
+
+
+def test_kinship_says_how_much_likelier_a_donor_of_the_same_labels_is():
+    maker = made(fresh=0.0, residuals=RESIDUALS[:3], donors=[[1, 0], [0, 1], [0, 1]], kinship=np.log(6))
+    found = np.bincount(residuals_of(np.tile([[1, 0]], (8000, 1)), maker)) / 8000
+    np.testing.assert_allclose(found, [6 / 8, 1 / 8, 1 / 8], atol=0.02)
+
+
+def test_a_barred_donor_is_not_taken():
+    maker = made(fresh=0.0, residuals=RESIDUALS, donors=DONORS)
+    barred = np.tile([2, 3, -1], 200)
+    found = residuals_of(np.tile([[0, 1]], (600, 1)), maker, barred=barred)
+    assert (found[barred == 2] == 3).all() and (found[barred == 3] == 2).all()
+    assert set(found[barred == -1]) == {2, 3}
+
+
+def test_halves_of_the_donors_share_none():
+    maker = made(fresh=0.0, residuals=RESIDUALS, donors=DONORS, kinship=0.0)
+    targets = np.tile([[0, 1]], (500, 1))
+    halves = [set(residuals_of(targets, maker.of_donors(slice(half, None, 2)))) for half in (0, 1)]
+    assert halves == [{0, 2}, {1, 3}]
+
+
+def test_fresh_residuals_take_the_place_of_as_much_variance():
+    rows = generator("residuals").normal(size=(500, 4)) * 0.5
+    targets = np.tile([[0, 0]], (20000, 1))
+    for fresh in (0.0, 0.6, 1.0):
+        found = drawn(targets, made(residuals=rows, donors=np.zeros((500, 2)), fresh=fresh))
+        np.testing.assert_allclose(found.std(axis=0), 0.5, atol=0.03)
 
 
 def test_the_same_names_draw_the_same_features_in_whole_chunks():
     targets = np.tile([[1, 0], [0, 1]], (CHUNK, 1))
-    maker = made(visibility=(0.5, 0.5), freedom=8.0)
+    maker = made(visibility=(0.5, 0.5), fresh=0.5, residuals=RESIDUALS, donors=DONORS)
     first, again = (drawn(targets, maker) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(first[:CHUNK], drawn(targets[:CHUNK], maker))

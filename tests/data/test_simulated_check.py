@@ -34,6 +34,8 @@ def test_the_committed_checks_are_what_they_say():
         assert row["within"] == (abs(row["difference"]) <= TOLERANCE)
     scores = found["held_out_score"]
     assert max(scores, key=scores.get) == "and visibility up to 1 (chosen)"
+    far = found["distance_to_real"]
+    assert far["kinship 24 (chosen)"] < min(far["Gaussian residuals"], far["any donor"])
 
 
 def test_a_kind_fails_where_one_of_its_rows_is_missed(tmp_path):

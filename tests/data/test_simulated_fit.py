@@ -9,12 +9,16 @@ from nlcore.errors import InputError
 from nlcore.generators import generator
 
 IMAGES, CLASSES, WIDTH = 900, 6, 10
+RESIDUALS = generator("residuals").standard_t(8, (2000, WIDTH)) * np.linspace(1.5, 0.3, WIDTH) * np.sqrt(6 / 8)
 TRUE = FeatureGenerator(
     origin=np.zeros(WIDTH, np.float32),
     vectors=generator("truth").normal(0, 1.5, (CLASSES, WIDTH)).astype(np.float32),
-    noise=np.diag(np.linspace(1.5, 0.3, WIDTH)).astype(np.float32),
     visibility=np.float32([0.9, 0.9, 0.9, 0, 0, 0]),
-    freedom=8.0,
+    residuals=RESIDUALS.astype(np.float32),
+    donors=np.zeros((2000, CLASSES), np.int8),
+    noise=np.zeros((1, WIDTH), np.float32),
+    kinship=0.0,
+    fresh=0.0,
 )
 TARGETS = (generator("targets").random((IMAGES, CLASSES)) < 0.3).astype(np.int8)
 FEATURES = TRUE.draw(TARGETS, generator=generator("features"))
@@ -34,10 +38,19 @@ def test_class_vectors_come_near_the_true_ones():
     assert error.max() < 0.35
 
 
-def test_drawn_features_have_the_mean_and_the_variance_of_the_real_ones():
+def test_drawn_features_have_the_mean_of_the_real_ones_and_their_variance_where_visibility_does_not_vary():
     drawn = fitted().draw(TARGETS, generator=generator("drawn"))
     np.testing.assert_allclose(drawn.mean(axis=0), FEATURES.mean(axis=0), atol=0.25)
-    np.testing.assert_allclose(drawn.std(axis=0), FEATURES.std(axis=0), rtol=0.15)
+    drawn = fitted(visibility=0.0).draw(TARGETS, generator=generator("drawn"))
+    np.testing.assert_allclose(drawn.std(axis=0), FEATURES.std(axis=0), rtol=0.1)
+
+
+def test_donors_are_the_images_and_noise_has_the_covariance_of_what_labels_leave_of_them():
+    found = fitted()
+    np.testing.assert_array_equal(found.donors, TARGETS)
+    left = FEATURES - found.origin - TARGETS @ found.vectors
+    np.testing.assert_allclose(found.residuals, left, atol=1e-4)
+    np.testing.assert_allclose(found.noise.T @ found.noise, left.T @ left / IMAGES, atol=1e-3)
 
 
 def test_the_score_prefers_what_made_the_features():
