@@ -78,12 +78,14 @@ def distance_to_real(
     """How far the curves of drawn features are from those of real ones: root mean square, points of mAP, and the scale.
 
     Args:
-        features, targets: (N, D) and (N, K) of training images.
+        features, targets: (N, D) and (N, K) of training images; a class that is not in every fold is left out.
         settings: to judge.
         folds: each is tested on once.
         generator: for all draws; give the same to all settings that are compared.
     """
     place, seed = generator.permutation(len(features)) % folds, int(generator.integers(2**31))
+    everywhere = np.all([targets[place == fold].any(axis=0) for fold in range(folds)], axis=0)
+    targets = targets[:, everywhere]
     parts = [(np.flatnonzero(place != fold), np.flatnonzero(place == fold)) for fold in range(folds)]
     fitted = [
         fit_generator(features[kept], targets[kept], settings=settings, generator=np.random.default_rng(seed))

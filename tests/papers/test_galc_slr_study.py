@@ -44,7 +44,8 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     figures.figure_3(out)
     for make in (tables.table_1, figures.figure_2, figures.figure_4, figures.figure_5, figures.figure_6,
                  tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
-                 figures.clean_gold_figure, tables.readings_table, tables.exact_counts):  # fmt: skip
+                 tables.closeness_table, figures.clean_gold_figure, tables.readings_table,
+                 tables.exact_counts):  # fmt: skip
         make(study, out)
     verdicts = decide_claims(study)
     manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts, reads=PAPER.reads).read_text())
@@ -64,6 +65,12 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     assert read("fig_1").label.tolist().count("wrong") == 1
     assert set(read("fig_3").kind) == {"node", "arrow"}
     assert {"40 %", "60 %"} <= set(read("exact_counts")["at"])
+    near, paper = read("closeness").set_index("ours"), PAPER.contract.published()["table_1"]
+    assert {"asl", "galc_slr", "galc_slr as written", "galc_slr, silver_loss bce"} <= set(near.index)
+    assert near.loc["asl", "levels"] == 3 and near.loc["galc_slr, silver_loss bce", "levels"] == 1
+    ours = {n: study.values("map", method="asl", noise=n).mean() for n in study.levels}
+    apart = [abs(ours[n] - paper["asl"][f"{n:.0%}"[:-1]][0]) for n in study.levels]
+    assert near.loc["asl", "mAP"] == pytest.approx(np.mean(apart), abs=0.01)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nlcore.papers import deviations as common
 from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.figures import series_style
@@ -26,21 +27,19 @@ EMBEDDED = (
     "Linear head on frozen features of 2,078 images, not TResNet-M on 65,268. Regulators: 79 single-label images "
     "and box crops of single objects, at most 50 of a class before any cap."
 )
+SIMULATED = (
+    "Simulated features for the paper's own label sets and sizes, and a head of 512 hidden units, not photographs and "
+    "TResNet-M: nothing is learnt below the head. Weights are not averaged."
+)
 FEW_IMAGES = (
     "A small COCO folder and an EfficientNet-Lite2. Regulators: the few single-label images there are; the others are "
     "GLC's rows (counted)."
 )
-REHEARSAL = "A rehearsal on so few images that its numbers say nothing."
 
 
 def deviations(study: Study) -> str:
     """How the study differs from the published protocol; "" where it does not."""
-    source = study.source
-    if source.data == "embedded":
-        return EMBEDDED
-    if source.limit is not None:
-        return REHEARSAL
-    return "" if source.model == "tresnet_m" else FEW_IMAGES
+    return common.deviations(study.source, embedded=EMBEDDED, simulated=SIMULATED, small=FEW_IMAGES)
 
 
 def looks() -> dict[str, dict[str, str]]:

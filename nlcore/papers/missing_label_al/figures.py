@@ -20,8 +20,8 @@ from nlcore.papers.missing_label_al.words import (
     HEURISTICS,
     MAP,
     PER_LABEL,
-    SCALE,
     SERIES,
+    deviations,
 )
 from nlcore.report.figures import bars_by_series, lines_by_series, panels, series_style, style
 from nlcore.report.verdicts import estimate
@@ -69,7 +69,8 @@ def figure_2(study: Study, out: ArtefactWriter) -> Figure:
         _draw_by_noise(axes[0, 0], frame, ASL_SERIES)
     worst = frame[frame["noise %"] == frame["noise %"].max()].groupby("series")[MAP].mean()
     return out.figure(
-        "fig_2", figure, frame, deviations=SCALE, caption="Figure 2. ASL on partly labelled images; 95 % intervals.",
+        "fig_2", figure, frame, deviations=deviations(study.source),
+        caption="Figure 2. ASL on partly labelled images; 95 % intervals.",
         alt="mAP at the highest noise: " + ", ".join(f"{name} {worst[name]:.1f}" for name in UNKNOWN_AS),
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     fixed = np.mean(list(study.fixed_cost(noise).values()))
     said = {0.2: "8,000", 0.4: "about 16,000", 0.6: "21,000"}[noise]
     return out.figure(
-        id, figure, frames, deviations=SCALE,
+        id, figure, frames, deviations=deviations(study.source),
         caption=f"{title(id)} {percent(noise)} % of the labels missing: (a) mean mAP over an iteration's epochs; "
         f"(b) mAP at {fixed:,.0f} relabelled cells; (c) increase per label. 95 % intervals.",
         alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[FINAL][name]:.1f}" for name in means.index),
@@ -149,7 +150,7 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     gains = [study.gain_over_asl(noise, "raw") for noise in study.noises]
     said = " / ".join(f"{estimate(gain).mean:.1f}" for gain in gains)
     return out.figure(
-        "fig_6", figure, frames, deviations=SCALE,
+        "fig_6", figure, frames, deviations=deviations(study.source),
         caption="Figure 6. (a) mAP by labels cleaned at 40 %; (b) Hard+entropy against ASL. 95 % intervals.",
         alt=f"Hard+entropy minus raw ASL, by noise: {said} points",
         headline=Headline("Hard+entropy minus raw ASL at 20/40/60 %, points", "10 / 20 / 30", said, ""),
@@ -168,7 +169,8 @@ def figure_7(study: Study, out: ArtefactWriter) -> Figure:
             axis.set_xlabel("Hard / Medium (%)")
     best = found.groupby("series")[PER_LABEL].mean().idxmax()
     return out.figure(
-        "fig_7", figure, frames, deviations=SCALE, caption="Figure 7. Splits of Hard+Medium at 40 %; 95 % intervals.",
+        "fig_7", figure, frames, deviations=deviations(study.source),
+        caption="Figure 7. Splits of Hard+Medium at 40 %; 95 % intervals.",
         alt=f"final mAP and increase per label by split; highest increase: {best}",
         headline=Headline("split with the highest increase per label", "10/90", best, ""),
     )  # fmt: skip

@@ -81,9 +81,14 @@ class Study:
     left_out: tuple[Spec, ...] = ()
 
     @property
+    def source(self) -> Source:
+        """What was trained on."""
+        return self.specs[0].source
+
+    @property
     def images(self) -> Images:
         """The images and labels."""
-        return self.specs[0].source.load()
+        return self.source.load()
 
     @property
     def noises(self) -> list[float]:

@@ -11,7 +11,7 @@ from nlcore.papers.missing_label_al.counts import exact_lines
 from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAPER, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
-from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SCALE, SERIES
+from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SERIES, deviations
 from nlcore.report.verdicts import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
@@ -31,7 +31,7 @@ def heuristics_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     caption = (
         "The three heuristics; mean over the seeds [95 % interval]; mAP of an iteration is the mean over its epochs."
     )
-    return out.table("heuristics", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+    return out.table("heuristics", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def cost_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -96,4 +96,4 @@ def why_asl_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         for noise in study.noises for unknown_as in UNKNOWN_AS
     ]  # fmt: skip
     caption = "Points of mAP by which Hard+entropy ends above plain ASL on the whole partly labelled set."
-    return out.table("why_asl", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+    return out.table("why_asl", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))

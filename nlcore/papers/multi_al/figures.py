@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 
 from nlcore.data.source import Images
 from nlcore.papers.multi_al.study import Study
-from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
+from nlcore.papers.multi_al.words import MAP, SERIES, WITHOUT, deviations
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
 from nlcore.report.verdicts import estimate
 from nlcore.report.words import percent, title
@@ -62,7 +62,8 @@ def figure_2(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
         axes[0, 0].legend()
     last = frame[frame.epoch == frame.epoch.max()].groupby("series")[MAP].mean()
     return out.figure(
-        "fig_2", figure, frame, deviations=SCALE, caption=f"Figure 2. ASL with {percent(noise)} % random label noise.",
+        "fig_2", figure, frame, deviations=deviations(study.source),
+        caption=f"Figure 2. ASL with {percent(noise)} % random label noise.",
         alt=f"mAP by epoch; at the end {last['test mAP']:.1f} with noise and {last['clean reference']:.1f} without",
     )  # fmt: skip
 
@@ -221,7 +222,7 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     gain = means["multi_al_safe"] - means["random"]
     said = "+3 (20 and 40 %)" if noise < 0.6 else "about +2 (all levels)"
     return out.figure(
-        id, figure, {"a": frame, "b": final}, deviations=SCALE,
+        id, figure, {"a": frame, "b": final}, deviations=deviations(study.source),
         caption=f"{title(id)} {percent(noise)} % label noise: mAP of the strategies, 95 % intervals.",
         alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[name]:.1f}" for name in SERIES if name in means),
         headline=Headline(f"Multi-AL minus random, final mAP, {percent(noise)} %", said, f"{gain:+.2f}", ""),
@@ -241,7 +242,7 @@ def figure_10(study: Study, out: ArtefactWriter) -> Figure:
         axes[0, 0].legend()
     gain = estimate((final.multi_al_safe - final.asl).groupby(final.seed).mean())
     return out.figure(
-        "fig_10", figure, frame[["series", "seed", "noise %", MAP]], deviations=SCALE,
+        "fig_10", figure, frame[["series", "seed", "noise %", MAP]], deviations=deviations(study.source),
         caption="Figure 10. Plain ASL on the whole noisy set against Multi-AL; 95 % intervals.",
         alt=f"mAP by noise; Multi-AL gains {gain.mean:.1f} points over ASL on average",
         headline=Headline("gain over ASL, mean over the noise levels, points", "28", str(gain), ""),

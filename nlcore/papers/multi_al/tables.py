@@ -9,7 +9,7 @@ from nlcore.papers.counts import counts_table
 from nlcore.papers.multi_al.counts import exact_lines
 from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
-from nlcore.papers.multi_al.words import MAP, SCALE, SERIES, WITHOUT
+from nlcore.papers.multi_al.words import MAP, SERIES, WITHOUT, deviations
 from nlcore.report.verdicts import Estimate, estimate
 from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
@@ -39,7 +39,7 @@ def ratio_table(study: Study, out: ArtefactWriter, id: str, measure: str) -> pd.
     what = f"clean : wrong in the lowest bin of {measure.upper()}, 40 %"
     headline = Headline(what, str(said["40"][0]), f"{first:.3g}", _sizes(first, said["40"][0]))
     caption = f"{title(id)} Ratio of clean to wrong images by interval of {measure.upper()}; 95 % intervals."
-    return out.table(id, pd.DataFrame(rows), caption=caption, deviations=SCALE, headline=headline)
+    return out.table(id, pd.DataFrame(rows), caption=caption, deviations=deviations(study.source), headline=headline)
 
 
 def _odds_interval(part: pd.DataFrame) -> tuple[float, float]:
@@ -70,7 +70,7 @@ def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
             for name, values in cells.items()
         ]
     caption = "Table 3. Number of clean images by interval of D1 and D2."
-    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+    return out.table("table_3", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
                 cell |= {"low": gain.low, "high": gain.high, "seeds": gain.seeds}
                 rows.append(cell | {"gain, %": 100 * (part[strategy] / part.asl - 1).mean()})
     caption = "Final mAP and the gain over plain ASL on the whole noisy set, in points and relative to ASL."
-    return out.table("gains", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+    return out.table("gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def selection_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -120,7 +120,7 @@ def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
             mean = estimate(gain.groupby("seed").mean())
             rows.append({"gain over ASL, points": name, **levels, **_interval(mean)})
     caption = "Why 28 points? The gain over ASL if clean labels of the training images were in the first weights."
-    return out.table("why_start", pd.DataFrame(rows), caption=caption, deviations=SCALE)
+    return out.table("why_start", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def _interval(found: Estimate) -> dict[str, float]:

@@ -1,0 +1,22 @@
+"""How a study differs from the published protocol, as a line under its tables and figures."""
+
+from __future__ import annotations
+
+from nlcore.data.source import Source
+
+REHEARSAL = "A rehearsal on so few images that its numbers say nothing."
+
+
+def deviations(source: Source, *, embedded: str, simulated: str, small: str, network: str = "tresnet_m") -> str:
+    """The line that fits where the images come from; "" for a paper's own.
+
+    Args:
+        source: of the study.
+        embedded, simulated: for the embedded set and for simulated COCO.
+        small: for a folder of images that another network than the paper's `network` is trained on.
+    """
+    if not source.on_images:
+        return simulated if source.data == "simulated" else embedded
+    if source.limit is not None:
+        return REHEARSAL
+    return "" if source.model == network else small
