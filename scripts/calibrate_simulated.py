@@ -3,16 +3,18 @@
     python scripts/calibrate_simulated.py 45 60 74.91 [--store results/calibration] [--between 0.5 3] [--tolerance 0.3]
 
 The reference is paper 4's own run: all 65,268 images, its protocol and its last model, tested on simulated images that
-no training saw. Wanted scores and the tolerance are points of mAP. Nothing else is fitted to a published number. What
-was found stands in the papers' profiles.yaml; qualities of the ladders are these scores.
+no training saw. Wanted scores and the tolerance are points of mAP. Of the features nothing else is fitted to a
+published number. What was found stands in the papers' profiles.yaml; qualities of the ladders are these scores.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from nlcore.data.simulated import calibrate_scale
+from nlcore.errors import InputError
 from nlcore.papers import paper
 from nlcore.papers.galc_slr.runs import GoldClassifier
 from nlcore.runs import Store, run_grid
@@ -29,6 +31,15 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=0.3)
     options = parser.parse_args()
     low, high = options.between
+    try:
+        calibrate(options, low, high)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def calibrate(options: argparse.Namespace, low: float, high: float) -> None:
+    """Print a scale for each wanted score."""
     clean_score = measured(Store(options.store))
     for wanted in options.wanted:
         scale = calibrate_scale(clean_score, wanted / 100, low=low, high=high, tolerance=options.tolerance / 100)

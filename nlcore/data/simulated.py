@@ -8,9 +8,9 @@ what a frozen network might have seen in them:
 v_k is the class's vector; w_k is how visible the object is, gamma with mean 1 and the class's own deviation (a tennis
 racket is always seen, one bicycle in four hardly). r_d is what the labels of a real image d, its donor, leave of that
 image's features, and brings along what no label names: a scene, a style, errors that come together. A donor is the
-likelier, the more labels it shares. e is Gaussian, of the covariance of all r. All of it is fitted to the embedded
-set's training images (`simulated_fit`). `scale` is the one number that is calibrated. Features are drawn when they are
-needed and never stored.
+likelier, the larger the share of labels in common. e is Gaussian, of the covariance of all r. All of it is fitted to
+the embedded set's training images (`simulated_fit`). `scale` is the one number of the features that is calibrated. They
+are drawn when they are needed and never stored.
 
 What it cannot represent: features are drawn, so nothing is learnt below the head, neither the gain of fine-tuning nor
 the harm of noise to a whole network; there are as many scenes as there are donors, so that a large simulated set is
@@ -149,30 +149,36 @@ def calibrate_scale(
     """The scale of the noise at which the reference method, on clean labels, scores `wanted`, to three digits.
 
     Between two scales the score is taken to fall evenly with the scale's logarithm; where the guess is off, it replaces
-    the scale on its side.
+    the scale on its side. Every third guess is in the middle, lest one side never moves.
 
     Args:
-        clean_score: scale -> score as a fraction, falling as the scale grows; on images the fit has not seen.
-        wanted: as a fraction.
+        clean_score: scale -> score, falling as the scale grows; on images the fit has not seen.
+        wanted: in the score's unit.
         low, high: the scales between which to look.
-        tolerance: of the score.
+        tolerance: of the score, in its unit.
         steps: at most so many guesses.
 
     Raises:
-        InputError: no scale in between reaches it.
+        InputError: no scale in between reaches it, or none that was tried comes within the tolerance.
 
     >>> round(calibrate_scale(lambda scale: 1 / (1 + scale), 0.5), 2)
     1.0
     """
-    best, worst = clean_score(low), clean_score(high)
+    tried = {low: clean_score(low), high: clean_score(high)}
+    best, worst = tried[low], tried[high]
     if not worst <= wanted <= best:
         reached = f"{worst:.3f} (noise times {high:g}) to {best:.3f} (noise times {low:g})"
         raise InputError(f"clean mAP {wanted:g}: no scale of the noise reaches it; expected {reached}")
-    for _ in range(steps):
-        share = (best - wanted) / max(best - worst, 1e-9)
+    for step in range(1, steps + 1):
+        share = (best - wanted) / max(best - worst, 1e-9) if step % 3 else 0.5
         guess = float(f"{low * (high / low) ** share:.3g}")
-        score = clean_score(guess)
-        if abs(score - wanted) <= tolerance:
+        if guess in tried:
             break
+        score = tried[guess] = clean_score(guess)
+        if abs(score - wanted) <= tolerance:
+            return guess
         low, best, high, worst = (guess, score, high, worst) if score > wanted else (low, best, guess, score)
-    return guess
+    nearest = min(tried, key=lambda scale: abs(tried[scale] - wanted))
+    require(abs(tried[nearest] - wanted) <= tolerance, f"clean mAP {wanted:g}", tried[nearest],
+            f"within {tolerance:g} of it after {len(tried)} scales")  # fmt: skip
+    return nearest

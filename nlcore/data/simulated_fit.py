@@ -13,8 +13,9 @@ Model, in the features' own principal components d (in which their total covaria
 3. How much a class's visibility w varies: along its vector, found without an image, that image's place has a larger
    variance where the class is present than where it is absent. The difference is the variance of w.
 4. What labels leave of each image, x - m - (y - mean y)' v, is kept: any of these images may be a simulated one's
-   donor. (What is odd about an object's visibility there is in it, too: along the vectors of classes that vary, drawn
-   features vary somewhat more than real ones. Taking it out again made them less like the real ones, not more.)
+   donor. With its residual an image also gets back what the draw of step 2 took from its donor's labels, so worlds
+   differ less than their vectors do. What is odd about an object's visibility is in the residual, too: along the
+   vectors of classes that vary, drawn features vary somewhat more than real ones.
 
 `held_out_score` is the mean log density of unseen images, with a t distribution in place of the residuals themselves;
 by it, and on training images only, the ridges, the strengths and the visibility in `Settings` were chosen. A density in
@@ -40,7 +41,7 @@ FEW = 20  # images: a class of so many counts as much as the classes' median doe
 
 @dataclass(frozen=True)
 class Settings:
-    """The form of the generator. The defaults are those of the highest held-out score."""
+    """The form of the generator. The defaults are those of the best score: see the module's text for which score."""
 
     components: int = 256  # principal components at most; the rest of the features is their mean
     ridge: float | None = None  # one for all components; None: each its own, by evidence

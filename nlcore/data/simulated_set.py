@@ -2,8 +2,8 @@
 
 Two kinds of label sets. `train2014`: training images have those of COCO train2014, each once. No list of val2014's
 could be had, so test images take theirs from the same list: as many as val2014 has with a single label, and with more.
-A label set may thus be in both parts; the images are not, since features are drawn anew. `embedded`: the embedded set's
-own, in its own division: for checks of the simulation against the real features.
+Label sets are thus in both parts (all of the tests' ones, where all train); the images are not: features are drawn
+anew, from other donors. `embedded`: the embedded set's own, in its own division, for checks against real features.
 """
 
 from __future__ import annotations

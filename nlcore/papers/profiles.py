@@ -69,12 +69,12 @@ def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> 
 
 
 def undecided(claims: Iterable[str]) -> list[str]:
-    """Those of the claims that simulated features do not decide, since they predict their kind badly."""
-    from nlcore.data.simulated_check import failing_kinds  # late: a profile without simulation is read without it
+    """Those of the claims that simulated features do not decide: no check looks at their kind, or it fails."""
+    from nlcore.data.simulated_check import holding_kinds  # late: a profile without simulation is read without it
 
     kinds = yaml.safe_load((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
-    failing = {id for kind in failing_kinds() for id in kinds[kind]}
-    return [id for id in claims if id in failing]
+    decided = {id for kind in holding_kinds() for id in kinds[kind]}
+    return [id for id in claims if id not in decided]
 
 
 def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels: int = 1) -> Source:

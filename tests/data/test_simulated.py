@@ -147,6 +147,8 @@ def test_the_scale_is_found_between_two_others_and_an_unreachable_score_refused(
     found = calibrate_scale(score, 0.6, tolerance=0.001)
     assert score(found) == pytest.approx(0.6, abs=0.001)
     assert all(0.25 <= scale <= 4 for scale in asked)
+    with pytest.raises(InputError, match=r"^clean mAP 0.6: found 0.5.*; expected within 1e-09 of it after"):
+        calibrate_scale(score, 0.6, tolerance=1e-9, steps=2)
     for wanted in (0.9, 0.1):
         with pytest.raises(InputError, match=f"^clean mAP {wanted}: no scale of the noise reaches it; expected 0.200"):
             calibrate_scale(score, wanted)

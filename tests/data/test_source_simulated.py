@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from nlcore.data import simulated_set
 from nlcore.data.embedded_set import embedded
 from nlcore.data.label_sets import label_sets
+from nlcore.data.simulated import FeatureGenerator
 from nlcore.data.simulated_set import VAL2014, VAL2014_MULTI, layout
 from nlcore.data.source import Source
 from nlcore.errors import InputError
@@ -61,3 +63,27 @@ TOO_FEW = "^class .*: in none of 20 label sets; expected one or more"
 def test_what_cannot_be_drawn_is_refused(images, line):
     with pytest.raises(InputError, match=line):
         Source(data="simulated", images=images, min_labels=2).load()
+
+
+@pytest.mark.parametrize("kind", ["embedded", "train2014"])
+def test_training_images_and_all_others_have_other_donors_and_none_has_its_own(kind, monkeypatch):
+    real, laid_out = embedded(), simulated_set.layout(kind, None if kind == "embedded" else 3000, 1, 500)
+    number, classes = len(real.train), len(real.class_names)
+    maker = FeatureGenerator(
+        origin=np.zeros(1, np.float32),
+        vectors=np.zeros((classes, 1), np.float32),
+        visibility=np.zeros(classes, np.float32),
+        residuals=np.arange(number, dtype=np.float32)[:, None],  # a feature says whose residual it is
+        donors=real.targets[real.train],
+        noise=np.zeros((1, 1), np.float32),
+        kinship=24.0,
+        fresh=0.0,
+    )
+    monkeypatch.setattr(simulated_set, "fitted", lambda world=0: maker)
+    donors = simulated_set.draw_features(laid_out, kind, 1.0, 0, "test")[:, 0].astype(int)
+    trained = np.isin(np.arange(len(donors)), laid_out.train)
+    assert set(donors[trained] % 2) == {0} and set(donors[~trained] % 2) == {1}
+    if kind == "embedded":
+        assert not (real.train[donors[real.train]] == real.train).any()
+    alike = (laid_out.targets * real.targets[real.train][donors]).any(axis=1)
+    assert alike.mean() > 0.95

@@ -40,9 +40,11 @@ def of_headline(spec: Spec) -> bool:
     return in_main_grid(spec) and spec.method in ("asl", "galc_slr", "true matrix", "asl + clean gold")
 
 
+# What scripts/check_simulated.py measured: no run of a profile stands behind it.
+CHECKS = ("simulation_predictions", "simulation_kinds", "simulation_forms")
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
-    **dict.fromkeys(("fig_1", "fig_3", "exact_counts"), ()),
+    **dict.fromkeys(("fig_1", "fig_3", "exact_counts", *CHECKS), ()),
     **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
     "fig_2": lambda spec: isinstance(spec, GoldClassifier) and spec.method == "asl",
     **dict.fromkeys(("fig_4", "matrix_distances"), at_ablation_noise),
