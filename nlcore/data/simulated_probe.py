@@ -9,6 +9,7 @@ between the curves is the generator's fault.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -102,6 +103,7 @@ def distance_to_real(
         ]
         return {name: np.mean([one[name] for one in found], axis=0).tolist() for name in found[0]}
 
+    @cache  # the scale that is found has been drawn at
     def drawn(scale: float) -> Curves:
         def draw(fold: int, part: int) -> np.ndarray:
             rows, draws = parts[fold][part], np.random.default_rng([seed, fold, part])

@@ -7,16 +7,18 @@ from nlcore.data.source import Source
 REHEARSAL = "A rehearsal on so few images that its numbers say nothing."
 
 
-def deviations(source: Source, *, embedded: str, simulated: str, small: str, network: str = "tresnet_m") -> str:
+def deviations(
+    source: Source, *, embedded: str, simulated: str, small: str, networks: tuple[str, ...] = ("tresnet_m",)
+) -> str:
     """The line that fits where the images come from; "" for a paper's own.
 
     Args:
         source: of the study.
         embedded, simulated: for the embedded set and for simulated COCO.
-        small: for a folder of images that another network than the paper's `network` is trained on.
+        small: for a folder of images that another network than one of the paper's `networks` is trained on.
     """
     if not source.on_images:
         return simulated if source.data == "simulated" else embedded
     if source.limit is not None:
         return REHEARSAL
-    return "" if source.model == network else small
+    return "" if source.model in networks else small
