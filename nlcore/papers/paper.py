@@ -158,6 +158,11 @@ class Paper:
         """
         return open_session(self, Asked.of(profile, parameters), workers=workers)
 
+    def training_images(self, spec: Spec) -> int:
+        """How many images a run may train on: its source's, where the paper's `study` has no word of its own."""
+        own = getattr(self.module("study"), "training_images", None)
+        return own(spec) if own else spec.source.sizes()[0]
+
     def reads(self, artefact: str) -> Callable[[Spec], bool]:
         """Which runs stand behind an artefact; all of them where the paper does not say."""
         found = self.module("study").READS.get(artefact, object)
@@ -245,10 +250,10 @@ class Session:
         from nlcore.report.figures import style
         from nlcore.report.ladder import Place, ladder_figure, ladder_table
 
-        effects = self.paper.module("claims").headline_effects
-        measured = [(Place(self.grid.main[0].source.sizes()[0]), effects(self.study))]
+        effects, images = self.paper.module("claims").headline_effects, self.paper.training_images
+        measured = [(Place(images(self.grid.main[0])), effects(self.study))]
         for rung in self.grid.rungs:
-            place = Place(rung.specs[0].source.sizes()[0], rung.quality)
+            place = Place(images(rung.specs[0]), rung.quality)
             measured.append((place, effects(self._load(rung.specs))))
         table = ladder_table(measured, undecided=undecided(self.paper.contract.claims()))
         with style():

@@ -28,8 +28,8 @@ EMBEDDED = (
     "and box crops of single objects, at most 50 of a class before any cap."
 )
 SIMULATED = (
-    "Simulated features for the paper's own label sets and sizes, and a head of 512 hidden units, not photographs and "
-    "TResNet-M: nothing is learnt below the head. Weights are not averaged."
+    "Simulated features for COCO's training label sets at the paper's sizes, and a head of 512 hidden units, not "
+    "photographs and TResNet-M: nothing is learnt below the head. Weights are not averaged."
 )
 FEW_IMAGES = (
     "A small COCO folder and an EfficientNet-Lite2. Regulators: the few single-label images there are; the others are "

@@ -33,6 +33,11 @@ def of_headline(spec: Spec) -> bool:
     return compared and spec.start == "imagenet" and not spec.safe_kept
 
 
+def training_images(spec: Spec) -> int:
+    """How many images a run may train on: the share of the source that pools are taken from (5.1)."""
+    return round(spec.protocol.pool_share * spec.source.sizes()[0])
+
+
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"), LikelihoodRun),

@@ -18,8 +18,8 @@ EMBEDDED = (
     "gains over ASL on the whole pool, are not commensurable."
 )
 SIMULATED = (
-    "Simulated features for the paper's own label sets and sizes, and a head of 512 hidden units, not photographs and "
-    "TResNet-M: nothing is learnt below the head."
+    "Simulated features for COCO's training label sets at the paper's sizes, and a head of 512 hidden units, not "
+    "photographs and TResNet-M: nothing is learnt below the head."
 )
 SMALL = "A small COCO folder and an EfficientNet-Lite2: mAP levels, and gains over ASL, are not commensurable."
 

@@ -22,9 +22,9 @@ FROZEN = (
     "since a pass has 23 batches instead of 1,066. A fifth of the training part is for validation."
 )
 SIMULATED = (
-    "Simulated features for the paper's own label sets and sizes stand for the pixels; the network is a multi-layer "
-    "head on them (512 ReLU units, the shared features f), so 'whole network' means that head. Noisy labels are "
-    "simulated to the published counts."
+    "Simulated features for COCO's training label sets at the paper's sizes stand for the pixels; the network is a "
+    "multi-layer head on them (512 ReLU units, the shared features f), so 'whole network' means that head. Noisy labels "
+    "are simulated to the published counts."
 )
 SMALL = "A small COCO folder and an EfficientNet-Lite2; rates are three times the paper's."
 
