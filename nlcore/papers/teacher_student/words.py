@@ -23,8 +23,8 @@ FROZEN = (
 )
 SIMULATED = (
     "Simulated features for COCO's training label sets at the paper's sizes stand for the pixels; the network is a "
-    "multi-layer head on them (512 ReLU units, the shared features f), so 'whole network' means that head. Noisy labels "
-    "are simulated to the published counts."
+    "multi-layer head on them (512 ReLU units, the shared features f), so 'whole network' means that head. Noisy "
+    "labels are simulated to the published counts."
 )
 SMALL = "A small COCO folder and an EfficientNet-Lite2; rates are three times the paper's."
 
