@@ -1,6 +1,6 @@
-"""Engines compute runs. Here: in this process; `local.py`: in processes of this machine; `ray_engine.py`: on a cluster.
+"""Engines compute jobs. Here: in this process; `local.py`: in processes of this machine; `ray_engine.py`: on a cluster.
 
-An engine takes a run when it has room, and tells which runs have ended. A run whose process dies is begun again,
+An engine takes a job when it has room, and tells which jobs have ended. A job whose process dies is begun again,
 `MAX_DEATHS` times in all. Results go into the store and nowhere else.
 """
 
@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from nlcore.errors import InputError
 from nlcore.runs.execute import execute
+from nlcore.runs.job import Job
 from nlcore.runs.local import LocalEngine, Say
 from nlcore.runs.processes import ignore_known_warnings
 from nlcore.runs.schedule import Ended
-from nlcore.runs.spec import Spec
 
 
 class Engine(Protocol):
@@ -28,21 +28,21 @@ class Engine(Protocol):
     def __enter__(self) -> Engine: ...
     def __exit__(self, *_: object) -> None: ...
 
-    def group_of(self, spec: Spec) -> str:
-        """The resource that a run competes for; a run never waits for those of another group."""
+    def group_of(self, job: Job) -> str:
+        """The resource that a job competes for; a job never waits for those of another group."""
 
-    def has_room(self, spec: Spec) -> bool:
-        """Whether the run can begin now, or so soon that handing it over is no waste."""
+    def has_room(self, job: Job) -> bool:
+        """Whether the job can begin now, or so soon that handing it over is no waste."""
 
-    def submit(self, spec: Spec, store_root: Path) -> None:
+    def submit(self, job: Job, store_root: Path) -> None:
         """Begin it."""
 
     def ended(self) -> Sequence[Ended]:
-        """Wait until a run ends; those that have, each with its error or None."""
+        """Wait until a job ends; those that have, each with its error or None."""
 
 
 class HereEngine:
-    """One run after the other in this process."""
+    """One job after the other in this process."""
 
     def __enter__(self) -> HereEngine:
         self._ended: list[Ended] = []
@@ -55,24 +55,24 @@ class HereEngine:
     def __exit__(self, *_: object) -> None:
         self._until_exit.close()
 
-    def group_of(self, spec: Spec) -> str:
+    def group_of(self, job: Job) -> str:
         """There is one: this process."""
         return "here"
 
-    def has_room(self, spec: Spec) -> bool:
-        """Whether the run before has been told to be over."""
+    def has_room(self, job: Job) -> bool:
+        """Whether the job before has been told to be over."""
         return not self._ended
 
-    def submit(self, spec: Spec, store_root: Path) -> None:
+    def submit(self, job: Job, store_root: Path) -> None:
         """Compute it, now."""
         try:
-            execute(spec, store_root)
-            self._ended = [(spec, None)]
+            execute(job.specs, store_root)
+            self._ended = [(job, None)]
         except Exception as error:
-            self._ended = [(spec, error)]
+            self._ended = [(job, error)]
 
     def ended(self) -> Sequence[Ended]:
-        """The run that was computed last, with its error or None."""
+        """The job that was computed last, with its error or None."""
         ended, self._ended = self._ended, []
         return ended
 

@@ -1,12 +1,12 @@
-"""Computing one run, in whichever process an engine has chosen."""
+"""Computing one run, or several that share a pass, in whichever process an engine has chosen."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,29 +21,39 @@ SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_N
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took: seconds of computing, and bytes of GPU memory at its peak (0 on the CPU)."""
+    """What one or several runs took: seconds of computing, and bytes of GPU memory at its peak (0 on the CPU)."""
 
     seconds: float = 0.0
     gpu_bytes: int = 0
 
 
-def execute(spec: Spec, store_root: Path) -> Cost:
-    """Compute one run and store it, unless another driver has done so meanwhile.
+def execute(specs: Sequence[Spec], store_root: Path) -> Cost:
+    """Compute one run, or several in a pass that they share, and store what another driver has not stored meanwhile.
 
-    Locks are taken from a run to what it requires, never the other way, so that drivers cannot wait for each other.
+    Locks are taken from a run to what it requires, never the other way, and of runs that share a pass in the order of
+    their keys, so that drivers cannot wait for each other.
     """
     store = Store(store_root)
-    with store.lock(spec):
-        if store.read(spec) is not None:
-            return Cost()
-        inputs = [_input(required, store) for required in spec.requires()]
-        start = time.perf_counter()
-        with scratch(store.scratch(spec)):
-            result = spec.compute(inputs)
-        seconds = time.perf_counter() - start
-        store.write(spec, result, seconds=seconds)
+    with ExitStack() as locks:
+        for spec in sorted(specs, key=lambda spec: spec.key):
+            locks.enter_context(store.lock(spec))
+        missing = [spec for spec in specs if store.read(spec) is None]
+        return _compute(missing, store) if missing else Cost()
+
+
+def _compute(specs: Sequence[Spec], store: Store) -> Cost:
+    """Compute runs whose locks are held; each is noted with its share of the time, by its work."""
+    inputs = [[_input(required, store) for required in spec.requires()] for spec in specs]
+    start = time.perf_counter()
+    with scratch(store.scratch(specs[0])):
+        results = type(specs[0]).compute_together(specs, inputs)
+    seconds = time.perf_counter() - start
+    work = [spec.work().amount for spec in specs]
+    for spec, result, own in zip(specs, results, work, strict=True):
+        share = seconds * (own / sum(work) if sum(work) else 1 / len(work))
+        store.write(spec, result, seconds=share)
         store.clear_scratch(spec)
-        note_cost(store, spec, seconds)
+        note_cost(store, spec, share)
     return Cost(seconds, _free_gpu_memory())
 
 
@@ -51,7 +61,7 @@ def _input(spec: Spec, store: Store) -> Result:
     """The result of a required run, computed here and now where its record is lost or damaged at this moment."""
     record = store.read(spec)
     if record is None:
-        execute(spec, store.root)
+        execute([spec], store.root)
     return record.result if record else store.result(spec)
 
 

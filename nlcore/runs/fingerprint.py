@@ -25,7 +25,8 @@ NOT_COUNTED = tuple(
     f"{PACKAGE}.{name}"
     for name in ("runs", "report", "errors", "files", "places", "papers.paper", "papers.profiles", "app")
 )
-DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "work")  # methods of a run that compute nothing
+# Methods of a run that compute nothing.
+DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "shared_pass", "work")
 WHOLE, EFFECTS = "*", "()"  # a module as an object; what happens when it is imported
 NAMESPACES = ("globals", "eval", "exec")  # reach any name of their module
 Place = tuple[str, str]  # a module, and a name in it, or WHOLE or EFFECTS

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nlcore.errors import InputError
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
+from nlcore.runs.job import make_jobs
 from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import RunFailedError, Schedule
@@ -141,17 +142,18 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
         return
     shown = nullcontext(report) if report else reporter({label: plan.part() for label, plan in plans.items()})
     with shown as report, engine:
-        schedule = Schedule(cost, engine.group_of)
+        jobs = make_jobs(cost)
+        schedule = Schedule(jobs, {job: sum(cost[spec] for spec in job.specs) for job in jobs}, engine.group_of)
         while not schedule.done:
-            while (spec := schedule.take(engine.has_room)) is not None:
-                engine.submit(spec, store.root)
-            for spec, error in engine.ended():
+            while (job := schedule.take(engine.has_room)) is not None:
+                engine.submit(job, store.root)
+            for job, error in engine.ended():
                 if isinstance(error, InputError):
                     raise error
-                for over in schedule.finish(spec, error):
-                    report.advance(owner[over], cost[over])
+                for spec in (spec for over in schedule.finish(job, error) for spec in over.specs):
+                    report.advance(owner[spec], cost[spec])
     if schedule.failures:
-        raise RunFailedError("\n".join(f"{spec.name}: {error}" for spec, error in schedule.failures.items()))
+        raise RunFailedError("\n".join(f"{job.name}: {error}" for job, error in schedule.failures.items()))
 
 
 def with_requirements(specs: Iterable[Spec]) -> list[Spec]:

@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, on its cores and on its GPUs."""
+"""Jobs in processes of this machine, on its cores and on its GPUs."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from functools import cached_property
 from pathlib import Path
 
 from nlcore.runs.execute import SINGLE_THREAD, environment, execute
+from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
 from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
-from nlcore.runs.spec import Spec
 
 Say = Callable[[str], None]
 
 
 @dataclass
 class Place:
-    """The cores of this machine, or one of its GPUs: processes that wait there, and the runs of others."""
+    """The cores of this machine, or one of its GPUs: processes that wait there, and the jobs of others."""
 
     variables: dict[str, str]
     slots: int
     is_gpu: bool = False
     memory: int | None = None  # bytes of a GPU, where known
     idle: list[WorkerPool] = field(default_factory=list)
-    running: dict[Future, tuple[Spec, WorkerPool]] = field(default_factory=dict)
+    running: dict[Future, tuple[Job, WorkerPool]] = field(default_factory=dict)
 
-    def has_room(self, spec: Spec, packing: Packing) -> bool:
-        """Whether one more run may begin here."""
+    def has_room(self, job: Job, packing: Packing) -> bool:
+        """Whether one more job may begin here."""
         if len(self.running) >= self.slots:
             return False
-        kinds = [type(other) for other, _ in self.running.values()]
-        return not self.is_gpu or packing.fits(type(spec), kinds, self.memory)
+        kinds = [other.kind for other, _ in self.running.values()]
+        return not self.is_gpu or packing.fits(job.kind, kinds, self.memory)
 
 
 class LocalEngine:
-    """Processes of this machine, one run at a time in each: a pool per process, so that a death hits one run only.
+    """Processes of this machine, one job at a time in each: a pool per process, so that a death hits one job only.
 
-    workers: how many use the cores. gpus: bytes of memory of each GPU, by default those that torch sees; a run whose
-    device is a GPU goes to the one with the fewest runs, and finds it as the only one. runs_per_gpu: see `Packing`.
+    workers: how many use the cores. gpus: bytes of memory of each GPU, by default those that torch sees; a job whose
+    device is a GPU goes to the one with the fewest jobs, and finds it as the only one. runs_per_gpu: see `Packing`.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class LocalEngine:
     ) -> None:
         self.workers, self.gpus, self.say = workers or os.cpu_count() or 1, gpus, say
         self.packing = Packing(runs_per_gpu)
-        self.deaths: dict[Spec, int] = {}
+        self.deaths: dict[Job, int] = {}
         self.store_root = Path()
 
     def __enter__(self) -> LocalEngine:
         self.cores = Place({"CUDA_VISIBLE_DEVICES": ""}, self.workers)
-        self.named: dict[str, Place] = {}  # GPUs that runs ask for by number: cuda:1
+        self.named: dict[str, Place] = {}  # GPUs that jobs ask for by number: cuda:1
         return self
 
     @cached_property
     def gpu_places(self) -> list[Place]:
-        """Looked for when the first run comes that could use one: torch is slow to load."""
+        """Looked for when the first job comes that could use one: torch is slow to load."""
         found = gpu_memory() if self.gpus is None else self.gpus
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # a batch system may have given this driver some of them
         names = visible.split(",") if visible else [str(number) for number in range(len(found))]
@@ -84,9 +84,9 @@ class LocalEngine:
     def _all_places(self) -> Sequence[Place]:
         return [self.cores, *self.named.values(), *self.__dict__.get("gpu_places", ())]
 
-    def group_of(self, spec: Spec) -> str:
-        """The cores, the GPUs, or one GPU that the run asks for by its number."""
-        device = spec.device_name()
+    def group_of(self, job: Job) -> str:
+        """The cores, the GPUs, or one GPU that the job asks for by its number."""
+        device = job.device_name()
         if ":" in device:
             return device
         return "gpus" if device != "cpu" and self.gpu_places else "cores"
@@ -96,26 +96,26 @@ class LocalEngine:
             return [self.cores]
         return self.gpu_places if group == "gpus" else [self.named.setdefault(group, self._gpu({}))]
 
-    def _place_for(self, spec: Spec) -> Place | None:
-        candidates = self._candidates(self.group_of(spec))
-        places = [place for place in candidates if place.has_room(spec, self.packing)]
+    def _place_for(self, job: Job) -> Place | None:
+        candidates = self._candidates(self.group_of(job))
+        places = [place for place in candidates if place.has_room(job, self.packing)]
         return min(places, key=lambda place: len(place.running), default=None)
 
-    def has_room(self, spec: Spec) -> bool:
+    def has_room(self, job: Job) -> bool:
         """Whether a core, or a GPU with room for it, is free."""
-        return self._place_for(spec) is not None
+        return self._place_for(job) is not None
 
-    def submit(self, spec: Spec, store_root: Path) -> None:
+    def submit(self, job: Job, store_root: Path) -> None:
         """Hand it to a process that waits there, or to a new one."""
-        place, self.store_root = self._place_for(spec), store_root
-        self._begin(spec, place, place.idle.pop() if place.idle else WorkerPool(1))
+        place, self.store_root = self._place_for(job), store_root
+        self._begin(job, place, place.idle.pop() if place.idle else WorkerPool(1))
 
-    def _begin(self, spec: Spec, place: Place, pool: WorkerPool) -> None:
+    def _begin(self, job: Job, place: Place, pool: WorkerPool) -> None:
         with environment(SINGLE_THREAD | place.variables):  # submitting is what starts a pool's process
-            place.running[pool.submit(execute, spec, self.store_root)] = (spec, pool)
+            place.running[pool.submit(execute, job.specs, self.store_root)] = (job, pool)
 
     def ended(self) -> Sequence[Ended]:
-        """Wait until a run ends; one whose process died is begun again, and told once it died too often.
+        """Wait until a job ends; one whose process died is begun again, and told once it died too often.
 
         Raises:
             InputError: the script that runs this has no `__main__` guard.
@@ -125,20 +125,20 @@ class LocalEngine:
         return [ended for future in finished for ended in self._end(future, by_future[future])]
 
     def _end(self, future: Future, place: Place) -> Iterator[Ended]:
-        spec, pool = place.running.pop(future)
+        job, pool = place.running.pop(future)
         error = future.exception()
         if not isinstance(error, BrokenProcessPool):
             place.idle.append(pool)
             if error is None:
-                self.packing.note(type(spec), future.result().gpu_bytes)
-            yield spec, error
+                self.packing.note(job.kind, future.result().gpu_bytes)
+            yield job, error
             return
         pool.shutdown(wait=True)
         if pool.is_unguarded:
             raise UnguardedScriptError
-        self.deaths[spec] = self.deaths.get(spec, 0) + 1
-        if self.deaths[spec] >= MAX_DEATHS:
-            yield spec, died_too_often()
+        self.deaths[job] = self.deaths.get(job, 0) + 1
+        if self.deaths[job] >= MAX_DEATHS:
+            yield job, died_too_often()
         else:
             self.say("a worker died; its run is begun again")
-            self._begin(spec, place, WorkerPool(1))
+            self._begin(job, place, WorkerPool(1))

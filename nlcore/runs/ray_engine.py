@@ -1,4 +1,4 @@
-"""Runs as tasks of a Ray cluster, on any number of machines that share the folder of the store."""
+"""Jobs as tasks of a Ray cluster, on any number of machines that share the folder of the store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nlcore.errors import InputError
 from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
+from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
 from nlcore.runs.processes import ignore_known_warnings
@@ -33,7 +34,7 @@ AHEAD = 2  # tasks per core or GPU that are handed over: Ray places them, and a 
 
 
 class RayEngine:
-    """One task per run, with one core, or one core and a share of a GPU; Ray begins it again when its worker or its
+    """One task per job, with one core, or one core and a share of a GPU; Ray begins it again when its worker or its
     whole machine dies.
 
     address: of a running cluster (`auto`: the one on this machine); without, a cluster of this machine's `workers`
@@ -61,8 +62,8 @@ class RayEngine:
                 f"expected a running cluster: {_first_line(error)}"
             ) from error
         self._task = ray.remote(max_retries=MAX_DEATHS - 1)(_execute)
-        self._in_flight: dict[ray.ObjectRef, tuple[Spec, str]] = {}
-        self._gpu_memory: int | None = None  # of the smallest GPU that a run was measured on
+        self._in_flight: dict[ray.ObjectRef, tuple[Job, str]] = {}
+        self._gpu_memory: int | None = None  # of the smallest GPU that a job was measured on
         self._resources: dict[str, float] = {}
         self._read_at = 0.0
         return self
@@ -76,52 +77,53 @@ class RayEngine:
             self._resources, self._read_at = ray.cluster_resources(), time.monotonic()
         return self._resources.get(name, 0.0)
 
-    def group_of(self, spec: Spec) -> str:
+    def group_of(self, job: Job) -> str:
         """The cluster's cores or its GPUs."""
-        return "gpus" if self._resource("GPU") and spec.device_name() != "cpu" else "cores"
+        return "gpus" if self._resource("GPU") and job.device_name() != "cpu" else "cores"
 
-    def has_room(self, spec: Spec) -> bool:
+    def has_room(self, job: Job) -> bool:
         """Whether the cluster has been handed less than twice what it can compute at once."""
-        group = self.group_of(spec)
-        tasks = self._resource("GPU") / self._gpu_share(spec) if group == "gpus" else self._resource("CPU")
+        group = self.group_of(job)
+        tasks = self._resource("GPU") / self._gpu_share(job) if group == "gpus" else self._resource("CPU")
         handed_over = sum(other == group for _, other in self._in_flight.values())
         return handed_over < AHEAD * max(tasks, 1)
 
-    def _gpu_share(self, spec: Spec) -> float:
+    def _gpu_share(self, job: Job) -> float:
         """Of one GPU, in the ten-thousandths that Ray counts in: rounded so that it never overfills one."""
-        share = self.packing.share(type(spec), self._gpu_memory)
+        share = self.packing.share(job.kind, self._gpu_memory)
         return int(share * 10_000) / 10_000 if self.packing.runs_per_gpu else math.ceil(share * 10_000) / 10_000
 
-    def submit(self, spec: Spec, store_root: Path) -> None:
+    def submit(self, job: Job, store_root: Path) -> None:
         """Hand it to Ray, which finds a machine for it."""
-        group = self.group_of(spec)
-        gpus = self._gpu_share(spec) if group == "gpus" else 0
-        task = self._task.options(num_cpus=1, num_gpus=gpus, name=spec.name[:100])
+        group = self.group_of(job)
+        gpus = self._gpu_share(job) if group == "gpus" else 0
+        task = self._task.options(num_cpus=1, num_gpus=gpus, name=job.name[:100])
         self.store_root = Path(store_root).resolve()
-        self._in_flight[task.remote(spec, self.store_root)] = spec, group
+        self._in_flight[task.remote(job.specs, self.store_root)] = job, group
 
     def ended(self) -> Sequence[Ended]:
-        """Wait until a run ends.
+        """Wait until a job ends.
 
         Raises:
-            InputError: its record is not where this machine would see it.
+            InputError: one of its records is not where this machine would see it.
         """
         finished, _ = ray.wait(list(self._in_flight), num_returns=1)
         return [self._end(reference) for reference in finished]
 
     def _end(self, reference: ray.ObjectRef) -> Ended:
-        spec, _ = self._in_flight.pop(reference)
+        job, _ = self._in_flight.pop(reference)
         try:
             cost, machine, memory = ray.get(reference)
         except (WorkerCrashedError, NodeDiedError):
-            return spec, died_too_often()
+            return job, died_too_often()
         except RayTaskError as error:
-            return spec, error.cause
-        self._wait_for_record(spec, machine)
-        self.packing.note(type(spec), cost.gpu_bytes)
+            return job, error.cause
+        for spec in job.specs:
+            self._wait_for_record(spec, machine)
+        self.packing.note(job.kind, cost.gpu_bytes)
         if memory:
             self._gpu_memory = min(memory, self._gpu_memory or memory)
-        return spec, None
+        return job, None
 
     def _wait_for_record(self, spec: Spec, machine: str) -> None:
         """Network file systems show a new file to other machines with a delay."""
@@ -135,10 +137,10 @@ class RayEngine:
             time.sleep(0.1)
 
 
-def _execute(spec: Spec, store_root: Path) -> tuple[Cost, str, int]:
+def _execute(specs: Sequence[Spec], store_root: Path) -> tuple[Cost, str, int]:
     """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
     ignore_known_warnings()
-    cost = execute(spec, store_root)
+    cost = execute(specs, store_root)
     return cost, platform.node(), gpu_memory()[0] if cost.gpu_bytes else 0
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -40,6 +40,7 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    MEMBERS: ClassVar[int] = 5  # at most so many share a pass
 
     def requires(self) -> Sequence[Spec]:
         """Runs whose results `compute` takes, in this order."""
@@ -61,6 +62,18 @@ class Spec(BaseModel):
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The result, from the fields and the results of `requires()`."""
         raise NotImplementedError
+
+    def shared_pass(self) -> Hashable | None:
+        """What runs of this class must have in common to share a pass; None: it is computed alone.
+
+        None of them may require another.
+        """
+        return None
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[Spec], inputs: Sequence[Sequence[Result]]) -> list[Result]:
+        """The results of runs that may share a pass, with the inputs of each: on the CPU the bytes of each alone."""
+        return [spec.compute(own) for spec, own in zip(specs, inputs, strict=True)]
 
     @property
     def name(self) -> str:

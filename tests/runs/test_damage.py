@@ -92,5 +92,5 @@ def test_a_run_computes_what_it_requires_when_that_is_damaged_or_lost_at_this_mo
     store.forget(Square(number=1))
     flip(store, Total(number=4), [100])
     flip(store, Square(number=4), [200])
-    execute(GRID[0], store.root)
+    execute([GRID[0]], store.root)
     assert records(store.root) == before

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from nlcore.errors import InputError
-from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grids
+from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grid, run_grids
+from nlcore.runs.job import Job, make_jobs
 from nlcore.runs.local import LocalEngine, Place
 from nlcore.runs.packing import GPU_CONTEXT, Packing
 from nlcore.runs.schedule import Schedule
-from tests.runs.trivial import Failing, NeedsFailing, Placed, PlacedElsewhere, Square, Total
+from tests.runs.trivial import Accompanied, Failing, NeedsFailing, Placed, PlacedElsewhere, Square, Total
 
 GIB = 2**30
 
@@ -48,7 +49,7 @@ def test_without_gpus_everything_runs_on_the_cores(tmp_path):
 
 def test_a_gpu_is_shared_only_as_far_as_measured_memory_allows():
     packing, place = Packing(), Place({}, slots=8, is_gpu=True, memory=10 * GIB)
-    one, other = Placed(number=1, device="cuda"), PlacedElsewhere(number=2, device="cuda")
+    one, other = (Job((kind(number=1, device="cuda"),)) for kind in (Placed, PlacedElsewhere))
     assert place.has_room(one, packing), "an empty GPU takes anything"
     place.running[object()] = (one, None)
     assert not place.has_room(one, packing), "nothing beside a run that was never measured"
@@ -106,26 +107,67 @@ def test_an_address_is_for_the_ray_engine_and_an_engine_has_a_name_that_is_known
         make_engine("dask")
 
 
+def scheduled(costs, group_of=lambda job: "all"):
+    jobs = make_jobs(costs)
+    return Schedule(jobs, {job: sum(costs[spec] for spec in job.specs) for job in jobs}, group_of)
+
+
 def test_the_longest_run_goes_first_and_requirements_before_all():
     short, long = Placed(number=9, device="cpu"), Placed(number=1, device="cpu")
     costs = {short: 1.0, Total(number=1): 2.0, long: 9.0, Square(number=1): 0.5}
-    schedule = Schedule(costs, lambda spec: "all")
-    taken = [schedule.take(lambda spec: True) for _ in range(4)]
-    assert taken == [long, short, Square(number=1), None]
-    assert schedule.finish(Square(number=1), None) == [Square(number=1)]
-    assert schedule.take(lambda spec: True) == Total(number=1)
+    schedule = scheduled(costs)
+    taken = [schedule.take(lambda job: True) for _ in range(4)]
+    assert taken == [Job((long,)), Job((short,)), Job((Square(number=1),)), None]
+    assert schedule.finish(Job((Square(number=1),)), None) == [Job((Square(number=1),))]
+    assert schedule.take(lambda job: True) == Job((Total(number=1),))
 
 
 def test_a_full_group_does_not_hold_up_another():
     gpu, cpu = Placed(number=1, device="cuda"), Placed(number=2, device="cpu")
-    schedule = Schedule({gpu: 1.0, cpu: 1.0}, lambda spec: spec.device)
-    assert schedule.take(lambda spec: spec.device == "cpu") == cpu
+    schedule = scheduled({gpu: 1.0, cpu: 1.0}, Job.device_name)
+    assert schedule.take(lambda job: job.device_name() == "cpu") == Job((cpu,))
 
 
 def test_a_failure_ends_everything_that_needs_it():
-    failing = Failing(kind="other")
-    schedule = Schedule({NeedsFailing(): 1.0, failing: 1.0}, lambda spec: "all")
-    assert schedule.take(lambda spec: True) == failing
-    assert set(schedule.finish(failing, RuntimeError())) == {failing, NeedsFailing()}
+    failing, needs = Job((Failing(kind="other"),)), Job((NeedsFailing(),))
+    schedule = scheduled({needs.specs[0]: 1.0, failing.specs[0]: 1.0})
+    assert schedule.take(lambda job: True) == failing
+    assert set(schedule.finish(failing, RuntimeError())) == {failing, needs}
     assert schedule.done
-    assert isinstance(schedule.failures[NeedsFailing()], RunFailedError)
+    assert isinstance(schedule.failures[needs], RunFailedError)
+
+
+def test_runs_that_share_a_pass_are_jobs_of_nearly_one_size_after_all_that_any_of_them_requires():
+    here = [Accompanied(number=number, place="here") for number in range(1, 5)]
+    elsewhere = Accompanied(number=5, place="elsewhere")
+    squares = [Square(number=number) for number in (2, 1)]
+    jobs = make_jobs([squares[0], here[1], squares[1], *here[:1], elsewhere, *here[2:]])
+    assert [job.specs for job in jobs] == [
+        (squares[0],), (here[1], here[0]), (here[2], here[3]), (squares[1],), (elsewhere,),
+    ]  # fmt: skip
+    assert jobs[Job((here[1], here[0]))] == [Job((squares[0],)), Job((squares[1],))]
+    assert jobs[Job((elsewhere,))] == [], "what is in the store is no job"
+    assert Job((here[1], here[0])).name.endswith("and 1 more")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shared_pass_leaves_a_record_for_each_of_its_runs_as_alone(tmp_path, workers):
+    specs = [Accompanied(number=number, place="here") for number in range(1, 8)]
+    store = Store(tmp_path)
+    run_grid(specs[2:3], store, workers=0)
+    alone = store.read(specs[2])
+    run_grid(specs, store, workers=workers)
+    company = [store.result(spec).values["company"] for spec in specs]
+    assert company == [3, 3, 1, 3, 3, 3, 3], "six were left, three at most share a pass"
+    assert [store.result(spec).values["square"] for spec in specs] == [spec.number**2 for spec in specs]
+    assert store.read(specs[2]) == alone, "what was there is not computed again"
+    assert plan_grid(specs, store).missing == frozenset()
+
+
+def test_the_time_of_a_shared_pass_is_divided_by_the_work_of_its_runs(tmp_path):
+    specs = [Accompanied(number=number, place="here", pause=0.4) for number in (1, 3)]
+    store = Store(tmp_path)
+    run_grid(specs, store, workers=0)
+    one, three = (store.read(spec).seconds for spec in specs)
+    assert three == pytest.approx(3 * one, rel=0.02)
+    assert one + three == pytest.approx(0.4, rel=0.2)

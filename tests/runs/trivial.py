@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,6 +52,30 @@ class Share(Spec):
     def compute(self, inputs: Sequence[Result]) -> Result:
         total, square = (result.values for result in inputs)
         return Result({"share": square["square"] / total["total"]})
+
+
+class Accompanied(Spec):
+    """A square from the run that squared, and how many runs shared the pass that copied it."""
+
+    MEMBERS: ClassVar[int] = 3
+
+    number: int
+    place: str
+    pause: float = 0.0
+
+    def requires(self) -> Sequence[Spec]:
+        return [Square(number=self.number)]
+
+    def work(self) -> Work:
+        return Work(type(self).__name__, self.number)
+
+    def shared_pass(self) -> str:
+        return self.place
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[Spec], inputs: Sequence[Sequence[Result]]) -> list[Result]:
+        time.sleep(specs[0].pause)
+        return [Result({**own[0].values, "company": len(specs)}) for own in inputs]
 
 
 class Failing(Spec):

@@ -1,0 +1,54 @@
+"""What is handed to a process at a time: one run, or several that share a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from nlcore.runs.spec import Spec
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, or several of a class that are computed together (`Spec.compute_together`)."""
+
+    specs: tuple[Spec, ...]
+
+    @property
+    def kind(self) -> type[Spec]:
+        """The class of its runs."""
+        return type(self.specs[0])
+
+    @property
+    def name(self) -> str:
+        """One line for people: its first run's name, and how many others there are."""
+        others = len(self.specs) - 1
+        return self.specs[0].name + (f" and {others} more" if others else "")
+
+    def device_name(self) -> str:
+        """What computes it, as its runs say; runs that share a pass name the same device."""
+        return self.specs[0].device_name()
+
+
+def make_jobs(missing: Iterable[Spec]) -> dict[Job, list[Job]]:
+    """Runs as jobs, in the order of their first runs, each with the jobs among them that must be over before.
+
+    Runs that may share a pass are divided into as few jobs as their class's `MEMBERS` allows, of nearly one size.
+    """
+    groups: dict[Hashable, list[Spec]] = {}
+    for spec in missing:
+        shared = spec.shared_pass()
+        groups.setdefault(spec if shared is None else (type(spec), shared), []).append(spec)
+    jobs = [Job(tuple(part)) for group in groups.values() for part in _divided(group)]
+    job_of = {spec: job for job in jobs for spec in job.specs}
+    required = {job: [other for spec in job.specs for other in spec.requires()] for job in jobs}
+    return {job: list(dict.fromkeys(job_of[spec] for spec in specs if spec in job_of))
+            for job, specs in required.items()}  # fmt: skip
+
+
+def _divided(group: Sequence[Spec]) -> Iterator[Sequence[Spec]]:
+    """As few parts as may be, none larger than `MEMBERS` and none larger than another by more than one."""
+    parts = -(-len(group) // type(group[0]).MEMBERS)
+    bounds = [len(group) * part // parts for part in range(parts + 1)]
+    return (group[start:end] for start, end in pairwise(bounds))
