@@ -1,10 +1,11 @@
-"""Training one classifier on some rows of the examples, by the published recipe of ASL, and asking it about others."""
+"""Training classifiers on some rows of the examples, by the published recipe of ASL, and asking them about others."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,25 +19,35 @@ from nlcore.papers.galc_slr.examples import Examples
 from nlcore.papers.galc_slr.protocol import PAPER, Protocol
 from nlcore.runs.scratch import checkpoint_file
 from nlcore.training import ASL_RECIPE, Recipe, predict, shuffled, train
+from nlcore.training.models import stack_heads
 
 
 class Fit:
-    """One classifier of a source's network, with the fetches it trains on and predicts from.
+    """M classifiers of a source's network, with the fetches they train on and predict from.
 
-    `targets` are (N, K), or (N, K + 1) where the loss takes one more column. The seed decides the first weights, the
-    order of the images and their augmentation, whatever the method: results are paired.
+    `targets` are (M, N, K), or (M, N, K + 1) where the loss takes one more column. The seed decides the first weights,
+    the order of the images and their augmentation, whatever the method: results are paired, and heads see the same
+    batches. An image network is trained by itself: M = 1, and nothing it takes or gives has the first axis.
     """
 
-    def __init__(self, source: Source, protocol: Protocol, seed: int, examples: Examples, targets: np.ndarray) -> None:
+    def __init__(
+        self, source: Source, protocol: Protocol, seed: int, examples: Examples, targets: Sequence[np.ndarray]
+    ) -> None:
         self.source, self.protocol, self.device = source, protocol, resolve_device(source.device)
         self.order = torch_generator(PAPER, seed, "order")
         self.augmentation = torch_generator(PAPER, seed, "augmentation")
         weights = torch_generator(PAPER, seed, "weights")
         self.model = make_network(source, examples.inputs, examples.targets.shape[1], generator=weights)
+        if not source.on_images:
+            self.model = stack_heads([self.model] * len(targets))
         options = {"network": self.model, "generator": self.augmentation}
-        self.fetch = make_batches(source, examples.inputs, targets, **options)
+        self.fetch = make_batches(source, examples.inputs, self.of_members(targets), **options)
         self.still = copy.copy(self.fetch)  # the same images in the same memory, not augmented
         self.still.generator = None
+
+    def of_members(self, arrays: Sequence[Any]) -> Any:
+        """One array per member as the model takes them: (M, ...), or of an image network its own."""
+        return arrays[0] if self.source.on_images else np.stack(arrays)
 
     def train(
         self,
@@ -46,7 +57,7 @@ class Fit:
         evaluate: Callable[[nn.Module, int], dict] | None = None,
         evaluate_every: int = 1,
     ) -> list[dict]:
-        """All epochs on `rows`, with `loss(logits, targets)`; returns the history of evaluations.
+        """All epochs on `rows`, with `loss(logits, targets)`, (M, B, K) both; returns the history of evaluations.
 
         A training on images that was killed goes on from its checkpoint.
         """
@@ -64,9 +75,10 @@ class Fit:
         return result.history
 
     def logits(self, rows: np.ndarray, model: nn.Module | None = None) -> np.ndarray:
-        """(n, K) float32 for `rows`, without augmentation."""
+        """(M, n, K) float32 for `rows`, without augmentation."""
         found = predict(model or self.model, self.still, torch.as_tensor(rows), bfloat16=self.source.on_images)
-        return found.logits.cpu().numpy()
+        logits = found.logits.cpu().numpy()
+        return logits[None] if self.source.on_images else logits
 
 
 def make_recipe(source: Source, protocol: Protocol, evaluate_every: int) -> Recipe:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Way:
             return ()
         return tuple(DEFAULTS) if self.matrix.startswith("galc_slr") else ("silver_loss", "estimate_on")
 
+    @property
+    def loss(self) -> tuple[bool, bool, float | None]:
+        """What decides the form of the loss: methods that agree in it can share a pass."""
+        return self.matrix is not None, self.softmax, self.floor
+
 
 WAYS: dict[str, Way] = {
     "asl": Way(clean_gold=False),
@@ -70,14 +75,15 @@ def canonical(method: str, noise: float | None) -> tuple[str, float | None]:
 class SilverGoldLoss:
     """l = ASL(C'g(x), y) on silver images, ASL(g(x), y) on gold ones, summed over the batch (3.3).
 
-    Takes logits (B, K) and targets (B, K + 1), whose last column is 1 where the image is trusted.
+    Takes logits (..., B, K) and targets (..., B, K + 1), whose last column is 1 where the image is trusted; `matrix` is
+    (..., K, K).
     """
 
     way: Way
     matrix: Tensor | None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        labels, trusted = targets[:, :-1], targets[:, -1:] > 0
+        labels, trusted = targets[..., :-1], targets[..., -1:] > 0
         if self.matrix is None:
             return asymmetric_loss(logits, labels)
         if self.way.softmax:
@@ -94,6 +100,15 @@ class SilverGoldLoss:
         plain = functional.log_softmax(logits.float(), dim=-1)
         observed = (plain.exp() @ self.matrix).clamp(min=1e-8).log()
         return -(labels * torch.where(trusted, plain, observed)).sum()
+
+
+def of_member(history: Sequence[Mapping[str, Any]], member: int) -> list[dict[str, Any]]:
+    """The evaluations of one member, from a history whose metrics have a value for each.
+
+    >>> of_member([{"epoch": 1, "map": [0.25, 0.5]}], 1)
+    [{'epoch': 1, 'map': 0.5}]
+    """
+    return [{name: value if name == "epoch" else value[member] for name, value in row.items()} for row in history]
 
 
 def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:

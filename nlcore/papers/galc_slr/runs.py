@@ -6,11 +6,10 @@ are paired.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
 from nlcore.papers.galc_slr.fitting import Fit
 from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
-from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics
+from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics, of_member
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
@@ -53,8 +52,8 @@ class GalcSlrRun(Spec):
         """Which images are gold and which are silver, and what noise made of their labels."""
         return divide(self.examples(), gold=self.gold, noise=self.noise or 0.0, seed=self.seed)
 
-    def fit(self, targets: np.ndarray) -> Fit:
-        """A fresh classifier for these targets (N, K) or (N, K + 1)."""
+    def fit(self, targets: Sequence[np.ndarray]) -> Fit:
+        """Fresh classifiers of this run's seed, one for each of these targets (N, K) or (N, K + 1)."""
         return Fit(self.source, self.protocol, self.seed, self.examples(), targets)
 
     def trained_work(self, evaluations: int = 1) -> Work:
@@ -74,16 +73,26 @@ class SilverClassifier(GalcSlrRun):
     def work(self) -> Work:
         return self.trained_work()
 
+    def shared_pass(self) -> Hashable | None:
+        """Heads of one seed train on the same silver images, whatever their labels became."""
+        return None if self.source.on_images else (self.source, self.protocol, self.gold, self.seed, self.silver_loss)
+
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[SilverClassifier], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """Train f on the silver images with their noisy labels; keep what it says about every image that is asked."""
-        examples, divided = self.examples(), self.divided()
-        fit = self.fit(divided.noisy)
-        fit.train(divided.silver, self.loss)
-        rows = {"gold": divided.gold, "silver": divided.silver, "single": examples.single}
-        return Result(arrays={name: fit.logits(part).astype(np.float16) for name, part in rows.items() if len(part)})
+        first, divided = specs[0], [spec.divided() for spec in specs]
+        fit = first.fit([own.noisy for own in divided])
+        fit.train(divided[0].silver, first.loss)
+        rows = {"gold": divided[0].gold, "silver": divided[0].silver, "single": first.examples().single}
+        logits = {name: fit.logits(part).astype(np.float16) for name, part in rows.items() if len(part)}
+        return [Result(arrays={name: own[m] for name, own in logits.items()}) for m in range(len(specs))]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Summed over the batch, as in ASL's code; BCE is the option. Both (B, K)."""
+        """Summed over the batch, as in ASL's code; BCE is the option. Both (..., B, K)."""
         if self.silver_loss == "asl":
             return asymmetric_loss(logits, targets)
         return masked_binary_cross_entropy(logits, targets, reduction="none").sum()
@@ -212,7 +221,20 @@ class GoldClassifier(GalcSlrRun):
         models = 1 if self.protocol.average_decay is None else 2
         return self.trained_work(models * (self.protocol.epochs if self.follows_epochs else 1))
 
+    def shared_pass(self) -> Hashable | None:
+        """Heads of one seed see the same images in the same order; each form of the loss goes by itself."""
+        if self.source.on_images:
+            return None
+        way = WAYS[self.method]
+        images = "all" if way.silver else self.gold
+        return self.source, self.protocol, self.seed, images, self.follows_epochs, way.loss
+
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[GoldClassifier], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """Train g on gold and silver images, and test it.
 
         1. Label silver images as noise left them, gold ones truly (`asl`: as noise left them, too).
@@ -220,29 +242,41 @@ class GoldClassifier(GalcSlrRun):
            step 2, the true matrix, or none. Gold images alone get as many steps: each several times in an epoch.
         3. Test the last model on clean labels; no epoch is chosen.
         """
-        way, examples, divided = WAYS[self.method], self.examples(), self.divided()
-        labels = divided.noisy.copy()
-        if way.clean_gold:
-            labels[divided.gold] = examples.targets[divided.gold]
-        trusted = np.isin(np.arange(len(labels)), divided.gold)
-        fit = self.fit(np.column_stack([labels, trusted]))
-        rows = np.sort(np.concatenate([divided.gold, divided.silver]))
-        if not way.silver:
-            rows = np.resize(divided.gold, len(rows))
+        first, examples = specs[0], specs[0].examples()
+        fit = first.fit([spec.trusted_and_noisy() for spec in specs])
         truth = examples.targets[examples.test]
 
-        def evaluate(model: nn.Module, epoch: int) -> dict[str, float]:
-            return {"map": float(mean_average_precision(truth, fit.logits(examples.test, model)))}
+        def evaluate(model: nn.Module, epoch: int) -> dict[str, list[float]]:
+            return {"map": [float(mean_average_precision(truth, own)) for own in fit.logits(examples.test, model)]}
 
-        loss = SilverGoldLoss(way, self._matrix(inputs, labels.shape[1], fit.device))
-        every = 1 if self.follows_epochs else self.protocol.epochs
-        history = fit.train(rows, loss, evaluate=evaluate, evaluate_every=every)
-        return Result({**final_metrics(truth, fit.logits(examples.test), examples.class_names), "history": history})
+        loss = SilverGoldLoss(WAYS[first.method], cls._matrices(specs, inputs, fit))
+        every = 1 if first.follows_epochs else first.protocol.epochs
+        history = fit.train(first.rows(), loss, evaluate=evaluate, evaluate_every=every)
+        tested = [final_metrics(truth, own, examples.class_names) for own in fit.logits(examples.test)]
+        return [Result({**own, "history": of_member(history, m)}) for m, own in enumerate(tested)]
 
-    def _matrix(self, inputs: Sequence[Result], classes: int, device: torch.device) -> Tensor | None:
-        """(K, K) for silver images; None: no correction."""
-        name = WAYS[self.method].matrix
-        if name is None:
+    def trusted_and_noisy(self) -> np.ndarray:
+        """(N, K + 1): the labels to train with, and whether an image is gold."""
+        divided, examples = self.divided(), self.examples()
+        labels = divided.noisy.copy()
+        if WAYS[self.method].clean_gold:
+            labels[divided.gold] = examples.targets[divided.gold]
+        return np.column_stack([labels, np.isin(np.arange(len(labels)), divided.gold)])
+
+    def rows(self) -> np.ndarray:
+        """The images of an epoch; gold ones alone are repeated until they are as many."""
+        divided = self.divided()
+        rows = np.sort(np.concatenate([divided.gold, divided.silver]))
+        return rows if WAYS[self.method].silver else np.resize(divided.gold, len(rows))
+
+    @staticmethod
+    def _matrices(specs: Sequence[GoldClassifier], inputs: Sequence[Sequence[Result]], fit: Fit) -> Tensor | None:
+        """(M, K, K) for silver images; None: no correction."""
+        if WAYS[specs[0].method].matrix is None:
             return None
-        found = true_corruption_matrix(classes, self.noise) if name == "true" else inputs[0].arrays[name]
-        return matrix_tensor(found, device=device)
+        found = [spec._matrix(own) for spec, own in zip(specs, inputs, strict=True)]
+        return matrix_tensor(fit.of_members(found), device=fit.device)
+
+    def _matrix(self, inputs: Sequence[Result]) -> np.ndarray:
+        name, classes = WAYS[self.method].matrix, self.examples().targets.shape[1]
+        return true_corruption_matrix(classes, self.noise) if name == "true" else inputs[0].arrays[name]
