@@ -83,12 +83,13 @@ class FeatureBatches:
         if isinstance(self.targets, SparseLabels):
             return _dense(self.targets, indices, self.features.device)
         rows = on_device + self._first_rows if self.targets.ndim == 3 else on_device
-        return _rows(self._flat_targets, rows)
+        return _rows(self._flat_targets, rows).float()
 
 
 def _placed(targets: Targets, device: torch.device) -> Tensor | SparseLabels:
-    """Dense targets as float32 on the device; sparse ones as they are."""
-    return targets if isinstance(targets, SparseLabels) else torch.as_tensor(targets).to(device, torch.float32)
+    """Dense targets on the device; sparse ones as they are. Labels stay bytes: a batch's rows lie all over them, and a
+    quarter of what they are in float32 is fetched."""
+    return targets if isinstance(targets, SparseLabels) else torch.as_tensor(targets).to(device)
 
 
 def _dense(targets: SparseLabels, indices: Tensor, device: torch.device) -> Tensor:
@@ -156,7 +157,7 @@ class ImageBatches:
     def _targets(self, indices: Tensor, on_device: Tensor) -> Tensor:
         if isinstance(self.targets, SparseLabels):
             return _dense(self.targets, indices, self.device)
-        return self.targets.index_select(0, on_device)
+        return self.targets.index_select(0, on_device).float()
 
     def _from_host(self, indices: Tensor) -> Tensor:
         return _send(torch.from_numpy(self.images[indices.cpu().numpy()]), self.device)

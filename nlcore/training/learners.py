@@ -141,7 +141,7 @@ def image_learner(
 
     def batches(targets: np.ndarray, training: bool) -> ImageBatches:
         mine = copy.copy(fetch)  # shares the images, which may be resident on the device
-        mine.targets = torch.as_tensor(targets).to(device, torch.float32)
+        mine.targets = torch.as_tensor(targets).to(device)
         mine.generator = augmentation if training else None
         return mine
 
