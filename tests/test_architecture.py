@@ -1,6 +1,8 @@
 """The house: one direction from floor to floor, no circle, papers apart from each other and of one shape."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -104,3 +106,18 @@ def test_the_builder_of_the_embedded_set_is_on_no_papers_path():
             seen.add(module)
             waiting += GRAPH[module]
     assert "nlcore.data.embedded_build" not in seen
+
+
+@pytest.mark.parametrize(
+    "module, unwanted",
+    [
+        ("nlcore.app.cli", {"torch", "pandas", "papermill", "matplotlib"}),  # --help and mistyped options
+        ("nlcore.scorers", {"torch", "pandas", "sklearn"}),  # one's own labels
+        ("nlcore.training", {"torchvision", "timm"}),  # heads on features, in every worker
+        ("nlcore.papers.galc_slr.runs", {"torchvision", "timm", "matplotlib", "papermill"}),
+    ],
+)
+def test_what_is_slow_to_load_is_loaded_where_it_is_used(module, unwanted):
+    code = f"import sys, {module}; print(*sorted({unwanted} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert loaded.split() == []

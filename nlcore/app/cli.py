@@ -1,6 +1,8 @@
 """The command line of `run_all.py`: options in, one clear line and an exit code out.
 
 Exit codes: 0, every notebook executed; 1, a run or a notebook failed; 2, unusable input; 130, interrupted.
+
+What does the work is imported where it is asked for: `--help` and a mistyped option are answered at once.
 """
 
 from __future__ import annotations
@@ -14,8 +16,6 @@ import typer
 import yaml
 from rich.console import Console
 
-from nlcore.app import batch, site, trace, verification
-from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.papers import BUILT_IN, add_folder, papers
 from nlcore.papers.paper import Asked
@@ -82,6 +82,8 @@ def run(
 
     The options belong before the command: run_all.py --papers galc_slr verify
     """
+    from nlcore.app import batch
+
     _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
     for folder in paper_folder or []:
         add_folder(folder)
@@ -122,6 +124,8 @@ def verify(
 
     Runs that are in the store are read from it, others are computed. Exit code 1 where anything has drifted.
     """
+    from nlcore.app import verification
+
     wanted, console = context.obj
     return 0 if verification.verify(wanted, console, revision=revision) else 1
 
@@ -129,6 +133,8 @@ def verify(
 @app.command()
 def report(context: typer.Context) -> int:
     """Write figures/index.html from the artefacts that there are; computes nothing."""
+    from nlcore.app import site
+
     wanted, console = context.obj
     console.print(f"report: {site.build(wanted.asked.output)}", soft_wrap=True)
     return 0
@@ -140,6 +146,8 @@ def show(
     target: Annotated[str, typer.Argument(help="a run's key, an artefact, or PAPER/ARTEFACT such as galc_slr/table_1")],
 ) -> int:
     """What stands behind a table or figure: its runs; or what a run was, and the values and arrays it gave."""
+    from nlcore.app import trace
+
     wanted, console = context.obj
     trace.show(wanted, target, console)
     return 0
@@ -151,6 +159,8 @@ def _names(text: str | None) -> list[str]:
 
 
 def _check(device: str, on_bad_image: str, engine: str, address: str | None, **counts: int | None) -> None:
+    from nlcore.devices import resolve_device
+
     resolve_device(device)
     if on_bad_image not in ("fail", "skip"):
         raise InputError(f"on-bad-image {on_bad_image!r}: unknown; expected fail or skip")

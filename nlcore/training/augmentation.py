@@ -12,6 +12,7 @@ grid's own coordinates; blends round to the nearest value (there: towards zero);
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -19,9 +20,6 @@ from torch.nn import functional
 
 from nlcore.errors import require_fraction
 from nlcore.torchvision_compat import ensure_torchvision
-
-ensure_torchvision()
-from torchvision.transforms.v2 import functional as vision  # noqa: E402  (torchvision needs the call above)
 
 FILL = 128.0  # grey, outside of a transformed image
 SMALL_CUTOUT_FILL = (125, 122, 113)
@@ -130,6 +128,15 @@ def _apply(images: Tensor, chosen: Tensor, settings: Tensor) -> Tensor:
     return torch.cat(done)[order.argsort().to(images.device, non_blocking=True)]
 
 
+def _vision() -> ModuleType:
+    """torchvision's functions, loaded when images are augmented: heads on features do without them, and without the
+    second and a half that loading takes."""
+    ensure_torchvision()
+    from torchvision.transforms.v2 import functional as vision
+
+    return vision
+
+
 def _affine(matrix: Callable[[Tensor], list[Tensor | float]]) -> Operation:
     """An operation from its output-to-input map: the six entries, by rows, in units of half the image's side."""
 
@@ -204,14 +211,14 @@ OPERATIONS: dict[str, Operation] = {
     "invert": lambda images, settings: 255 - images,
     "cutout": _small_cutout,
     "sharpness": _blend(_smooth),
-    "autocontrast": lambda images, settings: vision.autocontrast(images),
+    "autocontrast": lambda images, settings: _vision().autocontrast(images),
     "posterize": _posterize,
     "shear_x": _affine(lambda s: [1, 0.3 * s, 0, 0, 1, 0]),
     "translate_x": _affine(lambda s: [1, 0, 2 * 150 / 331 * s, 0, 1, 0]),
     "translate_y": _affine(lambda s: [1, 0, 0, 0, 1, 2 * 150 / 331 * s]),
     "shear_y": _affine(lambda s: [1, 0, 0, 0.3 * s, 1, 0]),
     "rotate": _affine(_rotation),
-    "equalize": lambda images, settings: vision.equalize(images),
+    "equalize": lambda images, settings: _vision().equalize(images),
     "contrast": _blend(_mean_grey),
     "color": _blend(_grey),
     "solarize": _solarize,
