@@ -8,6 +8,7 @@ the mAP, in percent, that plain ASL reaches on all 65,268 images of paper 4 with
       scales: {45: 2.0, 75: 1.0}             # quality -> scale of the simulated features' noise
       source: {model: mlp}
       settings: {seeds: [0, 1], noises: [0.4]}
+      sweep: {quality: 75, images: 2000, noisy_right: [0.4, 0.9]}  # paper 5's: shares of noisy labels that are right
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ENTRY = "ladder"
 FIELDS = {"rungs", "scales", "source", "settings"}
+SWEEP = "sweep"  # may be left out
+SWEEP_FIELDS = {"quality", "images", "noisy_right"}
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,22 @@ class Rung:
     images: int | None
     quality: int  # mAP without noise, in percent
     specs: tuple[Spec, ...]
+    right: float | None = None  # share of the noisy labels that are right, on a rung of the sweep
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All runs of a profile: those of its own data, and those of each rung."""
+    """All runs of a profile: those of its own data, those of each rung, and those by the quality of the labels."""
 
     main: tuple[Spec, ...]
     rungs: tuple[Rung, ...] = ()
+    sweep: tuple[Rung, ...] = ()
 
     @property
     def specs(self) -> list[Spec]:
         """Each run once."""
-        return list(dict.fromkeys(spec for part in (self.main, *(rung.specs for rung in self.rungs)) for spec in part))
+        parts = (self.main, *(rung.specs for rung in (*self.rungs, *self.sweep)))
+        return list(dict.fromkeys(spec for part in parts for spec in part))
 
 
 def make_grid(
@@ -62,20 +68,29 @@ def make_grid(
         InputError: what `grid` raises, or an entry `ladder` with other fields.
     """
     own = {name: value for name, value in settings.items() if name != ENTRY}
-    rungs = tuple(
-        Rung(images, quality, tuple(filter(headline, dict.fromkeys(grid(changed, seeds, resources)))))
-        for images, quality, changed in _rungs(own, settings.get(ENTRY))
-    )
-    return Grid(tuple(dict.fromkeys(grid(own, seeds, resources))), rungs)
-
-
-def _rungs(own: Mapping[str, Any], ladder: Mapping[str, Any] | None) -> Iterator[tuple[int | None, int, dict]]:
-    """(images, quality, settings) of every rung."""
+    main, ladder = tuple(dict.fromkeys(grid(own, seeds, resources))), settings.get(ENTRY)
     if ladder is None:
-        return
-    if set(ladder) != FIELDS:
-        raise InputError(f"ladder: found {', '.join(sorted(ladder))}; expected {', '.join(sorted(FIELDS))}")
-    for quality, sizes in ladder["rungs"].items():
-        for images in sizes:
-            source = {"data": "simulated", **ladder["source"], "images": images, "scale": ladder["scales"][quality]}
-            yield images, quality, {**own, **ladder["settings"], "source": source}
+        return Grid(main)
+    _check("ladder", {*ladder} - {SWEEP}, FIELDS)
+    sweep = ladder.get(SWEEP)
+
+    def rung(quality: int, images: int | None, **source: float) -> Rung:
+        source = {"data": "simulated", **ladder["source"], **source, "scale": ladder["scales"][quality]}
+        changed = {**own, **ladder["settings"], "source": source | {"images": images}}
+        specs = tuple(filter(headline, dict.fromkeys(grid(changed, seeds, resources))))
+        return Rung(images, quality, specs, source.get("noisy_right"))
+
+    rungs = tuple(rung(quality, images) for quality, sizes in ladder["rungs"].items() for images in sizes)
+    return Grid(main, rungs, tuple(_swept(sweep, rung)) if sweep else ())
+
+
+def _swept(sweep: Mapping[str, Any], rung: Callable[..., Rung]) -> Iterator[Rung]:
+    """One rung at several shares of right labels."""
+    _check("sweep", {*sweep}, SWEEP_FIELDS)
+    for right in sweep["noisy_right"]:
+        yield rung(sweep["quality"], sweep["images"], noisy_right=right)
+
+
+def _check(what: str, found: set[str], expected: set[str]) -> None:
+    if found != expected:
+        raise InputError(f"{what}: found {', '.join(sorted(found))}; expected {', '.join(sorted(expected))}")

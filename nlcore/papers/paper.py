@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nlcore.errors import InputError
-from nlcore.papers.ladder import Grid, make_grid
+from nlcore.papers.ladder import Grid, Rung, make_grid
 from nlcore.papers.profiles import Resources, load_profile, profiles_of, stated_evidence, undecided
 from nlcore.places import figures_folder, store_folder
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from nlcore.report.contract import Contract
     from nlcore.report.evidence import StatedEvidence
+    from nlcore.report.ladder import By, Place
     from nlcore.report.verdicts import ClaimVerdict
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Spec, Store
@@ -50,6 +51,13 @@ LADDER_CAPTION = (
     "published. Grey panels: claims of a kind for which simulated features do not predict the real ones well enough."
 )
 LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
+BY_LABEL_QUALITY = "by_label_quality"
+SWEEP_CAPTION = (
+    "The headline claims by the quality of the noisy labels: the effect that a claim says is above zero, with its 95 % "
+    "interval over seeds, on simulated features, by the share of noisy labels that are right; as many true labels are "
+    "missing everywhere. Marks and lines as in the map of where the claims hold."
+)
+SWEEP_ALT = "A grid of panels, a claim a row and a share of clean images a column: effect by share of right labels."
 Reads = type | tuple[type, ...] | Callable[[Any], bool]  # kinds of runs, or a test of a run
 
 
@@ -170,8 +178,8 @@ class Paper:
 
     def behind(self, artefact: str, grid: Grid) -> list[Spec]:
         """The runs of a grid that stand behind an artefact; those of its rungs stand behind one alone."""
-        shown = grid.specs if artefact == WHERE_IT_HOLDS else grid.main
-        return list(filter(self.reads(artefact), shown))
+        rungs = {WHERE_IT_HOLDS: grid.rungs, BY_LABEL_QUALITY: grid.sweep}.get(artefact, ())
+        return list(filter(self.reads(artefact), Grid(grid.main, rungs).specs))
 
 
 @dataclass(frozen=True)
@@ -247,18 +255,33 @@ class Session:
 
     def where_it_holds(self) -> Figure:
         """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
-        from nlcore.report.figures import style
-        from nlcore.report.ladder import Place, ladder_figure, ladder_table
+        places = [self._place(self.grid.main), *(self._place(rung.specs, rung.quality) for rung in self.grid.rungs)]
+        return self._map(WHERE_IT_HOLDS, places, self.grid.rungs, "images", caption=LADDER_CAPTION, alt=LADDER_ALT)
 
-        effects, images = self.paper.module("claims").headline_effects, self.paper.training_images
-        measured = [(Place(images(self.grid.main[0])), effects(self.study))]
-        for rung in self.grid.rungs:
-            place = Place(images(rung.specs[0]), rung.quality)
-            measured.append((place, effects(self._load(rung.specs))))
-        table = ladder_table(measured, undecided=undecided(self.paper.contract.claims()))
+    def by_label_quality(self) -> Figure:
+        """The headline claims by the share of noisy labels that are right: the artefact `by_label_quality`."""
+        swept = self.grid.sweep
+        places = [self._place(self.grid.main, right=self.study.labels_right),
+                  *(self._place(rung.specs, rung.quality, rung.right) for rung in swept)]  # fmt: skip
+        return self._map(BY_LABEL_QUALITY, places, swept, "right", caption=SWEEP_CAPTION, alt=SWEEP_ALT)
+
+    def _place(self, specs: Sequence[Spec], quality: int | None = None, right: float | None = None) -> Place:
+        from nlcore.report.ladder import Place
+
+        return Place(self.paper.training_images(specs[0]), quality, None if right is None else 100 * right)
+
+    def _map(self, artefact: str, places: Sequence[Place], rungs: Sequence[Rung], by: By, **words: str) -> Figure:
+        """The effects on the profile's own data and on `rungs`, at their places, as an artefact."""
+        from nlcore.report.figures import style
+        from nlcore.report.ladder import ladder_figure, ladder_table
+
+        effects = self.paper.module("claims").headline_effects
+        measured = [effects(self.study), *(effects(self._load(rung.specs)) for rung in rungs)]
+        known = undecided(self.paper.contract.claims())
+        table = ladder_table(zip(places, measured, strict=True), undecided=known, by=by)
         with style():
-            figure = ladder_figure(table)
-        return self.out.figure(WHERE_IT_HOLDS, figure, table, caption=LADDER_CAPTION, alt=LADDER_ALT)
+            figure = ladder_figure(table, by=by)
+        return self.out.figure(artefact, figure, table, **words)
 
     def _load(self, specs: Sequence[Spec]) -> Any:
         return load_rounded(self.paper, specs, self.store, partial=self.partial)

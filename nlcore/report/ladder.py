@@ -2,6 +2,7 @@
 
 One row of panels per claim, one panel per level of noise; a line per quality, a filled mark where the interval lies on
 the claimed side. What was measured on the profile's own data and what the paper printed stand in the same panels.
+The same panels show, for paper 5, the effect by the share of noisy labels that are right (`by` is "right").
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from matplotlib.figure import Figure
 from nlcore.report.figures import panels, series_style
 from nlcore.report.verdicts import Estimate, estimate
 
+By = Literal["images", "right"]
+ALONG = {"images": "training images", "right": "noisy labels that are right (%)"}
 OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
 
 
@@ -43,10 +46,12 @@ class Place:
     """Where effects were measured: on how many training images, of features of which quality.
 
     quality: mAP in percent that the reference method reaches without noise; None on the profile's own data.
+    right: share of the noisy labels that are right, in percent, where effects are shown by it.
     """
 
     images: int
     quality: int | None = None
+    right: float | None = None
 
     @property
     def data(self) -> str:
@@ -55,11 +60,11 @@ class Place:
 
 
 def ladder_table(
-    measured: Iterable[tuple[Place, Iterable[Effect]]], *, undecided: Collection[str] = ()
+    measured: Iterable[tuple[Place, Iterable[Effect]]], *, undecided: Collection[str] = (), by: By = "images"
 ) -> pd.DataFrame:
     """One row per effect and place: mean, its 95 % interval over seeds, and whether it lies on the claimed side.
 
-    undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no.
+    undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no. by: what makes a line.
     """
     found = pd.DataFrame(
         _row(place, effect, estimate(effect.differences))
@@ -69,7 +74,7 @@ def ladder_table(
     )
     found["simulation decides"] = np.where(found.claim.isin(list(undecided)), "no", "yes")
     found["level"] = found["at"].map(_level)
-    order = ["claim", "effect", "level", "data", "images"]
+    order = ["claim", "effect", "level", "data", by]
     return found.sort_values(order, kind="stable", ignore_index=True).drop(columns="level")
 
 
@@ -81,6 +86,7 @@ def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
         "at": effect.at,
         "data": place.data,
         "images": place.images,
+        **({} if place.right is None else {"right": place.right}),
         "mean": measured.mean,
         "low": measured.low,
         "high": measured.high,
@@ -101,7 +107,7 @@ def side(low: float, high: float) -> str:
     return "no" if high < 0 else "open"
 
 
-def ladder_figure(table: pd.DataFrame) -> Figure:
+def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
     """The table as panels: a row per effect, a column per level."""
     effects, levels = list(dict.fromkeys(table.effect)), sorted(set(table["at"]), key=_level)
     looks = series_style([name for name in dict.fromkeys(table.data) if name.startswith("clean mAP")])
@@ -111,12 +117,14 @@ def ladder_figure(table: pd.DataFrame) -> Figure:
             own = table[(table.effect == effect) & (table["at"] == level)]
             axis.set_visible(not own.empty)
             if len(own):
-                _panel(axis, own, looks)
+                _panel(axis, own, looks, by)
         first = next(axis for axis in row if axis.get_visible())
         said = table[table.effect == effect].iloc[0]
         first.set_ylabel("\n".join([*wrap(f"{said.claim}: {effect}", 30), f"({said.unit})"]), fontsize=8)
     for axis in axes.flat:
-        _number_of_images(axis, table)
+        axis.set_xlabel(ALONG[by])
+        if by == "images":
+            _number_of_images(axis, table)
     _legend(figure, axes, looks)
     return figure
 
@@ -134,7 +142,7 @@ def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:
     axis.minorticks_off()
 
 
-def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> None:
+def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]], by: By) -> None:
     axis.axhline(0, color="0.4", linewidth=0.8)
     if (own["simulation decides"] == "no").any():
         axis.set_facecolor("0.93")
@@ -143,10 +151,10 @@ def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]]) -> N
     for name, points in own.groupby("data"):
         look = looks.get(name, OWN)
         reach = [points["mean"] - points.low, points.high - points["mean"]] if points.seeds.min() > 1 else None
-        axis.errorbar(points.images, points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
+        axis.errorbar(points[by], points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
         surely = points[points.holds == "yes"]
-        axis.plot(surely.images, surely["mean"], zorder=3, **_mark(look))
-    axis.set(title=own["at"].iloc[0], xlabel="training images")
+        axis.plot(surely[by], surely["mean"], zorder=3, **_mark(look))
+    axis.set(title=own["at"].iloc[0])
 
 
 def _mark(look: dict[str, Any]) -> dict[str, Any]:

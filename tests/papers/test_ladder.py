@@ -53,3 +53,15 @@ def test_a_run_of_a_rung_that_is_one_of_the_profile_is_there_once():
 def test_an_unknown_field_is_one_clear_line():
     with pytest.raises(InputError, match="found rungs, scales, settings, sizes"):
         made(SETTINGS | {"ladder": {name: LADDER.get(name) for name in ("rungs", "scales", "settings", "sizes")}})
+
+
+def test_a_sweep_is_one_rung_at_several_shares_of_right_labels():
+    source = {"model": "mlp", "noisy_right": 0.9}
+    sweep = {"quality": 45, "images": 200, "noisy_right": [0.4, 0.9]}
+    found = made(SETTINGS | {"ladder": LADDER | {"source": source, "sweep": sweep}})
+    assert [(rung.images, rung.quality, rung.right) for rung in found.sweep] == [(200, 45, 0.4), (200, 45, 0.9)]
+    assert dict(found.sweep[0].specs[0][0])["noisy_right"] == 0.4
+    assert found.sweep[1].specs == found.rungs[0].specs, "where the labels are those of the map, so are the runs"
+    assert len(found.specs) == len(found.main) + 4 * 2
+    with pytest.raises(InputError, match="sweep: found images; expected images, noisy_right, quality"):
+        made(SETTINGS | {"ladder": LADDER | {"sweep": {"images": 200}}})

@@ -61,3 +61,14 @@ def test_levels_stand_in_the_order_of_their_numbers():
     table = ladder_table([(Place(2000), [effect(1, 2, at=at) for at in ("40% clean", "5% clean", "10% clean")])])
     assert list(table["at"]) == ["5% clean", "10% clean", "40% clean"]
     assert [axis.get_title() for axis in ladder_figure(table).axes] == list(table["at"])
+
+
+def test_by_the_quality_of_labels_a_line_goes_from_the_worst_labels_to_the_best():
+    measured = [(Place(2000, right=55.0), [effect(1, 2, 3)]),
+                *((Place(8000, 75, right), [effect(0, 1, 2)]) for right in (91.5, 40.0))]  # fmt: skip
+    table = ladder_table(measured, by="right")
+    assert list(table[table.data == "clean mAP 75"].right) == [40.0, 91.5]
+    (axis,) = ladder_figure(table, by="right").axes
+    assert (axis.get_xscale(), axis.get_xlabel()) == ("linear", "noisy labels that are right (%)")
+    drawn = {tuple(line.get_xdata()) for line in axis.lines}
+    assert {(40.0, 91.5), (55.0,)} <= drawn, "the profile's own data stand at their own share"

@@ -76,7 +76,7 @@ READS = {
     "fig_5": _of_series("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth"),
     "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
-    "where_it_holds": of_headline,
+    **dict.fromkeys(("where_it_holds", "by_label_quality"), of_headline),
     "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
 }
 
@@ -109,6 +109,12 @@ class Study:
     def problem(self, seed: int) -> Problem:
         """What a seed was trained on."""
         return make_problem(self.source, self.specs[0].protocol, seed, self.labels)
+
+    @property
+    def labels_right(self) -> float:
+        """The share of the noisy labels that are right, over all images."""
+        clean, noisy = (self.labels.arrays[name] == 1 for name in ("clean", "noisy"))
+        return float((clean & noisy).sum() / noisy.sum())
 
     @property
     def first_seed(self) -> int:
