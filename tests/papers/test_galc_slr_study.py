@@ -9,6 +9,7 @@ import torch
 
 from nlcore.data.source import Source
 from nlcore.errors import InputError
+from nlcore.losses import asymmetric_loss
 from nlcore.papers.galc_slr import PAPER, figures, tables
 from nlcore.papers.galc_slr.claims import decide_claims
 from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
@@ -19,7 +20,7 @@ from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverC
 from nlcore.papers.galc_slr.study import load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Result, Store, run_grid
+from nlcore.runs import Result, Store, run_grid, with_requirements
 from tests.coco_drawing import draw_coco
 from tests.papers.interruption import stopped_and_resumed
 
@@ -95,10 +96,28 @@ def test_runs_that_stand_for_others_really_are_the_same(study, store):
         assert again.values["map"] == store.result(gold_only[0]).values["map"]
     asl = next(spec for spec in specs if spec.noise == 0 and spec.method == "asl")
     last = lambda method: asl.model_copy(update={"method": method}).compute([]).values["map"]
-    assert [spec.method for spec in specs if spec.noise == 0] == ["asl", "galc_slr as written", "galc_slr", "glc"]
+    clean = [spec.method for spec in specs if spec.noise == 0]
+    assert clean == ["asl", "galc_slr as written", "galc_slr", "glc", "galc_slr, second sigmoid"]
     assert last("asl + clean gold") == store.result(asl).values["map"]
     # The true matrix is the identity here. Computed all the same, it only adds the sigmoid's rounding and the floor.
     assert last("true matrix") == pytest.approx(store.result(asl).values["map"], abs=5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["asl", "galc_slr", "galc_slr as written", "gold only", "identity, second sigmoid"])
+def test_a_classifier_is_the_same_alone_as_in_the_pass_that_it_shared(study, store, method):
+    spec = next(s for s in study.specs if isinstance(s, GoldClassifier) and s.method == method and s.noise != 0)
+    alone = spec.compute([store.result(required) for required in spec.requires()])
+    assert dict(alone.values) == dict(store.result(spec).values)
+
+
+@pytest.mark.slow
+def test_silver_classifiers_of_one_seed_share_a_pass_and_are_as_alone(store):
+    specs = [s for s in with_requirements(PAPER.grid("smoke", seeds=[0]).main) if isinstance(s, SilverClassifier)]
+    together = [s for s in specs if s.shared_pass() == specs[0].shared_pass()]
+    assert len(together) == 3, "one for each level of noise"
+    for name, array in specs[0].compute([]).arrays.items():
+        assert np.array_equal(array, store.result(specs[0]).arrays[name])
 
 
 @pytest.mark.slow
@@ -125,7 +144,7 @@ def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.grid("smoke", seeds=[0, 9]).main
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
-    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [5, 21, 7]
+    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [6, 25, 8]
 
 
 def drawn(tmp_path, monkeypatch, profile):
@@ -246,6 +265,7 @@ FIELDS = {
         ({"method": "asl + clean gold", "noise": 0.0}, r"noise 0\.0: 'asl \+ clean gold' .* as 'asl' at 0\.0"),
         ({"method": "true matrix", "noise": 0.0}, r"the same training as 'asl' at 0\.0"),
         ({"method": "glc", "noise": None}, "noise None: 'glc' sees the noise; expected a fraction"),
+        ({"method": "identity, second sigmoid", "cap": 10}, "cap 10: 'identity, second sigmoid' does not depend on it"),
         ({"method": "asl", "silver_loss": "bce"}, "silver_loss bce: 'asl' does not depend on it"),
         ({"method": "glc", "cap": 10}, "cap 10: 'glc' does not depend on it"),
         ({"method": "gold count", "estimate_on": "silver"}, "estimate_on silver: 'gold count' does not depend"),
@@ -342,6 +362,17 @@ def test_gold_images_never_pass_through_the_matrix(method):
     found = SilverGoldLoss(WAYS[method], torch.rand(4, 4))(logits, targets)
     plain = SilverGoldLoss(WAYS["asl + clean gold"], None)(logits, targets)
     assert torch.allclose(found, plain)
+    assert torch.isfinite(torch.autograd.grad(found, logits)[0]).all()
+
+
+@pytest.mark.parametrize("matrix", [torch.eye(4), torch.full((4, 4), 0.9)])
+def test_with_a_second_sigmoid_silver_images_have_a_bounded_loss_of_c_g_as_logits(matrix):
+    logits = torch.tensor([[30.0, -30.0, 2.0, -2.0]], requires_grad=True)
+    targets = torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.0]])  # the last column: not trusted
+    found = SilverGoldLoss(WAYS["identity, second sigmoid"], matrix)(logits, targets)
+    assert torch.allclose(found, asymmetric_loss(torch.sigmoid(logits) @ matrix, targets[:, :-1]))
+    assert found < 5, "both labels are as wrong as can be; without the second sigmoid they cost more than 30"
+    assert SilverGoldLoss(WAYS["asl"], None)(logits, targets) > 15
     assert torch.isfinite(torch.autograd.grad(found, logits)[0]).all()
 
 

@@ -68,6 +68,13 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         "as written, C'g clipped to [0, 1]": (_stand_in(study, repaired, method=f"{written}, clipped"), ("gs1", "gs8")),
         "the true matrix counted on gold images": (_stand_in(study, "true matrix", method="gold count"), ("gs4",)),
     }
+    second = {name: f"{name}, second sigmoid" for name in (repaired, "true matrix")}
+    bounded = _stand_in(study, repaired, method=second[repaired])
+    both = _stand_in(bounded, "true matrix", method=second["true matrix"])
+    changed |= {
+        "a second sigmoid on C'g": (bounded, ("gs1", "gs2", "gs3", "gs7", "gs8")),
+        "a second sigmoid on C'g, whichever C": (both, ("gs4",)),
+    }
     readings = {"the algorithm as written": {id: decider(study, written) for id, decider in DECIDERS.items()}}
     readings["CF1 and OF1 at threshold 0.5"] = {"gs2": asl_ahead_without_noise(study, repaired, threshold=0.5)}
     for name, (own, ids) in changed.items():

@@ -18,8 +18,10 @@ from nlcore.papers.galc_slr.protocol import DEFAULTS, THRESHOLDS
 
 Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
-    "galc_slr as written, clipped", "gold count", "glc with softmax",
+    "galc_slr as written, clipped", "gold count", "glc with softmax", "galc_slr, second sigmoid",
+    "galc_slr as written, second sigmoid", "true matrix, second sigmoid", "identity, second sigmoid",
 ]  # fmt: skip
+WITHOUT_ESTIMATE = (None, "true", "identity")  # matrices that are known without any classifier
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,19 @@ class Way:
     matrix: str | None = None  # a name in `MatrixEstimates`
     floor: float | None = 1e-6  # C'g is kept this far from 0 and 1; None: it is not kept anywhere
     softmax: bool = False  # GLC's own loss: cross-entropy of C' softmax
+    second_sigmoid: bool = False  # C'g goes into ASL's place for logits, as ASL's public code takes them
 
     @property
     def readings(self) -> tuple[str, ...]:
         """Which of `DEFAULTS` make a difference: those that the matrix depends on."""
-        if self.matrix in (None, "true", "gold count"):
+        if self.matrix in (*WITHOUT_ESTIMATE, "gold count"):
             return ()
         return tuple(DEFAULTS) if self.matrix.startswith("galc_slr") else ("silver_loss", "estimate_on")
 
     @property
-    def loss(self) -> tuple[bool, bool, float | None]:
+    def loss(self) -> tuple[bool, bool, bool, float | None]:
         """What decides the form of the loss: methods that agree in it can share a pass."""
-        return self.matrix is not None, self.softmax, self.floor
+        return self.matrix is not None, self.softmax, self.second_sigmoid, self.floor
 
 
 WAYS: dict[str, Way] = {
@@ -56,6 +59,10 @@ WAYS: dict[str, Way] = {
     "galc_slr as written, clipped": Way(matrix="galc_slr as written"),
     "gold count": Way(matrix="gold count"),
     "glc with softmax": Way(matrix="glc", softmax=True),
+    "galc_slr, second sigmoid": Way(matrix="galc_slr", second_sigmoid=True),
+    "galc_slr as written, second sigmoid": Way(matrix="galc_slr as written", second_sigmoid=True),
+    "true matrix, second sigmoid": Way(matrix="true", second_sigmoid=True),
+    "identity, second sigmoid": Way(matrix="identity", second_sigmoid=True),
 }
 
 
@@ -68,7 +75,8 @@ def canonical(method: str, noise: float | None) -> tuple[str, float | None]:
     way = WAYS[method]
     if not way.silver:
         return method, None
-    return ("asl", noise) if noise == 0 and way.matrix in (None, "true") else (method, noise)
+    plain = noise == 0 and way.matrix in (None, "true") and not way.second_sigmoid
+    return ("asl", noise) if plain else (method, noise)
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,9 @@ class SilverGoldLoss:
 
     Takes logits (..., B, K) and targets (..., B, K + 1), whose last column is 1 where the image is trusted; `matrix` is
     (..., K, K).
+
+    With a second sigmoid, ASL(C'g(x), y) is read as ASL's public code reads its argument, as logits: C'g, between 0 and
+    the sum of C's column, goes through a sigmoid again. The loss is then bounded, whatever C is.
     """
 
     way: Way
@@ -88,6 +99,9 @@ class SilverGoldLoss:
             return asymmetric_loss(logits, labels)
         if self.way.softmax:
             return self._cross_entropy(logits, labels, trusted)
+        if self.way.second_sigmoid:
+            corrected = corrected_probabilities(torch.sigmoid(logits.float()), self.matrix, floor=None)
+            return asymmetric_loss(torch.where(trusted, logits.float(), corrected), labels)
         if self.way.floor is not None:
             logits = logits.float()
             return asymmetric_loss(torch.where(trusted, logits, corrected_logits(logits, self.matrix)), labels)

@@ -22,7 +22,15 @@ from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
 from nlcore.papers.galc_slr.fitting import Fit
 from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
-from nlcore.papers.galc_slr.methods import WAYS, Method, SilverGoldLoss, canonical, final_metrics, of_member
+from nlcore.papers.galc_slr.methods import (
+    WAYS,
+    WITHOUT_ESTIMATE,
+    Method,
+    SilverGoldLoss,
+    canonical,
+    final_metrics,
+    of_member,
+)  # fmt: skip
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
@@ -213,7 +221,7 @@ class GoldClassifier(GalcSlrRun):
         return usual and self.method in METHODS and self.noise in (None, self.protocol.ablation_noise)
 
     def requires(self) -> Sequence[Spec]:
-        if WAYS[self.method].matrix in (None, "true"):
+        if WAYS[self.method].matrix in WITHOUT_ESTIMATE:
             return []
         return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
 
@@ -279,4 +287,6 @@ class GoldClassifier(GalcSlrRun):
 
     def _matrix(self, inputs: Sequence[Result]) -> np.ndarray:
         name, classes = WAYS[self.method].matrix, self.examples().targets.shape[1]
+        if name == "identity":
+            return np.eye(classes)
         return true_corruption_matrix(classes, self.noise) if name == "true" else inputs[0].arrays[name]
