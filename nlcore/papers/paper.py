@@ -253,6 +253,12 @@ class Session:
         found = on_evidence(self.paper.module("claims").readings_atlas(self.study), self.evidence.of)
         return self.out.table("reading_atlas", found, caption="Verdicts by reading.")
 
+    def by_profile(self) -> pd.DataFrame:
+        """The verdicts of this profile beside those of the others whose artefacts lie in the paper's folder."""
+        from nlcore.report.verdicts import verdicts_by_profile
+
+        return verdicts_by_profile(self.decided, self.out.profile, self.out.folder.parent)
+
     def where_it_holds(self) -> Figure:
         """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
         places = [self._place(self.grid.main), *(self._place(rung.specs, rung.quality) for rung in self.grid.rungs)]

@@ -16,9 +16,11 @@ A claim is as good as its weakest part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,6 +199,30 @@ def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
             for part in decided.parts
         ]
     )
+
+
+def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: Path) -> pd.DataFrame:
+    """One row per claim: its verdict at this profile, and at the others whose artefacts lie in the paper's folder.
+
+    A cell says the verdict, on what it stands, and the part that decides it. Folders of other seeds or variants, whose
+    names have a dot, are left out.
+    """
+    found = {profile: [decided.as_json() for decided in verdicts]}
+    for path in sorted(folder.glob("*/verdicts.json")):
+        if "." not in path.parent.name:
+            found.setdefault(path.parent.name, json.loads(path.read_text(encoding="utf-8")))
+    said = {name: {decided["id"]: _in_short(decided) for decided in all_of} for name, all_of in found.items()}
+    return pd.DataFrame(
+        {"claim": own["id"], "says": own["claim"], **{name: said[name].get(own["id"], "") for name in said}}
+        for own in found[profile]
+    )
+
+
+def _in_short(decided: Mapping[str, Any]) -> str:
+    """ "holds (stand-in): 1.5 [1.2, 1.8]"; without its evidence where an early edition wrote none."""
+    evidence = f" ({decided['evidence']})" if "evidence" in decided else ""
+    shown = decided["speaking"].get("shown")
+    return decided["verdict"] + evidence + (f": {shown}" if shown else "")
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,7 @@
 """Verdicts follow from intervals, and intervals from the textbook."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from nlcore.report.verdicts import (
     not_tested,
     said_on,
     verdict_table,
+    verdicts_by_profile,
     weakest,
 )
 
@@ -143,3 +145,18 @@ def test_a_stand_in_refutes_nothing_whatever_the_intervals(found):
     assert "does not hold" not in json.dumps(stand_in.as_json()) + verdict_table([stand_in]).to_csv()
     assert stand_in.verdict == said_on(Evidence.STAND_IN, exact.verdict)
     assert stand_in.speaking.name == exact.speaking.name
+
+
+def test_a_claim_stands_beside_its_verdicts_at_the_profiles_that_were_run(tmp_path):
+    for name, found in (("simulated", decide("a", STEADY)), ("embedded.seeds-0", decide("a", STEADY))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "verdicts.json").write_text(json.dumps([ClaimVerdict(CLAIM, (found,)).as_json()]))
+    (tmp_path / "paper").mkdir()
+    early = {"id": "x1", "claim": "it helps", "verdict": "holds", "speaking": {}}
+    (tmp_path / "paper" / "verdicts.json").write_text(json.dumps([early]))
+    other = ClaimVerdict(replace(CLAIM, id="x2"), (decide("a", STEADY),))
+    own = ClaimVerdict(CLAIM, (not_tested("a", "no data"),))
+    table = verdicts_by_profile([own, other], "embedded", tmp_path).set_index("claim")
+    assert list(table.columns) == ["says", "embedded", "paper", "simulated"], "a variant's folder is none of them"
+    assert list(table.loc["x1"]) == ["it helps", "not tested (exact)", "holds", "holds (exact): 1 [0.912, 1.09]"]
+    assert table.loc["x2", "simulated"] == ""
