@@ -279,12 +279,13 @@ class Session:
     def _map(self, artefact: str, places: Sequence[Place], rungs: Sequence[Rung], by: By, **words: str) -> Figure:
         """The effects on the profile's own data and on `rungs`, at their places, as an artefact."""
         from nlcore.report.figures import style
-        from nlcore.report.ladder import ladder_figure, ladder_table
+        from nlcore.report.ladder import ladder_figure, ladder_table, with_a_line
 
         effects = self.paper.module("claims").headline_effects
         measured = [effects(self.study), *(effects(self._load(rung.specs)) for rung in rungs)]
         known = undecided(self.paper.contract.claims())
         table = ladder_table(zip(places, measured, strict=True), undecided=known, by=by)
+        table = with_a_line(table) if by == "right" else table
         with style():
             figure = ladder_figure(table, by=by)
         return self.out.figure(artefact, figure, table, **words)

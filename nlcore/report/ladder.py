@@ -23,6 +23,7 @@ from nlcore.report.verdicts import Estimate, estimate
 
 By = Literal["images", "right"]
 ALONG = {"images": "training images", "right": "noisy labels that are right (%)"}
+MARGIN = 4  # of an axis of percents
 OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
 
 
@@ -107,6 +108,12 @@ def side(low: float, high: float) -> str:
     return "no" if high < 0 else "open"
 
 
+def with_a_line(table: pd.DataFrame) -> pd.DataFrame:
+    """The levels at which something was simulated; all of the table where nothing was."""
+    simulated = set(table["at"][table.data.str.startswith("clean mAP")])
+    return table[table["at"].isin(simulated)].reset_index(drop=True) if simulated else table
+
+
 def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
     """The table as panels: a row per effect, a column per level."""
     effects, levels = list(dict.fromkeys(table.effect)), sorted(set(table["at"]), key=_level)
@@ -125,6 +132,8 @@ def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
         axis.set_xlabel(ALONG[by])
         if by == "images":
             _number_of_images(axis, table)
+        else:
+            axis.set_xlim(table[by].min() - MARGIN, table[by].max() + MARGIN)
     _legend(figure, axes, looks)
     return figure
 

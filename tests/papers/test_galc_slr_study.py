@@ -376,6 +376,15 @@ def test_with_a_second_sigmoid_silver_images_have_a_bounded_loss_of_c_g_as_logit
     assert torch.isfinite(torch.autograd.grad(found, logits)[0]).all()
 
 
+def test_the_matrix_as_written_leaves_silver_images_no_gradient_under_a_second_sigmoid_either():
+    logits, targets = torch.zeros(2, 80, requires_grad=True), torch.zeros(2, 81)  # g = 1/2 everywhere, C'g = 20
+    targets[:, 0] = 1
+    loss = SilverGoldLoss(WAYS["galc_slr as written, second sigmoid"], torch.full((80, 80), 0.5))
+    assert torch.autograd.grad(loss(logits, targets), logits)[0].abs().max() == 0
+    corrected = SilverGoldLoss(WAYS["identity, second sigmoid"], torch.eye(80))
+    assert torch.autograd.grad(corrected(logits, targets), logits)[0].abs().max() > 0.05
+
+
 def test_the_sigmoid_takes_the_gradient_of_absent_labels_away():
     logits, labels = np.array([[3, -2, -2, 3]], dtype=np.float32), np.array([[1, 0, 0, 0]])
     written = 1 / (1 + np.exp(-3 * np.eye(4)))

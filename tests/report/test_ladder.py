@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from nlcore.report.ladder import Effect, Place, ladder_figure, ladder_table, side
+from nlcore.report.ladder import Effect, Place, ladder_figure, ladder_table, side, with_a_line
 
 
 def effect(*differences, at="40 %", claim="gs1", published=None):
@@ -68,6 +68,8 @@ def test_by_the_quality_of_labels_a_line_goes_from_the_worst_labels_to_the_best(
                 *((Place(8000, 75, right), [effect(0, 1, 2)]) for right in (91.5, 40.0))]  # fmt: skip
     table = ladder_table(measured, by="right")
     assert list(table[table.data == "clean mAP 75"].right) == [40.0, 91.5]
+    alone = ladder_table([(Place(2000, right=55.0), [effect(1, 2, 3), effect(1, 2, at="60 %")])], by="right")
+    assert len(with_a_line(alone)) == 2 and list(with_a_line(pd.concat([table, alone]))["at"].unique()) == ["40 %"]
     (axis,) = ladder_figure(table, by="right").axes
     assert (axis.get_xscale(), axis.get_xlabel()) == ("linear", "noisy labels that are right (%)")
     drawn = {tuple(line.get_xdata()) for line in axis.lines}
