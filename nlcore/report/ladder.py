@@ -22,7 +22,7 @@ from nlcore.report.figures import panels, series_style
 from nlcore.report.verdicts import Estimate, estimate
 
 By = Literal["images", "right"]
-ALONG = {"images": "training images", "right": "noisy labels that are right (%)"}
+ALONG = {"images": "training images", "right": "right labels (%)"}
 MARGIN = 4  # of an axis of percents
 OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
 

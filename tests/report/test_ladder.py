@@ -71,6 +71,6 @@ def test_by_the_quality_of_labels_a_line_goes_from_the_worst_labels_to_the_best(
     alone = ladder_table([(Place(2000, right=55.0), [effect(1, 2, 3), effect(1, 2, at="60 %")])], by="right")
     assert len(with_a_line(alone)) == 2 and list(with_a_line(pd.concat([table, alone]))["at"].unique()) == ["40 %"]
     (axis,) = ladder_figure(table, by="right").axes
-    assert (axis.get_xscale(), axis.get_xlabel()) == ("linear", "noisy labels that are right (%)")
+    assert (axis.get_xscale(), axis.get_xlabel()) == ("linear", "right labels (%)")
     drawn = {tuple(line.get_xdata()) for line in axis.lines}
     assert {(40.0, 91.5), (55.0,)} <= drawn, "the profile's own data stand at their own share"
