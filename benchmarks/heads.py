@@ -8,7 +8,7 @@ labels of its own:
 
     ours      one stack of M heads in nlcore's loop (`train`), which fetches, schedules and averages nothing else;
     shared    the same where all members see the same images, as methods of one seed do (labels are their own);
-    loop      plain torch, one head after the other: torch's layers and Adam, timm's ASL;
+    loop      plain torch, one head after the other: torch's layers and Adam, timm's ASL (the same loss and gradient);
     vmap      torch.func: vmap of grad over stack_module_state, torch's Adam on the stacked weights;
     sklearn   MLPClassifier(solver="adam") by partial_fit, one after the other; it has no ASL: binary cross-entropy. Of
               linear heads SGDClassifier(loss="log_loss"), one class after the other: plain SGD, sample by sample;
@@ -83,15 +83,22 @@ def ours(kind: str, members: int, data: Data, *, shared: bool = False) -> Step:
 
     def run(steps: int) -> None:
         recipe = Recipe(epochs=1, batch_size=data.batch_size, evaluate_every=2)
-        orders = [fixed_order(order[: steps * data.batch_size], data.batch_size) for order in data.orders]
+        rows = steps * data.batch_size
+        repeated = [order.repeat(-(-rows // IMAGES))[:rows] for order in data.orders]
+        orders = [fixed_order(order, data.batch_size) for order in repeated]
         sampler = orders[0] if shared else stacked(orders)
         train(model, recipe, sampler=sampler, fetch=fetch, loss=lambda m, batch: asymmetric_loss(m(batch[0]), batch[1]))
 
     return run
 
 
+def timm_loss() -> nn.Module:
+    """The published recipe's settings, which are nlcore's defaults: the factor before the logarithm is a constant."""
+    return AsymmetricLossMultiLabel(gamma_neg=4, gamma_pos=0, clip=0.05, disable_torch_grad_focal_loss=True)
+
+
 def loop(kind: str, members: int, data: Data) -> Step:
-    models, loss = heads(kind, members), AsymmetricLossMultiLabel(gamma_neg=4, gamma_pos=0, clip=0.05)
+    models, loss = heads(kind, members), timm_loss()
     optimisers = [torch.optim.Adam(model.parameters(), lr=1e-4) for model in models]
 
     def run(steps: int) -> None:
@@ -106,7 +113,7 @@ def loop(kind: str, members: int, data: Data) -> Step:
 
 
 def vmap(kind: str, members: int, data: Data) -> Step:
-    models, loss = heads(kind, members), AsymmetricLossMultiLabel(disable_torch_grad_focal_loss=False)
+    models, loss = heads(kind, members), timm_loss()
     weights, buffers = torch.func.stack_module_state(models)
     optimiser = torch.optim.Adam(weights.values(), lr=1e-4)
 

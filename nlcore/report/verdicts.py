@@ -219,10 +219,9 @@ def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: 
 
 
 def _in_short(decided: Mapping[str, Any]) -> str:
-    """ "holds (stand-in): 1.5 [1.2, 1.8]"; without its evidence where an early edition wrote none."""
-    evidence = f" ({decided['evidence']})" if "evidence" in decided else ""
+    """ "holds (stand-in): 1.5 [1.2, 1.8]"; an early edition did not state its evidence."""
     shown = decided["speaking"].get("shown")
-    return decided["verdict"] + evidence + (f": {shown}" if shown else "")
+    return f"{decided['verdict']} ({decided.get('evidence', 'unstated')})" + (f": {shown}" if shown else "")
 
 
 def _finite(value: float) -> float | None:

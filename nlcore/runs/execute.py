@@ -6,10 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcore.errors import InputError
 from nlcore.runs.cost import note_cost
 from nlcore.runs.scratch import scratch
 from nlcore.runs.spec import Result, Spec
@@ -42,11 +43,18 @@ def execute(specs: Sequence[Spec], store_root: Path) -> Cost:
 
 
 def _compute(specs: Sequence[Spec], store: Store) -> Cost:
-    """Compute runs whose locks are held; each is noted with its share of the time, by its work."""
+    """Compute runs whose locks are held; each is noted with its share of the time, by its work.
+
+    Where a shared pass fails, its runs are computed one by one: what is wrong with one of them costs that one alone.
+    """
     inputs = [[_input(required, store) for required in spec.requires()] for spec in specs]
     start = time.perf_counter()
-    with scratch(store.scratch(specs[0])):
-        results = type(specs[0]).compute_together(specs, inputs)
+    try:
+        results = _results(specs, inputs, store)
+    except Exception:
+        if len(specs) == 1:
+            raise
+        return _one_by_one(specs, store)
     seconds = time.perf_counter() - start
     work = [spec.work().amount for spec in specs]
     for spec, result, own in zip(specs, results, work, strict=True):
@@ -55,6 +63,31 @@ def _compute(specs: Sequence[Spec], store: Store) -> Cost:
         store.clear_scratch(spec)
         note_cost(store, spec, share)
     return Cost(seconds, _free_gpu_memory())
+
+
+def _results(specs: Sequence[Spec], inputs: Sequence[Sequence[Result]], store: Store) -> list[Result]:
+    """A result for each; a run that is computed alone may leave checkpoints, for itself after a kill."""
+    own = nullcontext() if len(specs) > 1 else scratch(store.scratch(specs[0]))
+    with own:
+        found = type(specs[0]).compute_together(specs, inputs)
+    if len(found) != len(specs):
+        raise RuntimeError(f"{specs[0].name}: {len(found)} results for a pass of {len(specs)}; expected one for each")
+    return found
+
+
+def _one_by_one(specs: Sequence[Spec], store: Store) -> Cost:
+    """Compute all that can be; then raise the first error, with the name of its run."""
+    errors, costs = [], []
+    for spec in specs:
+        try:
+            costs.append(_compute([spec], store))
+        except InputError:
+            raise
+        except Exception as error:
+            errors.append(f"{spec.name}: {error}")
+    if errors:
+        raise RuntimeError("; ".join(errors))
+    return Cost(sum(cost.seconds for cost in costs), max(cost.gpu_bytes for cost in costs))
 
 
 def _input(spec: Spec, store: Store) -> Result:

@@ -209,6 +209,8 @@ def _is_below(name: str, packages: tuple[str, ...] | list[str]) -> bool:
 def _describes(node: ast.stmt) -> bool:
     """Whether a statement in a run's class only says something about the run: one of DESCRIBING, or what helps `work`.
     """
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id == "MEMBERS"  # how many share a pass changes nothing of what they give
     if not isinstance(node, ast.FunctionDef):
         return False
     return node.name in DESCRIBING or (node.returns is not None and ast.unparse(node.returns) == "Work")

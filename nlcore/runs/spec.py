@@ -66,13 +66,18 @@ class Spec(BaseModel):
     def shared_pass(self) -> Hashable | None:
         """What runs of this class must have in common to share a pass; None: it is computed alone.
 
-        None of them may require another.
+        No run of the class may lead to another of it, whatever it requires in between, and no class that shares passes
+        to one that leads back to it.
         """
         return None
 
     @classmethod
     def compute_together(cls, specs: Sequence[Spec], inputs: Sequence[Sequence[Result]]) -> list[Result]:
-        """The results of runs that may share a pass, with the inputs of each: on the CPU the bytes of each alone."""
+        """The results of runs that may share a pass, with the inputs of each.
+
+        On the CPU they must be the bytes of each alone: who shares a pass depends on what the store lacks. On a GPU
+        they are so up to rounding. There is no scratch folder in a shared pass.
+        """
         return [spec.compute(own) for spec, own in zip(specs, inputs, strict=True)]
 
     @property

@@ -12,6 +12,7 @@ grid's own coordinates; blends round to the nearest value (there: towards zero);
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -128,6 +129,7 @@ def _apply(images: Tensor, chosen: Tensor, settings: Tensor) -> Tensor:
     return torch.cat(done)[order.argsort().to(images.device, non_blocking=True)]
 
 
+@cache
 def _vision() -> ModuleType:
     """torchvision's functions, loaded when images are augmented: heads on features do without them, and without the
     second and a half that loading takes."""

@@ -69,7 +69,7 @@ class FeatureBatches:
 
     def __init__(self, features: Tensor | np.ndarray, targets: Targets, *, device: torch.device) -> None:
         self.features = torch.as_tensor(features).to(device, torch.float32)
-        self.targets = _placed(targets, device)
+        self.targets = placed(targets, device)
         if isinstance(self.targets, Tensor):
             members = len(self.targets) if self.targets.ndim == 3 else 1
             self._first_rows = torch.arange(members, device=device).unsqueeze(1) * self.targets.shape[-2]
@@ -86,10 +86,16 @@ class FeatureBatches:
         return _rows(self._flat_targets, rows).float()
 
 
-def _placed(targets: Targets, device: torch.device) -> Tensor | SparseLabels:
-    """Dense targets on the device; sparse ones as they are. Labels stay bytes: a batch's rows lie all over them, and a
-    quarter of what they are in float32 is fetched."""
-    return targets if isinstance(targets, SparseLabels) else torch.as_tensor(targets).to(device)
+def placed(targets: Targets, device: torch.device) -> Tensor | SparseLabels:
+    """A copy of dense targets on the device; sparse ones as they are.
+
+    Labels that are bytes stay so (a batch's rows lie all over them, and a quarter of what they are in float32 is
+    fetched); others become float32.
+    """
+    if isinstance(targets, SparseLabels):
+        return targets
+    dense = torch.as_tensor(targets)
+    return dense.to(device, dense.dtype if dense.dtype.itemsize == 1 else torch.float32, copy=True)
 
 
 def _dense(targets: SparseLabels, indices: Tensor, device: torch.device) -> Tensor:
@@ -135,7 +141,7 @@ class ImageBatches:
         resident: bool | None = None,
     ) -> None:
         self.device, self.generator, self.augmentation = device, generator, augmentation
-        self.targets = _placed(targets, device)
+        self.targets = placed(targets, device)
         self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self.identity = all(m == 0 for m in mean) and all(s == 1 for s in std)
         self.resident = device.type == "cuda" and (_fits(images.nbytes, device) if resident is None else resident)

@@ -20,6 +20,7 @@ from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_loss
 from nlcore.metrics import per_class_average_precision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
+from nlcore.training.batches import placed
 from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -141,7 +142,7 @@ def image_learner(
 
     def batches(targets: np.ndarray, training: bool) -> ImageBatches:
         mine = copy.copy(fetch)  # shares the images, which may be resident on the device
-        mine.targets = torch.as_tensor(targets).to(device)
+        mine.targets = placed(targets, device)
         mine.generator = augmentation if training else None
         return mine
 

@@ -158,5 +158,6 @@ def test_a_claim_stands_beside_its_verdicts_at_the_profiles_that_were_run(tmp_pa
     own = ClaimVerdict(CLAIM, (not_tested("a", "no data"),))
     table = verdicts_by_profile([own, other], "embedded", tmp_path).set_index("claim")
     assert list(table.columns) == ["says", "embedded", "paper", "simulated"], "a variant's folder is none of them"
-    assert list(table.loc["x1"]) == ["it helps", "not tested (exact)", "holds", "holds (exact): 1 [0.912, 1.09]"]
+    said = ["not tested (exact)", "holds (unstated)", "holds (exact): 1 [0.912, 1.09]"]
+    assert list(table.loc["x1"]) == ["it helps", *said]
     assert table.loc["x2", "simulated"] == ""

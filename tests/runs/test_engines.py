@@ -9,6 +9,7 @@ import pytest
 
 from nlcore.errors import InputError
 from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grid, run_grids
+from nlcore.runs.execute import execute
 from nlcore.runs.job import Job, make_jobs
 from nlcore.runs.local import LocalEngine, Place
 from nlcore.runs.packing import GPU_CONTEXT, Packing
@@ -162,6 +163,26 @@ def test_a_shared_pass_leaves_a_record_for_each_of_its_runs_as_alone(tmp_path, w
     assert [store.result(spec).values["square"] for spec in specs] == [spec.number**2 for spec in specs]
     assert store.read(specs[2]) == alone, "what was there is not computed again"
     assert plan_grid(specs, store).missing == frozenset()
+
+
+def test_a_pass_computes_only_what_another_driver_has_not_stored_meanwhile(tmp_path):
+    specs = [Accompanied(number=number, place="here") for number in (1, 2, 3)]
+    store = Store(tmp_path)
+    run_grid(specs[1:2], store, workers=0)
+    before = store.read(specs[1])
+    execute(specs, store.root)
+    assert [store.result(spec).values["company"] for spec in specs] == [2, 1, 2]
+    assert store.read(specs[1]) == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_one_run_of_a_pass_costs_that_one_alone(tmp_path, workers):
+    specs = [Accompanied(number=number, place="not for 2") for number in (1, 2, 3)]
+    store = Store(tmp_path)
+    with pytest.raises(RunFailedError, match=r"number=2.*division by zero"):
+        run_grid(specs, store, workers=workers)
+    assert [store.read(spec) is not None for spec in specs] == [True, False, True]
+    assert store.result(specs[0]).values["company"] == 1, "computed again, alone"
 
 
 def test_the_time_of_a_shared_pass_is_divided_by_the_work_of_its_runs(tmp_path):

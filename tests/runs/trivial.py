@@ -72,9 +72,14 @@ class Accompanied(Spec):
     def shared_pass(self) -> str:
         return self.place
 
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        return self.compute_together([self], [inputs])[0]
+
     @classmethod
     def compute_together(cls, specs: Sequence[Spec], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         time.sleep(specs[0].pause)
+        if any(spec.place == f"not for {spec.number}" for spec in specs):
+            raise ZeroDivisionError("division by zero")
         return [Result({**own[0].values, "company": len(specs)}) for own in inputs]
 
 

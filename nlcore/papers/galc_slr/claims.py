@@ -72,7 +72,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     bounded = _stand_in(study, repaired, method=second[repaired])
     both = _stand_in(bounded, "true matrix", method=second["true matrix"])
     changed |= {
-        "a second sigmoid on C'g": (bounded, ("gs1", "gs2", "gs3", "gs7", "gs8")),
+        "a second sigmoid on C'g": (bounded, ("gs1", "gs2", "gs3", "gs8")),
         "a second sigmoid on C'g, whichever C": (both, ("gs4",)),
     }
     readings = {"the algorithm as written": {id: decider(study, written) for id, decider in DECIDERS.items()}}

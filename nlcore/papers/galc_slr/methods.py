@@ -83,11 +83,11 @@ def canonical(method: str, noise: float | None) -> tuple[str, float | None]:
 class SilverGoldLoss:
     """l = ASL(C'g(x), y) on silver images, ASL(g(x), y) on gold ones, summed over the batch (3.3).
 
-    Takes logits (..., B, K) and targets (..., B, K + 1), whose last column is 1 where the image is trusted; `matrix` is
-    (..., K, K).
+    Takes logits (..., B, K) and targets (..., B, K + 1) of 1, 0 and -1 (unknown), whose last column is 1 where the
+    image is trusted; `matrix` is (..., K, K).
 
     With a second sigmoid, ASL(C'g(x), y) is read as ASL's public code reads its argument, as logits: C'g, between 0 and
-    the sum of C's column, goes through a sigmoid again. The loss is then bounded, whatever C is.
+    the sum of C's column, goes through a sigmoid again. On silver images the loss is then bounded, whatever C is.
     """
 
     way: Way
@@ -113,7 +113,7 @@ class SilverGoldLoss:
         """GLC's loss, with every label of an image as one observation: -log (C' softmax) and -log softmax."""
         plain = functional.log_softmax(logits.float(), dim=-1)
         observed = (plain.exp() @ self.matrix).clamp(min=1e-8).log()
-        return -(labels * torch.where(trusted, plain, observed)).sum()
+        return -(labels.clamp(min=0) * torch.where(trusted, plain, observed)).sum()
 
 
 def of_member(history: Sequence[Mapping[str, Any]], member: int) -> list[dict[str, Any]]:

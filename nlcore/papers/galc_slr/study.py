@@ -128,7 +128,7 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
     for seed in settings["seeds"] if seeds is None else seeds:
         fields = shared | {"seed": seed, "gold": shared["protocol"].gold}
         for noise in settings["noises"]:
-            methods = (*METHODS, *settings["ablation"]["at_every_level"])
+            methods = (*METHODS, *settings["ablation"].get("at_every_level", ()))
             specs += [_classifier(fields, method, noise) for method in methods]
             specs.append(MatrixEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
