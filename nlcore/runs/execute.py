@@ -76,7 +76,11 @@ def _results(specs: Sequence[Spec], inputs: Sequence[Sequence[Result]], store: S
 
 
 def _one_by_one(specs: Sequence[Spec], store: Store) -> Cost:
-    """Compute all that can be; then raise the first error, with the name of its run."""
+    """Compute each alone; failures are told together at the end, unusable input at once, as it ends the grid.
+
+    Raises:
+        InputError: a run was given unusable input. RuntimeError: runs failed; names each.
+    """
     errors, costs = [], []
     for spec in specs:
         try:

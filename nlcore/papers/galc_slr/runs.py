@@ -30,7 +30,7 @@ from nlcore.papers.galc_slr.methods import (
     canonical,
     final_metrics,
     of_member,
-)  # fmt: skip
+)
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work

@@ -20,8 +20,8 @@ LOSS_BY_THE_TEXT = {"asl": 5.34, "galc_slr": 1.07}  # points of mAP per 10 % of 
 STANDS_FOR = {
     "asl": "asl",
     "asl + clean gold": "asl",
-    **dict.fromkeys((*VARIANTS, "galc_slr as written, clipped", "galc_slr, second sigmoid"), "galc_slr"),
-    "galc_slr as written, second sigmoid": "galc_slr",
+    **dict.fromkeys((*VARIANTS, "galc_slr as written, clipped"), "galc_slr"),
+    **dict.fromkeys((f"{variant}, second sigmoid" for variant in VARIANTS), "galc_slr"),
 }
 PUBLISHED_METRICS = [name for name, (_, place) in METRICS.items() if place is not None]
 USUAL = DEFAULTS | {"cap": 0}  # as the study's columns say it

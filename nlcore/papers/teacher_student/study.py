@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nlcore.data.extended_coco import label_quality
 from nlcore.data.source import Images, Source
 from nlcore.data.weights import RANDOM, TIMM, name_weights
 from nlcore.errors import InputError
@@ -113,8 +114,7 @@ class Study:
     @property
     def labels_right(self) -> float:
         """The share of the noisy labels that are right, over all images."""
-        clean, noisy = (self.labels.arrays[name] == 1 for name in ("clean", "noisy"))
-        return float((clean & noisy).sum() / noisy.sum())
+        return label_quality(self.labels.arrays["clean"], self.labels.arrays["noisy"])["noisy_labels_right"]
 
     @property
     def first_seed(self) -> int:
