@@ -1,11 +1,12 @@
 """The contract, fixed before any run: every artefact with its series, the published values, and the claims.
 
-Each paper carries its own in `contract/`: `artefacts.yaml`, `published.yaml` and `claims.yaml`.
+Each paper carries its own in `contract/`: `artefacts.yaml`, `published.yaml`, `claims.yaml`, and `sources.yaml`, where
+claims and published values stand in the paper, in its own words.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -15,13 +16,44 @@ import yaml
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and how it is decided. `published` is the size it names, if it names one."""
+    """What a paper says, and how it is decided. `published` is the size it names, if it names one.
+
+    corrected: what was changed after the first runs: `date`, `was` (the fields as they were; None: added), `why`.
+    """
 
     id: str
     claim: str
     metric: str
     test: str
     published: Any
+    corrected: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something stands in the paper, and its own words for it: section; table or figure, its row and column."""
+
+    section: str
+    quote: str
+    table: str = ""
+    figure: str = ""
+    row: str = ""
+    column: str = ""
+    note: str = ""
+
+    @property
+    def place(self) -> str:
+        """ "5.1 Results, Table 1, row GALC-SLR, column mAP"."""
+        parts = {"Table": self.table, "Figure": self.figure, "row": self.row, "column": self.column}
+        return ", ".join([self.section, *(f"{kind} {name}" for kind, name in parts.items() if name)])
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the paper says what: claim id, or dotted path into the published values -> the places."""
+
+    claims: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    published: dict[str, tuple[Source, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,7 +73,20 @@ class Contract:
     def claims(self) -> dict[str, Claim]:
         """The claims by id."""
         rows = [_rejoined(row) for row in _load(self.package, "claims", yaml.BaseLoader)]
-        return {row["id"]: Claim(**row | {"published": _typed(row["published"])}) for row in rows}
+        return {row["id"]: _claim(row) for row in rows}
+
+    def sources(self) -> Sources:
+        """Where the claims and the published values stand in the paper; nothing where no one has written it down."""
+        if not (files(self.package) / "contract" / "sources.yaml").is_file():
+            return Sources()
+        found = _load(self.package, "sources", yaml.BaseLoader)
+        return Sources(*({id: tuple(Source(**one) for one in places) for id, places in found[kind].items()}
+                         for kind in ("claims", "published")))  # fmt: skip
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    corrected = tuple(one | {"was": None if one["was"] == "null" else one["was"]} for one in row.get("corrected", ()))
+    return Claim(**row | {"published": _typed(row["published"]), "corrected": corrected})
 
 
 @lru_cache
