@@ -20,6 +20,8 @@ from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import have_weights
+from nlcore.report.verdict_file import NAME as VERDICTS
+from nlcore.report.verdict_file import read_verdicts
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
 from nlcore.runs.execute import SINGLE_THREAD, environment
 from nlcore.runs.machine import gpu_memory
@@ -224,11 +226,12 @@ def summary(batch: Batch, one: Paper) -> Table:
     for id, entry in manifest["artefacts"].items():
         headline = {"what": "", "paper": "", "ours": "", "verdict": "made"} | (entry.get("headline") or {})
         table.add_row(id, *(headline[name] for name in ("what", "paper", "ours", "verdict")))
-    for decided in json.loads((folder / "verdicts.json").read_text()):
-        part = decided["speaking"]
-        size = "" if part["published"] is None else f"{part['published']:.3g}"
-        verdict = f"{decided['verdict']} ({decided['evidence']})"
-        table.add_row(decided["id"], f"{decided['claim']} ({part['name']})", size, part["shown"], verdict)
+    for decided in read_verdicts(folder / VERDICTS):
+        part = decided.speaking
+        size = "" if part.published is None else f"{part.published:.3g}"
+        share = f"{decided.confirmed} of {len(decided.parts)} parts hold; {part.name}"
+        verdict = f"{decided.verdict} ({decided.evidence})"
+        table.add_row(decided.id, f"{decided.claim} ({share})", size, part.shown, verdict)
     for id in manifest["not_made"]:
         table.add_row(id, "", "", "", "not made at this profile")
     return table

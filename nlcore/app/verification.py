@@ -36,7 +36,7 @@ SHOWN = 40  # drifts that are listed one by one
 DECIDED = ("verdict", "reason", "verdict by default", "changes", "decided by", "judgement", "weakest part")
 
 # The same finding on other evidence: no number lies between these words.
-AGAINST = {Verdict.FAILS.value, Verdict.NOT_SEEN.value}
+AGAINST = {Verdict.CONTRADICTED.value, Verdict.NOT_SEEN.value}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _told(before: pd.DataFrame, after: pd.DataFrame, row: int, column: str, allo
 def deviation(old: str, new: str) -> float:
     """By how much the numbers of two cells differ at most; infinite where they differ in anything else.
 
-    >>> deviation("0.5 [0.4, 0.6]", "0.5 [0.25, 0.6]"), deviation("holds", "does not hold")
+    >>> deviation("0.5 [0.4, 0.6]", "0.5 [0.25, 0.6]"), deviation("holds", "inconclusive")
     (0.15000000000000002, inf)
     """
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):

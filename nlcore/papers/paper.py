@@ -6,7 +6,8 @@ A paper is a package of one shape. Its `__init__` holds the object; its modules 
     runs.py       the runs, each a `Spec`
     study.py      `grid(settings, seeds, resources)`: which runs a profile consists of; `load_study(specs, store)`;
                   `READS`: which runs stand behind each table and figure
-    tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows
+    tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows;
+                  `tables.published_cells(study)`: every published number with our runs' values
     claims.py     `decide_claims(study)`, `readings_atlas(study)`; `headline_effects(study)` of a paper with a ladder
     contract/     claims.yaml, published.yaml, artefacts.yaml
     profiles.yaml, readings.yaml, tolerances.yaml (optional)
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from nlcore.report.claims import ClaimVerdict
     from nlcore.report.contract import Contract
     from nlcore.report.evidence import StatedEvidence
     from nlcore.report.ladder import By, Place
-    from nlcore.report.verdicts import ClaimVerdict
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Spec, Store
 
@@ -230,22 +231,20 @@ class Session:
 
     def verdicts(self) -> pd.DataFrame:
         """The claims and their verdicts, and every part of them as the artefact `verdicts`."""
-        import pandas as pd
-
-        from nlcore.report.verdicts import verdict_table
+        from nlcore.report.claims import claims_table, verdict_table
 
         self.out.table("verdicts", verdict_table(self.decided), caption="Every part of every claim, decided.")
-        rows = [
-            {
-                "claim": decided.claim.id,
-                "says": decided.claim.claim,
-                "verdict": decided.verdict.value,
-                "evidence": decided.evidence.value,
-                "weakest part": decided.speaking.name,
-            }
-            for decided in self.decided
-        ]
-        return pd.DataFrame(rows)
+        return claims_table(self.decided)
+
+    def published_cells(self) -> pd.DataFrame:
+        """How many published numbers look like one of ours; every cell as the artefact `published_cells`."""
+        from nlcore.report.cells import cells_summary, cells_table
+
+        table = cells_table(self.paper.module("tables").published_cells(self.study))
+        inside = (table.inside == "yes").sum()
+        caption = f"{inside} of {len(table)} published numbers lie in the 95 % prediction interval of our runs."
+        self.out.table("published_cells", table, caption=caption)
+        return cells_summary(table)
 
     def atlas(self) -> pd.DataFrame:
         """Which of the other readings that were run changes which verdict: the artefact `reading_atlas`."""
@@ -256,7 +255,7 @@ class Session:
 
     def by_profile(self) -> pd.DataFrame:
         """The verdicts of this profile beside those of the others whose artefacts lie in the paper's folder."""
-        from nlcore.report.verdicts import verdicts_by_profile
+        from nlcore.report.verdict_file import verdicts_by_profile
 
         return verdicts_by_profile(self.decided, self.out.profile, self.out.folder.parent)
 

@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nlcore.report.verdicts import estimate
+from nlcore.report.intervals import estimate
 
 MARKERS = "osD^vPX*<>"
 DATASET = {"s": 12, "color": "0.45", "alpha": 0.8, "linewidths": 0}

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nlcore.report.figures import panels, series_style
-from nlcore.report.verdicts import Estimate, estimate
+from nlcore.report.intervals import Estimate, estimate
 
 By = Literal["images", "right"]
 ALONG = {"images": "training images", "right": "right labels (%)"}
@@ -91,7 +91,7 @@ def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
         "mean": measured.mean,
         "low": measured.low,
         "high": measured.high,
-        "seeds": measured.seeds,
+        "seeds": measured.pairs,
         "published": effect.published,
         "holds": side(measured.low, measured.high),
     }

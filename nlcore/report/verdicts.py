@@ -1,228 +1,209 @@
-"""From paired results to a verdict: does what the paper claims hold here?
+"""From paired results to a word: does what the paper claims hold here?
 
-A claim is a set of parts ("at 20 %", "against random"), each a difference over paired seeds that the paper says
-is above zero. A part is decided by the 95 % interval of its mean (Student's t over the seeds):
+A claim is a set of parts ("at 20 %", "against random"). Each says that a difference lies in a region: above zero, above
+zero and at most so much ("slightly"), or within a margin of zero ("matters little"). The 95 % interval of its mean
+(`nlcore.report.intervals`) decides:
 
-* *holds*: the interval lies above zero, and the published size, if there is one, lies inside it or below it;
-* *holds in direction*: the interval lies above zero, and the published size above the interval;
-* *does not hold*: anything else that the runs could have shown, on the paper's data and protocol or simulated ones;
-* *not seen here*: the same on a stand-in, which never refutes a paper (`nlcore.report.evidence`);
-* *not tested*: data absent, fewer than two seeds, or a published size smaller than the runs could have detected.
+* *holds*: the interval lies in the region, and the published size, if there is one, in the interval;
+* *larger than published*, *holds in direction*: it lies in the region, and above or below the published size;
+* *contradicted*: it lies outside of the region: the interval excludes what is claimed;
+* *inconclusive*: it reaches from the region to the outside: it excludes neither;
+* *not testable*: by construction or by censoring, whatever the number of runs; the reason says which;
+* *not run*: data or runs are absent.
 
-Where the published numbers themselves lie on the other side of zero, the reason says so.
-
-A claim is as good as its weakest part.
+A stand-in cannot contradict a paper: what it excludes was *not seen here* (`nlcore.report.evidence`). Where the
+published numbers themselves lie outside of the region, the reason says so.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 
-from nlcore.report.contract import Claim
 from nlcore.report.evidence import Evidence
+from nlcore.report.intervals import Estimate, Strata, by_unit, estimate_strata
 
-CONFIDENCE = 0.95
-POWER = 0.80  # chance with which the smallest detectable difference would have been found
+SAME = "by construction: in every pair the two are the same"
+TOO_FEW = "needs two pairs or more"
 
 
 class Verdict(StrEnum):
     """From best to worst; the order decides which part speaks for a claim."""
 
     HOLDS = "holds"
+    LARGER = "larger than published"
     DIRECTION = "holds in direction"
-    NOT_TESTED = "not tested"
+    NOT_TESTABLE = "not testable"
+    NOT_RUN = "not run"
+    INCONCLUSIVE = "inconclusive"
     NOT_SEEN = "not seen here"
-    FAILS = "does not hold"
+    CONTRADICTED = "contradicted"
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the whole interval lies where the claim says."""
+        return self in (Verdict.HOLDS, Verdict.LARGER, Verdict.DIRECTION)
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """The mean of paired differences with its 95 % interval; `detectable` is the smallest one we could have shown."""
+class Region:
+    """Where a part says that its difference lies: between two bounds, both excluded."""
 
-    mean: float
-    low: float
-    high: float
-    detectable: float
-    seeds: int
+    low: float = 0.0
+    high: float = np.inf
+
+    def holds(self, found: Estimate) -> bool:
+        """Whether the whole interval lies in it."""
+        return self.low < found.low and found.high < self.high
+
+    def excluded(self, found: Estimate) -> bool:
+        """Whether the whole interval lies outside of it."""
+        return found.high <= self.low or found.low >= self.high
+
+    def chance(self, found: Estimate) -> float:
+        """One-sided p value of an interval this far outside, were the mean at the nearer bound."""
+        if found.high <= self.low:
+            return found.chance_beyond(self.low)
+        return replace(found, mean=-found.mean).chance_beyond(-self.high)
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        if np.isinf(self.high):
+            return "above zero" if self.low == 0 else f"above {self.low:g}"
+        return f"within {self.high:g}" if self.low == -self.high else f"between {self.low:g} and {self.high:g}"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One decided piece of a claim. The difference is signed so that the claim says it is positive."""
+    """One decided piece of a claim.
+
+    published: the size that the paper names, signed as the difference is. estimate: mean and interval; None where there
+    were no pairs. differences: what it is of, one number per independent unit, in strata.
+    """
 
     name: str
-    estimate: Estimate | None
     verdict: Verdict
     reason: str
     published: float | None = None
+    region: Region = Region()
+    estimate: Estimate | None = None
+    differences: Strata = ()
+
+    @property
+    def power(self) -> float | None:
+        """Chance to confirm it, true at the published size, or at zero for a margin; None if there is neither."""
+        found = self.estimate
+        if found is None:
+            return None
+        if self.region.low < 0:
+            return found.power_within(self.region.high)
+        return found.power(self.published) if self.published is not None and self.published > 0 else None
 
 
-def estimate(differences: Sequence[float]) -> Estimate:
-    """Mean and interval of paired differences, one per seed; a single seed gives an unbounded interval."""
-    values = np.asarray(differences, dtype=float)
-    seeds, mean = len(values), float(np.mean(values))
-    if seeds < 2:
-        return Estimate(mean, -np.inf, np.inf, np.inf, seeds)
-    error = float(np.std(values, ddof=1)) / np.sqrt(seeds)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)
-    detectable = (reach + stats.t.ppf(POWER, seeds - 1)) * error
-    return Estimate(mean, mean - reach * error, mean + reach * error, float(detectable), seeds)
+def decide(
+    name: str,
+    differences: Sequence[float],
+    *,
+    published: float | None = None,
+    at_most: float = np.inf,
+    clusters: Iterable[Hashable] | None = None,
+    strata: Iterable[Hashable] | None = None,
+) -> Part:
+    """Decide "the difference is above zero", and of the published size where there is one.
+
+    Args:
+        name: of the part.
+        differences: one per pair.
+        published: the paper's own size of it.
+        at_most: what "slightly" allows; the claim then says that the difference is below it too.
+        clusters: the independent unit of each pair, such as its data set; each pair its own without.
+        strata: the stratum of each pair: panels or groups that weigh alike; one for all without.
+    """
+    return _decided(name, by_unit(differences, clusters, strata), Region(0.0, at_most), published)
 
 
-def decide(name: str, differences: Sequence[float], *, published: float | None = None) -> Part:
-    """Decide "the difference is above zero" (and of the published size, where there is one)."""
-    result = estimate(differences)
-    if result.seeds < 2:
-        return not_tested(name, "needs two paired seeds or more", published=published)
-    if result.low > 0:
-        if published is None or published <= result.high:
-            return Part(name, result, Verdict.HOLDS, "the interval lies on the claimed side", published)
-        return Part(name, result, Verdict.DIRECTION, "the published size lies above the interval", published)
-    if result.high >= 0 and published is not None and 0 < published < result.detectable:
-        reason = f"the runs could show {result.detectable:.3g}, more than the published {published:.3g}"
-        return Part(name, result, Verdict.NOT_TESTED, reason, published)
-    where = "on the other side" if result.high < 0 else "around zero"
-    too = "" if published is None or published > 0 else "; the published numbers contradict the claim too"
-    return Part(name, result, Verdict.FAILS, f"the interval lies {where}{too}", published)
+def decide_within(
+    name: str,
+    differences: Sequence[float],
+    margin: float,
+    *,
+    published: float | None = None,
+    clusters: Iterable[Hashable] | None = None,
+    strata: Iterable[Hashable] | None = None,
+) -> Part:
+    """Decide "the two differ by less than `margin`": the whole interval must lie within it.
+
+    The margin is the contract's reading of the paper's words and no published number; `published` is the paper's own
+    difference, where it gives one. The other arguments are those of `decide`.
+    """
+    return _decided(name, by_unit(differences, clusters, strata), Region(-margin, margin), published)
 
 
-def decide_within(name: str, differences: Sequence[float], margin: float) -> Part:
-    """Decide "the two differ by less than `margin`": the whole interval must lie within it."""
-    result = estimate(differences)
-    if result.seeds < 2:
-        return not_tested(name, "needs two paired seeds or more")
-    if -margin < result.low and result.high < margin:
-        return Part(name, result, Verdict.HOLDS, f"the interval lies within {margin:g}", margin)
-    if result.high >= -margin and result.low <= margin and result.high - result.low > 2 * margin:
-        return Part(name, result, Verdict.NOT_TESTED, f"the interval is wider than the margin of {margin:g}", margin)
-    return Part(name, result, Verdict.FAILS, f"the interval reaches beyond {margin:g}", margin)
+def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
+    """A part for which data or runs are absent, with the true reason."""
+    return Part(name, Verdict.NOT_RUN, reason, published)
 
 
-def not_tested(name: str, reason: str, *, published: float | None = None) -> Part:
-    """A part that these runs cannot decide, with the true reason."""
-    return Part(name, None, Verdict.NOT_TESTED, reason, published)
+def not_testable(name: str, reason: str, *, published: float | None = None) -> Part:
+    """A part that no number of runs could decide here, by construction or by censoring: the reason says which."""
+    return Part(name, Verdict.NOT_TESTABLE, reason, published)
+
+
+def _decided(name: str, units: Strata, region: Region, published: float | None) -> Part:
+    found = estimate_strata(units) if units else None
+    return decide_interval(Part(name, Verdict.NOT_RUN, "", published, region, found, units))
+
+
+def decide_interval(part: Part) -> Part:
+    """The part with the word that its interval leads to."""
+    found = part.estimate
+    if found is None or not found.bounded:
+        return replace(part, reason=TOO_FEW)
+    if found.mean == 0 and found.error == 0:
+        return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
+    if part.region.holds(found):
+        return _confirmed(part, found)
+    verdict = Verdict.CONTRADICTED if part.region.excluded(found) else Verdict.INCONCLUSIVE
+    return replace(part, verdict=verdict, reason=_against(part, found))
+
+
+def _confirmed(part: Part, found: Estimate) -> Part:
+    """The interval lies in the region: is it of the published size?"""
+    size = part.published
+    if part.region.low < 0 or size is None or found.low <= size <= found.high:
+        return replace(part, verdict=Verdict.HOLDS, reason=f"the interval lies {part.region}")
+    if size > found.high:
+        return replace(part, verdict=Verdict.DIRECTION, reason="the published size lies above the interval")
+    too = "; the published number itself contradicts the claim" if size <= part.region.low else ""
+    return replace(part, verdict=Verdict.LARGER, reason=f"the published size lies below the interval{too}")
+
+
+def _against(part: Part, found: Estimate) -> str:
+    """Why an interval does not confirm: where it lies, where the published size lies, what could have been shown."""
+    lies = "outside of" if part.region.excluded(found) else "partly outside of"
+    said = [f"the interval lies {lies} what is claimed ({part.region})"]
+    size = part.published
+    if size is not None and not part.region.low < size < part.region.high:
+        said.append("the published number contradicts the claim too")
+    elif size is not None and size > found.high:
+        said.append("and below the published size")
+    if not part.region.excluded(found) and part.power is not None:
+        said.append(f"a true claim would have been confirmed with a chance of {part.power:.0%}")
+    return "; ".join(said).replace("; and", ", and")
 
 
 def said_on(evidence: Evidence, verdict: Verdict) -> Verdict:
     """What a verdict may say on this evidence.
 
-    >>> said_on(Evidence.STAND_IN, Verdict.FAILS).value, said_on(Evidence.SIMULATED, Verdict.FAILS).value
-    ('not seen here', 'does not hold')
+    >>> said_on(Evidence.STAND_IN, Verdict.CONTRADICTED).value, said_on(Evidence.SIMULATED, Verdict.CONTRADICTED).value
+    ('not seen here', 'contradicted')
     """
-    return Verdict.NOT_SEEN if verdict is Verdict.FAILS and not evidence.refutes else verdict
+    return Verdict.NOT_SEEN if verdict is Verdict.CONTRADICTED and not evidence.refutes else verdict
 
 
 def weakest(parts: Iterable[Part]) -> Verdict:
-    """The verdict on a claim: that of its weakest part. What was not tested only counts where nothing failed."""
+    """The verdict on a claim: its weakest part's. What was not tested only counts where nothing speaks against it."""
     order = list(Verdict)
     return max((part.verdict for part in parts), key=order.index)
-
-
-@dataclass(frozen=True)
-class ClaimVerdict:
-    """A decided claim: the verdict of its weakest part, and all its parts, in the words that its evidence allows.
-
-    The deciders of a paper see results alone, and speak as if they were exact; a session states the profile's evidence.
-    """
-
-    claim: Claim
-    parts: tuple[Part, ...]
-    evidence: Evidence = Evidence.EXACT
-
-    def __post_init__(self) -> None:
-        """Whoever makes one, a stand-in refutes nothing."""
-        said = tuple(replace(part, verdict=said_on(self.evidence, part.verdict)) for part in self.parts)
-        object.__setattr__(self, "parts", said)
-
-    @property
-    def verdict(self) -> Verdict:
-        """That of its weakest part."""
-        return weakest(self.parts)
-
-    @property
-    def speaking(self) -> Part:
-        """The part that decides: the first of the weakest."""
-        return next(part for part in self.parts if part.verdict == self.verdict)
-
-    def as_json(self) -> dict[str, Any]:
-        """For the report: plain values, infinities as None."""
-        parts = [
-            {
-                "name": part.name,
-                "verdict": part.verdict.value,
-                "reason": part.reason,
-                "published": part.published,
-                "shown": str(part.estimate or ""),
-            }
-            | {name: _finite(value) for name, value in (asdict(part.estimate) if part.estimate else {}).items()}
-            for part in self.parts
-        ]
-        speaking = parts[self.parts.index(self.speaking)]
-        return {
-            "id": self.claim.id,
-            "claim": self.claim.claim,
-            "verdict": self.verdict.value,
-            "evidence": self.evidence.value,
-            "speaking": speaking,
-            "parts": parts,
-        }
-
-
-def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
-    """One row per part of each claim: published size, our mean with its interval, what we could have shown."""
-    return pd.DataFrame(
-        [
-            {
-                "claim": decided.claim.id,
-                "part": part.name,
-                "published": part.published,
-                "ours [95 % interval]": str(part.estimate) if part.estimate else "",
-                "smallest detectable": part.estimate.detectable if part.estimate else None,
-                "pairs": part.estimate.seeds if part.estimate else 0,
-                "verdict": part.verdict.value,
-                "evidence": decided.evidence.value,
-                "reason": part.reason,
-            }
-            for decided in verdicts
-            for part in decided.parts
-        ]
-    )
-
-
-def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: Path) -> pd.DataFrame:
-    """One row per claim: its verdict at this profile, and at the others whose artefacts lie in the paper's folder.
-
-    A cell says the verdict, on what it stands, and the part that decides it. Folders of other seeds or variants, whose
-    names have a dot, are left out.
-    """
-    found = {profile: [decided.as_json() for decided in verdicts]}
-    for path in sorted(folder.glob("*/verdicts.json")):
-        if "." not in path.parent.name:
-            found.setdefault(path.parent.name, json.loads(path.read_text(encoding="utf-8")))
-    said = {name: {decided["id"]: _in_short(decided) for decided in all_of} for name, all_of in found.items()}
-    return pd.DataFrame(
-        {"claim": own["id"], "says": own["claim"], **{name: said[name].get(own["id"], "") for name in said}}
-        for own in found[profile]
-    )
-
-
-def _in_short(decided: Mapping[str, Any]) -> str:
-    """ "holds (stand-in): 1.5 [1.2, 1.8]"; an early edition did not state its evidence."""
-    shown = decided["speaking"].get("shown")
-    return f"{decided['verdict']} ({decided.get('evidence', 'unstated')})" + (f": {shown}" if shown else "")
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -19,9 +19,11 @@ from matplotlib.figure import Figure
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder, write_atomically
 from nlcore.places import home
+from nlcore.report.claims import ClaimVerdict
 from nlcore.report.digits import rounded
 from nlcore.report.figures import SETTINGS
-from nlcore.report.verdicts import ClaimVerdict
+from nlcore.report.verdict_file import NAME as VERDICTS
+from nlcore.report.verdict_file import write_verdicts
 from nlcore.runs import Spec, Store, with_requirements
 from nlcore.runs.store import Record
 
@@ -111,7 +113,7 @@ class ArtefactWriter:
         all results, and is no part of the repository.
         """
         specs = list(specs)
-        write_atomically(self.folder / "verdicts.json", _json([decided.as_json() for decided in verdicts]))
+        write_atomically(self.folder / VERDICTS, write_verdicts(verdicts))
         records = {spec: store.read(spec) for spec in with_requirements(specs)}
         finished = [spec for spec in specs if records[spec]]
         manifest = {

@@ -108,18 +108,19 @@ def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_pa
     shutil.copytree(FIGURES / "cleanlab_ema" / "embedded", figures / "cleanlab_ema" / "embedded")
     file = figures / "cleanlab_ema" / "embedded" / "verdicts.json"
     told = json.loads(file.read_text())
-    evidence = dict(zip([claim["id"] for claim in told], itertools.cycle(MEANINGS)))
-    words = {Evidence.EXACT: "does not hold", Evidence.SIMULATED: "holds", Evidence.STAND_IN: "not seen here"}
-    file.write_text(json.dumps([claim | {"evidence": evidence[claim["id"]], "verdict": words[evidence[claim["id"]]]}
-                                for claim in told]))  # fmt: skip
+    evidence = dict(zip([claim["id"] for claim in told["claims"]], itertools.cycle(MEANINGS)))
+    words = {Evidence.EXACT: "contradicted", Evidence.SIMULATED: "holds", Evidence.STAND_IN: "not seen here"}
+    changed = [claim | {"evidence": evidence[claim["id"]], "verdict": words[evidence[claim["id"]]]}
+               for claim in told["claims"]]  # fmt: skip
+    file.write_text(json.dumps(told | {"claims": changed}))
     build(figures)
     for page in (figures / "index.html", figures / "cleanlab_ema" / "embedded" / "index.html"):
         text = html.unescape(page.read_text())
         assert all(meaning in text for meaning in MEANINGS.values())
-        assert "A stand-in never refutes a paper" in text
+        assert "A stand-in cannot contradict a paper" in text
         shown = re.findall(r">(\w+)(?:</b></a>)? <span class=\"verdict (\w+)\">.*?</span> ([\w ]+)</span> "
                            r"<span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
-        kinds = {"does not hold": "fails", "holds": "holds", "not seen here": "not_seen"}
+        kinds = {"contradicted": "contradicted", "holds": "holds", "not seen here": "not_seen"}
         assert shown == [(id, kinds[words[stands]], words[stands], stands.value) for id, stands in evidence.items()]
 
 

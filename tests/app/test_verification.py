@@ -67,19 +67,19 @@ def test_tolerances_name_columns_and_positive_numbers():
 
 def test_a_verdict_at_its_boundary_is_told_and_is_no_drift():
     table = "part,ours,verdict\nts8,{},{}\n"
-    before, after = folder(table.format("0.0101", "not tested")), folder(table.format("0.0099", "does not hold"), "b")
+    before, after = folder(table.format("0.0101", "not run")), folder(table.format("0.0099", "contradicted"), "b")
     found = compare(before, after, {"ours": 0.001})
     assert found.drifts == ()
     (edge,) = found.edges
-    assert edge.endswith("(part ts8, ours 0.0101), column 'verdict': was not tested, is does not hold")
-    same_number = folder(table.format("0.0101", "does not hold"), "b")
+    assert edge.endswith("(part ts8, ours 0.0101), column 'verdict': was not run, is contradicted")
+    same_number = folder(table.format("0.0101", "contradicted"), "b")
     assert compare(before, same_number, {"ours": 0.001}).drifts  # nothing moved: the word is wrong
-    assert compare(before, folder(table.format("0.02", "does not hold"), "b"), {"ours": 0.001}).drifts
+    assert compare(before, folder(table.format("0.02", "contradicted"), "b"), {"ours": 0.001}).drifts
 
 
 def test_a_word_at_its_boundary_may_be_that_of_a_stand_in():
     table = "part,ours,verdict,evidence\nts8,{},{},stand-in\n"
-    before, after = folder(table.format("0.0101", "not tested")), folder(table.format("0.0099", "not seen here"), "b")
+    before, after = folder(table.format("0.0101", "not run")), folder(table.format("0.0099", "not seen here"), "b")
     found = compare(before, after, {"ours": 0.001})
     assert (found.drifts, len(found.edges)) == ((), 1)
 
@@ -89,10 +89,10 @@ def test_other_evidence_is_a_drift_even_where_numbers_moved(stated):
     """With the column that names it (verdicts.csv), and without one (reading_atlas.csv)."""
     table = f"part,ours,verdict{stated}\n" + "ts8,{},{}" + "{}\n"
     row = lambda number, word, evidence: table.format(number, word, f",{evidence}" if stated else "")
-    before = folder(row("0.0101", "does not hold", "exact"))
+    before = folder(row("0.0101", "contradicted", "exact"))
     found = compare(before, folder(row("0.0099", "not seen here", "stand-in"), "b"), {"ours": 0.001})
     assert found.edges == ()
-    assert any("column 'verdict': was does not hold, is not seen here" in line for line in found.drifts)
+    assert any("column 'verdict': was contradicted, is not seen here" in line for line in found.drifts)
 
 
 @pytest.fixture(scope="module")

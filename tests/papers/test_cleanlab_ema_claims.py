@@ -1,6 +1,7 @@
 """Each claim of cleanlab_ema is fed results that bear it out and results that do not."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,16 @@ _forest = _forest.pivot_table(index="metric", columns="pooling", values="mean")
 PUBLISHED_GAP = (_forest[EMA] - _forest["weighted_cumulative"]).to_dict()  # a size that bears the claim out
 
 
-def study(value):
-    """A study of ten datasets whose scores are `value(pooling, metric)`, and a little noise."""
+PANEL = (("small", "random_forest"),)
+
+
+def study(value, panels=PANEL):
+    """Ten datasets of each panel whose scores are `value(pooling, metric)`, and a little noise."""
     rng = np.random.default_rng(0)
     rows = [
-        {"group": "small", "classifier": "random_forest", "seed": seed, "pooling": pooling, "metric": metric,
+        {"group": group, "classifier": classifier, "seed": seed, "pooling": pooling, "metric": metric,
          "value": value(pooling, metric) + rng.normal(scale=1e-4)}
-        for seed, pooling, metric in itertools.product(range(10), ALL, METRICS)
+        for (group, classifier), seed, pooling, metric in itertools.product(panels, range(10), ALL, METRICS)
     ]  # fmt: skip
     return Study(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
 
@@ -69,12 +73,45 @@ CASES = {
 @pytest.mark.parametrize("id", CASES)
 def test_a_claim_holds_and_fails_with_its_results(id):
     holding, breaking = CASES[id]
-    assert verdict(holding, id) == Verdict.HOLDS
-    assert verdict(breaking, id) == Verdict.FAILS
+    assert verdict(holding, id).confirms
+    assert verdict(breaking, id) == Verdict.CONTRADICTED
 
 
 def test_a_difference_smaller_than_published_holds_in_direction_only():
     assert verdict(lambda p, m: 0.5 if p == "log" else 0.501, "ce4") == Verdict.DIRECTION
+
+
+def test_a_reversal_in_one_panel_is_part_of_the_verdict():
+    """EMA ahead of log with logistic regression, by far, and behind it with the forest."""
+    linear = ("small", "logistic_regression")
+    ahead, behind = (study(lambda p, m, by=by: 0.5 - by * (p == "log"), panels) for by, panels in
+                     ((0.3, (linear,)), (-0.01, PANEL)))  # fmt: skip
+    both = replace(ahead, scores=pd.concat([ahead.scores, behind.scores]))
+    found = next(decided for decided in decide_claims(both) if decided.claim.id == "ce4")
+    by_name = {part.name: part for part in found.parts}
+    assert by_name["AP@T: ema(alpha=0.8) minus log (all panels)"].verdict.confirms
+    assert by_name["AP@T: ema(alpha=0.8) minus log (small, logistic regression)"].verdict.confirms
+    assert by_name["AP@T: ema(alpha=0.8) minus log (small, random forest)"].verdict == Verdict.CONTRADICTED
+    assert found.verdict == Verdict.CONTRADICTED
+
+
+def test_both_classifiers_of_a_dataset_count_as_one():
+    found = decide_claims(study(CASES["ce4"][0], (("small", "logistic_regression"), *PANEL)))
+    pairs = {part.name.rpartition("(")[2]: part.estimate.pairs for part in found[3].parts}
+    assert pairs == {"small, logistic regression)": 10, "small, random forest)": 10, "all panels)": 10}
+
+
+def test_a_panel_of_one_dataset_is_left_out():
+    """A group whose second panel has one dataset, as the embedded profile's joint forest."""
+    joint = study(CASES["ce4"][0], (("large", "joint_random_forest"),))
+    one = replace(joint, scores=joint.scores[joint.scores.seed == 0])
+    rest = study(CASES["ce4"][0], (("large", "logistic_regression"), *PANEL))
+    found = decide_claims(replace(rest, scores=pd.concat([rest.scores, one.scores])))[3]
+    places = {part.name.rpartition("(")[2] for part in found.parts}
+    assert places == {"large, logistic regression)", "small, random forest)", "all panels)"}
+    alone = decide_claims(one)[3]
+    assert {part.verdict for part in alone.parts} == {Verdict.NOT_RUN}
+    assert len(alone.parts) == len(METRICS)
 
 
 def test_the_published_numbers_themselves_put_softmin_before_ema_for_any_error():

@@ -13,6 +13,7 @@ from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, HeldOutTags
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics
 from nlcore.papers.cleanlab_ema.study import load_study
 from nlcore.papers.cleanlab_ema.words import HEADLINE_NAMES
+from nlcore.report.verdict_file import read_verdicts
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
 
@@ -105,7 +106,7 @@ def test_the_artefacts_of_the_contract_are_made_and_traced_to_their_runs(study, 
     assert manifest["not_made"] == ["fig_1", "fig_4"]  # made in test_cleanlab_ema_tagging.py
     assert manifest["runs"] == {"planned": len(study.specs), "finished": len(study.specs)}
     assert manifest["artefacts"]["table_s1"]["files"] == ["table_s1.csv", "table_s1.md"]
-    assert [v["id"] for v in json.loads((out.folder / "verdicts.json").read_text())] == [f"ce{n}" for n in range(1, 7)]
+    assert [one.id for one in read_verdicts(out.folder / "verdicts.json")] == [f"ce{n}" for n in range(1, 7)]
     behind = json.loads((out.folder / "provenance.json").read_text())["artefacts"]
     for id, kind in {"table_s1": DatasetStatistics, "table_1": HeldOutTags, "lift_injected": HeldOutTags}.items():
         assert behind[id] == [spec.key for spec in study.specs if isinstance(spec, kind)]
@@ -145,7 +146,7 @@ def test_section_5_2_waits_for_all_its_folds(study, store, out):
     assert study.tagging is not None
     with pytest.raises(InputError, match=r"section 5\.2 are not finished; expected all folds"):
         tables.table_1(without, out)
-    assert [v.verdict for v in decide_claims(without)][-1] == "not tested"
+    assert [v.verdict for v in decide_claims(without)][-1] == "not run"
 
 
 def test_metrics_tell_the_two_readings_of_t_apart():

@@ -84,11 +84,11 @@ def test_the_claim_on_lift_holds_on_errors_that_are_found_and_fails_on_chance():
         wrong = inject_errors(targets, rng)
         good[seed] = (wrong, np.where(targets == 1, 0.9, 0.1) + rng.normal(scale=0.01, size=targets.shape))
         chance[seed] = (wrong, rng.random(targets.shape))
-    for injected, verdict in ((good, Verdict.HOLDS), (chance, Verdict.FAILS)):
+    for injected, confirmed in ((good, True), (chance, False)):
         tagging = Tagging(Source(), tuple("abcde"), np.arange(2000), targets, good[0][1], injected)
         on_injected, on_celeba = lift(as_study(tagging))
-        assert on_injected.verdict == verdict
-        assert on_celeba.verdict == Verdict.NOT_TESTED
+        assert on_injected.verdict.confirms == confirmed
+        assert on_celeba.verdict == Verdict.NOT_RUN
 
 
 def test_a_review_is_read_back_as_a_lift(tmp_path):

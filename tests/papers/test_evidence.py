@@ -17,8 +17,9 @@ from nlcore.papers.ladder import Grid
 from nlcore.papers.paper import Asked, Session
 from nlcore.papers.profiles import Resources
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.claims import ClaimVerdict
 from nlcore.report.evidence import Evidence, StatedEvidence
-from nlcore.report.verdicts import ClaimVerdict, decide
+from nlcore.report.verdicts import decide
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store
 
@@ -74,7 +75,7 @@ def test_no_run_reads_the_evidence(name):
 def session(folder, evidence, differences):
     """A session whose paper claims that differences are positive, with a reading under which they are."""
     decided = lambda study: [ClaimVerdict(CONTRACT.claims()["ma1"], (decide("a", study),))]
-    atlas = lambda study: reading_atlas(CONTRACT, decided(study), {"other": {"ma1": [decide("a", UP)]}})
+    atlas = lambda study: reading_atlas(decided(study), {"other": {"ma1": [decide("a", UP)]}})
     claims = SimpleNamespace(decide_claims=decided, readings_atlas=atlas)
     found = SimpleNamespace(module={"claims": claims}.get, behind=lambda artefact, grid: [])
     out = ArtefactWriter("multi_al", "smoke", folder, {})
@@ -83,21 +84,21 @@ def session(folder, evidence, differences):
 
 @pytest.mark.parametrize(
     ("evidence", "said"),
-    [(Evidence.EXACT, "does not hold"), (Evidence.SIMULATED, "does not hold"), (Evidence.STAND_IN, "not seen here")],
+    [(Evidence.EXACT, "contradicted"), (Evidence.SIMULATED, "contradicted"), (Evidence.STAND_IN, "not seen here")],
 )
 def test_every_file_and_table_of_a_session_says_the_same_word_and_its_evidence(evidence, said, tmp_path):
     made = session(tmp_path, evidence, DOWN)
     (shown,) = made.verdicts().to_dict("records")
     (compared,) = made.atlas().to_dict("records")
     made.finish()
-    (told,) = json.loads((tmp_path / "verdicts.json").read_text())
+    (told,) = json.loads((tmp_path / "verdicts.json").read_text())["claims"]
     (row,) = pd.read_csv(tmp_path / "verdicts.csv").to_dict("records")
     for one in (shown, told, row):
         assert (one["verdict"], one["evidence"]) == (said, evidence.value)
     assert told["speaking"]["verdict"] == told["parts"][0]["verdict"] == said
     assert (compared["verdict by default"], compared["verdict"], compared["changes"]) == (said, "holds", "yes")
     written = "".join(path.read_text() for path in tmp_path.iterdir() if path.suffix in (".csv", ".md", ".json"))
-    assert ("does not hold" in written, "not seen here" in written) == (evidence.refutes, not evidence.refutes)
+    assert ("contradicted" in written, "not seen here" in written) == (evidence.refutes, not evidence.refutes)
 
 
 def test_what_cleanlab_ema_calls_exact_is_what_its_own_datasets_say_alone():

@@ -1,7 +1,7 @@
 """missing_label_al: claims on made-up results both ways, the smallest study from end to end, images, bad input."""
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al import PAPER, figures, tables
 from nlcore.papers.missing_label_al.claims import decide_claims, readings_atlas
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, canonical, stands_for, strategy_of
-from nlcore.papers.missing_label_al.protocol import UNKNOWN_AS, Protocol
+from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, UNKNOWN_AS, Protocol
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
 from nlcore.papers.missing_label_al.study import Study, costs, load_study
 from nlcore.papers.profiles import Resources
@@ -82,18 +82,66 @@ def verdicts(given):
 def test_claims_hold_with_results_that_bear_them_out():
     found = verdicts(study(10, as_claimed, late=0.0))
     for id in ("ml1", "ml2", "ml3", "ml7"):
-        assert found[id] == Verdict.HOLDS, id
+        assert found[id].confirms, id
 
 
 def test_claims_fail_with_results_that_do_not():
     found = verdicts(study(70, opposite, early=0.0, late=0.5))
-    assert set(found.values()) == {Verdict.FAILS}
-    assert list(found) == [f"ml{n}" for n in range(1, 8)]
+    assert list(found) == [f"ml{n}" for n in range(1, 13)]
+    assert {found[f"ml{n}"] for n in range(1, 8)} == {Verdict.CONTRADICTED}
+
+
+def part_of(given, id, place=0):
+    return next(one for one in decide_claims(given) if one.claim.id == id).parts[place]
+
+
+def test_hard_medium_cannot_be_above_hard_where_the_two_are_one_run():
+    given = study(10, as_claimed, late=0.0)
+    hard = given.active[given.active.measure == "hard"]
+    again = hard[hard.noise == 0.2].assign(measure="hard_medium", hard_share=DEFAULT_SHARE)
+    others = given.active[(given.active.measure != "hard_medium") | (given.active.noise != 0.2)]
+    for part in range(2):
+        found = part_of(replace(given, active=pd.concat([others, again])), "ml5", part)
+        assert (found.verdict, "by construction" in found.reason) == (Verdict.NOT_TESTABLE, True)
+    assert part_of(given, "ml5").verdict != Verdict.NOT_TESTABLE
+
+
+@pytest.mark.parametrize(("lost", "verdict"), [(5.0, Verdict.HOLDS), (-5.0, Verdict.CONTRADICTED)])
+def test_asl_suffers_where_it_ends_lower_with_more_labels_missing(lost, verdict):
+    given = study(10, as_claimed)
+    whole = given.whole.assign(map=given.whole["map"] - lost * given.whole.noise)
+    assert verdicts(replace(given, whole=whole))["ml8"] == verdict
+
+
+def test_costs_are_in_the_order_that_the_paper_says_or_not():
+    assert verdicts(study(10, as_claimed))["ml9"] == Verdict.HOLDS
+    dear = lambda measure, noise, share: (15, 30000 if measure in ("random", "medium") else 10000 + noise)
+    assert {part_of(study(10, dear), "ml9", place).verdict for place in range(3)} == {Verdict.CONTRADICTED}
+
+
+@pytest.mark.parametrize(("apart", "verdict"), [(0.3, Verdict.HOLDS), (3.0, Verdict.CONTRADICTED)])
+def test_splits_are_alike_within_a_point(apart, verdict):
+    value = lambda measure, noise, share: (15 + apart * (share != 0.1), 10000)
+    assert verdicts(study(10, value, early=0.0, late=0.0))["ml10"] == verdict
+
+
+@pytest.mark.parametrize(("falls", "verdict"), [(10.0, Verdict.HOLDS), (-10.0, Verdict.CONTRADICTED)])
+def test_random_gets_worse_with_noise_or_not(falls, verdict):
+    value = lambda measure, noise, share: (15 - falls * noise * (measure == "random"), 10000)
+    assert verdicts(study(10, value, early=0.0, late=0.0))["ml11"] == verdict
+
+
+@pytest.mark.parametrize(("more", "verdict"), [(1.05, Verdict.HOLDS), (1.3, Verdict.CONTRADICTED)])
+def test_the_cost_of_hard_entropy_is_held_against_that_of_random(more, verdict):
+    value = lambda measure, noise, share: (15, 10000 * (more if measure == "hard_entropy" else 1))
+    given = study(10, value)
+    cost = given.active.cost * (1 + 0.001 * (given.active.seed % 2))
+    assert verdicts(replace(given, active=given.active.assign(cost=cost)))["ml12"] == verdict
 
 
 def test_measures_converge_or_not():
     level = lambda measure, noise, share: (15, 10000)
-    assert verdicts(study(10, level, early=8, late=40))["ml6"] == Verdict.FAILS
+    assert verdicts(study(10, level, early=8, late=40))["ml6"] == Verdict.CONTRADICTED
     same = study(10, level, early=9, late=0)
     assert verdicts(same)["ml6"] == Verdict.HOLDS
 
@@ -219,7 +267,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     assert {"20 %", "40 %", "60 %"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"raw", "negative", "masked"}
     assert set(pd.read_csv(out.folder / "fig_7a.csv").series) == set(contract["fig_7"]["series"])
-    assert set(readings_atlas(found).claim) == {f"ml{n}" for n in range(1, 8)}
+    assert {f"ml{n}" for n in range(1, 8)} <= set(readings_atlas(found).claim)
 
 
 def test_every_artefact_names_the_runs_behind_it():

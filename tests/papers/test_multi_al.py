@@ -70,16 +70,25 @@ def verdicts(given):
 
 def test_claims_hold_with_results_that_bear_them_out():
     found = verdicts(study(GOOD))
-    assert found["ma1"] == Verdict.HOLDS
-    assert {found[id] for id in ("ma2", "ma3", "ma4", "ma7")} == {Verdict.HOLDS}
-    assert found["ma5"] in (Verdict.HOLDS, Verdict.DIRECTION)
-    assert found["ma6"] in (Verdict.HOLDS, Verdict.DIRECTION)
+    assert list(found) == [f"ma{n}" for n in range(1, 11)]
+    assert {id for id, verdict in found.items() if not verdict.confirms} == set()
+    assert {found[id] for id in ("ma2", "ma4", "ma7", "ma8", "ma10")} == {Verdict.HOLDS}
 
 
 def test_claims_fail_with_results_that_do_not():
     found = verdicts(study(BAD, ratio_falls=False, gained=5, safe_at_60=False))
-    assert set(found.values()) == {Verdict.FAILS}
-    assert list(found) == [f"ma{n}" for n in range(1, 8)]
+    assert set(found.values()) == {Verdict.CONTRADICTED}
+    assert list(found) == [f"ma{n}" for n in range(1, 11)]
+
+
+def test_the_3_points_over_random_are_those_of_multi_al_with_safe_mode():
+    """Like with like one point ahead; with Safe mode against random without it, three."""
+    final = GOOD | {"random": 50.0, "random_safe": 52.0, "multi_al": 51.0, "multi_al_safe": 53.0}
+    ma3 = next(one for one in decide_claims(study(final)) if one.claim.id == "ma3")
+    sized = [part for part in ma3.parts if part.published is not None]
+    assert [part.name for part in sized] == ["mean of 20 and 40 %: Multi-AL (with Safe) minus random (without)"]
+    assert abs(sized[0].estimate.mean - 3) < 0.1
+    assert ma3.verdict.confirms
 
 
 @pytest.fixture(scope="module")

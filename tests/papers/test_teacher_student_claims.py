@@ -57,23 +57,23 @@ def as_published(series, fraction, metric):
 def test_the_published_numbers_bear_their_claims_out(id):
     if id == "ts7":  # `noisy` has one value for all shares here; on Open Images it is another
         value = lambda s, f, m: SAID["table_3"].get(s, [0, 0])[m == "AP_all"] - 0.1 * (s != "proposed")
-        assert verdict(value, id) == Verdict.HOLDS
+        assert verdict(value, id).confirms
     else:
-        assert verdict(as_published, id) == Verdict.HOLDS
+        assert verdict(as_published, id).confirms
 
 
 @pytest.mark.parametrize("id", [f"ts{n}" for n in range(1, 9)])
 def test_reversed_numbers_do_not(id):
     best = {"tanh": 0.1, "relu": 0.9}
-    assert verdict(lambda s, f, m: best.get(s, 1 - as_published(s, f, m)), id) == Verdict.FAILS
+    assert verdict(lambda s, f, m: best.get(s, 1 - as_published(s, f, m)), id) == Verdict.CONTRADICTED
 
 
-def test_without_open_images_its_claim_is_not_tested_and_says_what_is_missing():
+def test_without_open_images_its_claim_is_not_run_and_says_what_is_missing():
     found = next(v for v in decide_claims(study(as_published)) if v.claim.id == "ts7")
-    assert found.verdict == Verdict.NOT_TESTED
+    assert found.verdict == Verdict.NOT_RUN
     assert "Open Images V1" in found.speaking.reason
 
 
 def test_the_sign_of_the_overtaking_is_checked_at_each_share():
     always_ahead = lambda s, f, m: 0.9 if s == "finetune_whole" else 0.5
-    assert verdict(always_ahead, "ts2") == Verdict.FAILS
+    assert verdict(always_ahead, "ts2") == Verdict.CONTRADICTED

@@ -19,7 +19,7 @@ from nlcore.papers.teacher_student.runs import Labels, Method, Network, Pretrain
 from nlcore.papers.teacher_student.scoring import ap_all, logits_of, mean_ap
 from nlcore.papers.teacher_student.stages import one_to_nine, verified_only
 from nlcore.papers.teacher_student.study import grid, load_study, on_open_images
-from nlcore.report.verdicts import Verdict
+from nlcore.report.verdicts import TOO_FEW, Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Result, Store, run_grid, with_requirements
 from nlcore.training import FeatureBatches, SparseLabels
@@ -73,9 +73,9 @@ def test_the_runs_of_table_3_are_part_of_the_grid_and_fill_it(specs, tmp_path):
     assert frame.mAP.between(0, 1).all() and frame.AP_all.between(0, 1).all()
     assert [spec for spec in specs if PAPER.reads("table_3")(spec)] == [s for s in specs if on_open_images(s)]
     ts7 = next(decided for decided in decide_claims(study) if decided.claim.id == "ts7")
-    assert {part.reason for part in ts7.parts} == {"needs two paired seeds or more"}
+    assert {part.reason for part in ts7.parts} == {TOO_FEW}
     without = next(decided for decided in decide_claims(replace(study, open_images=None)) if decided.claim.id == "ts7")
-    assert without.verdict == Verdict.NOT_TESTED
+    assert without.verdict == Verdict.NOT_RUN
 
 
 @pytest.mark.slow

@@ -1,163 +1,163 @@
-"""Verdicts follow from intervals, and intervals from the textbook."""
-
-import json
-from dataclasses import replace
+"""Words follow from intervals: for every word, data that lead to it, and data next to it that do not."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
-from nlcore.report.contract import Claim
 from nlcore.report.evidence import Evidence
 from nlcore.report.verdicts import (
-    ClaimVerdict,
+    SAME,
+    TOO_FEW,
+    Region,
     Verdict,
     decide,
     decide_within,
-    estimate,
-    not_tested,
+    not_run,
+    not_testable,
     said_on,
-    verdict_table,
-    verdicts_by_profile,
     weakest,
 )
 
-STEADY = [0.9, 1.0, 1.1, 1.0, 1.0]  # mean 1, interval about 0.91 to 1.09
-
-
-def test_an_interval_by_hand():
-    """Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.3027."""
-    found = estimate([1, 2, 3])
-    reach = 4.302652729696142 / np.sqrt(3)
-    assert (found.mean, found.seeds) == (2, 3)
-    np.testing.assert_allclose([found.low, found.high], [2 - reach, 2 + reach])
-    np.testing.assert_allclose(found.detectable, (4.302652729696142 + 1.0606601717798212) / np.sqrt(3))
-
-
-def test_the_interval_is_that_of_a_paired_t_test():
-    rng = np.random.default_rng(0)
-    ours, theirs = rng.normal(size=(2, 9))
-    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    found = estimate(ours - theirs)
-    np.testing.assert_allclose([found.low, found.high], expected)
-
-
-@pytest.mark.parametrize(
-    ("differences", "published", "verdict"),
-    [
-        (STEADY, None, Verdict.HOLDS),
-        (STEADY, 1.0, Verdict.HOLDS),  # the published size lies inside the interval
-        (STEADY, 0.5, Verdict.HOLDS),  # ... or below it
-        (STEADY, 28.0, Verdict.DIRECTION),  # ... or far above
-        ([-d for d in STEADY], None, Verdict.FAILS),
-        ([-d for d in STEADY], 1.0, Verdict.FAILS),
-        ([-1, 1, -1, 1, 0.1], None, Verdict.FAILS),  # nothing to see, and no size to have looked for
-        ([-1, 1, -1, 1, 0.1], 0.5, Verdict.NOT_TESTED),  # too noisy to have seen 0.5
-        ([-0.1, 0.1, -0.1, 0.1, 0], 0.5, Verdict.FAILS),  # 0.5 would have been seen
-        ([-1, 1, -1, 1, 0.1], -0.5, Verdict.FAILS),  # the published numbers contradict the claim as well
-        ([1.0], 1.0, Verdict.NOT_TESTED),
-    ],
-)
-def test_a_part_is_decided_by_its_interval(differences, published, verdict):
-    assert decide("part", differences, published=published).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("differences", "verdict"),
-    [
-        ([0.1, -0.1, 0.05, 0.0], Verdict.HOLDS),
-        ([-0.1, 0.1, -0.05, 0.0], Verdict.HOLDS),
-        ([2.0, 2.1, 1.9, 2.0], Verdict.FAILS),
-        ([-2.0, -2.1, -1.9, -2.0], Verdict.FAILS),
-        ([5.0, -5.0, 4.0, -4.0], Verdict.NOT_TESTED),
-    ],
-)
-def test_two_things_are_alike_where_the_whole_interval_lies_within_the_margin(differences, verdict):
-    assert decide_within("part", differences, 1.0).verdict == verdict
-
-
-def test_a_claim_is_as_good_as_its_weakest_part():
-    holds, direction = decide("a", STEADY), decide("b", STEADY, published=28)
-    open_, fails = not_tested("c", "no data"), decide("d", [-d for d in STEADY])
-    assert weakest([holds, holds]) == Verdict.HOLDS
-    assert weakest([holds, direction]) == Verdict.DIRECTION
-    assert weakest([direction, open_]) == Verdict.NOT_TESTED
-    assert weakest([open_, fails, holds]) == Verdict.FAILS
-
-
-def test_a_verdict_tells_every_part_with_what_could_have_been_shown():
-    claim = Claim("x1", "it helps", "mAP", "difference", 28)
-    decided = ClaimVerdict(claim, (decide("at 20 %", STEADY, published=28), not_tested("at 60 %", "no data")))
-    table = verdict_table([decided])
-    assert list(table.verdict) == ["holds in direction", "not tested"]
-    assert table["smallest detectable"][0] > 0
-    told = decided.as_json()
-    assert told["verdict"] == "not tested"
-    assert told["speaking"]["name"] == "at 60 %"
-    assert told["parts"][0]["mean"] == 1.0
-    assert told["evidence"] == "exact"
-    assert list(table.evidence) == ["exact", "exact"]
-
-
-CLAIM = Claim("x1", "it helps", "mAP", "difference", None)
-DIRECTIONS = {
-    "above": (decide("a", STEADY), "holds"),
-    "above, smaller than published": (decide("a", STEADY, published=28), "holds in direction"),
-    "too wide": (decide("a", [-1, 1, -1, 1, 0.1], published=0.5), "not tested"),
-    "around zero": (decide("a", [-0.1, 0.1, -0.1, 0.1, 0], published=0.5), "does not hold"),
-    "below": (decide("a", [-d for d in STEADY]), "does not hold"),
-    "within the margin": (decide_within("a", [0.1, -0.1, 0.05, 0.0], 1), "holds"),
-    "beyond the margin": (decide_within("a", STEADY, 0.5), "does not hold"),
+STEADY = np.array([0.9, 1.0, 1.1, 1.0, 1.0])  # mean 1, interval 0.912 to 1.088
+WIDE = np.array([-1, 1, -1, 1, 0.1])  # mean 0.02, interval about -1.22 to 1.26
+EVENTS = {
+    # word: (what leads to it), (what is next to it, and its word)
+    Verdict.HOLDS: (
+        decide("a", STEADY),
+        decide("a", STEADY, published=1.0),
+        decide("a", STEADY, published=0.92),
+        decide("a", STEADY, at_most=1.1),
+        decide_within("a", STEADY, 1.1),
+        decide_within("a", -STEADY, 1.1),
+    ),
+    Verdict.LARGER: (
+        decide("a", STEADY, published=0.9),  # the interval begins at 0.912
+        decide("a", STEADY, published=-3.0),
+    ),
+    Verdict.DIRECTION: (
+        decide("a", STEADY, published=1.1),  # it ends at 1.088
+        decide("a", STEADY, published=28.0),
+    ),
+    Verdict.CONTRADICTED: (
+        decide("a", -STEADY),
+        decide("a", -STEADY, published=1.0),
+        decide("a", STEADY - 1.1),  # -0.188 to -0.012
+        decide("a", STEADY, at_most=0.9),
+        decide_within("a", STEADY, 0.9),
+        decide_within("a", -STEADY, 0.9),
+    ),
+    Verdict.INCONCLUSIVE: (
+        decide("a", WIDE),
+        decide("a", WIDE, published=0.5),
+        decide("a", STEADY - 1.05),  # -0.138 to 0.038
+        decide("a", STEADY - 0.95),  # -0.038 to 0.138
+        decide("a", STEADY, at_most=1.0),
+        decide_within("a", STEADY, 1.0),
+        decide_within("a", WIDE, 1.0),
+    ),
+    Verdict.NOT_TESTABLE: (
+        decide("a", [0.0, 0.0, 0.0]),
+        decide_within("a", [0.0, 0.0, 0.0], 1.0),
+        not_testable("a", "by censoring"),
+    ),
+    Verdict.NOT_RUN: (decide("a", [1.0]), decide("a", []), decide_within("a", [0.1], 1.0), not_run("a", "no data")),
 }
 
 
+@pytest.mark.parametrize("word", EVENTS)
+def test_a_word_has_data_that_lead_to_it(word):
+    assert [part.verdict for part in EVENTS[word]] == [word] * len(EVENTS[word])
+
+
+def test_every_word_but_the_stand_ins_is_reached():
+    assert set(EVENTS) == set(Verdict) - {Verdict.NOT_SEEN}
+
+
+@pytest.mark.parametrize(("offset", "word"), [(0.087, Verdict.INCONCLUSIVE), (0.089, Verdict.HOLDS)])
+def test_the_bound_is_where_the_interval_leaves_zero(offset, word):
+    reach = (decide("a", STEADY).estimate.high - decide("a", STEADY).estimate.low) / 2
+    assert 0.087 < reach < 0.089
+    assert decide("a", STEADY - 1 + offset).verdict == word
+
+
+def test_reasons_say_where_the_published_number_lies():
+    assert "published number itself contradicts" in decide("a", STEADY, published=-3.0).reason
+    assert "published number contradicts the claim too" in decide("a", WIDE, published=-0.5).reason
+    small = decide("a", [-0.1, 0.1, -0.1, 0.1, 0.02], published=2.0)
+    assert (small.verdict, "below the published size" in small.reason) == (Verdict.INCONCLUSIVE, True)
+    assert "confirmed with a chance of 100%" in small.reason  # two would have been seen
+    assert "confirmed with a chance of 8%" in decide("a", WIDE, published=0.3).reason
+
+
+def test_equal_pairs_and_too_few_say_so():
+    assert decide("a", [0.0, 0.0]).reason == SAME
+    assert decide("a", [2.0]).reason == TOO_FEW
+
+
+def test_a_margin_is_no_published_number():
+    assert decide_within("a", STEADY, 2.0).published is None
+    assert decide_within("a", STEADY, 2.0, published=0.38).published == 0.38
+    assert decide_within("a", STEADY, 2.0, published=0.38).verdict == Verdict.HOLDS
+
+
+def test_power_is_that_of_the_claim_that_was_made():
+    found = decide("a", WIDE, published=0.5)
+    assert found.power == found.estimate.power(0.5)
+    assert decide("a", WIDE).power is None
+    assert decide("a", WIDE, published=-1.0).power is None, "no true claim has this size"
+    within = decide_within("a", WIDE, 2.0)
+    assert within.power == within.estimate.power_within(2.0)
+    assert not_run("a", "no data", published=1.0).power is None
+
+
+def test_clusters_and_strata_reach_the_interval():
+    values = [1.0, 1.2, 3.0, 3.2, 10.0, 10.4]
+    plain = decide("a", values)
+    shared = decide("a", values, clusters=["a", "a", "b", "b", "c", "c"])
+    assert (plain.estimate.pairs, shared.estimate.pairs) == (6, 3)
+    assert (plain.verdict, shared.verdict) == (Verdict.HOLDS, Verdict.INCONCLUSIVE)
+    apart = decide("a", values, strata=["x", "x", "x", "x", "y", "y"])
+    np.testing.assert_allclose(apart.estimate.mean, (2.1 + 10.2) / 2)
+
+
+def test_a_region_is_told_in_words():
+    assert [str(Region()), str(Region(0, 1)), str(Region(-0.5, 0.5))] == ["above zero", "between 0 and 1", "within 0.5"]
+
+
+def test_the_chance_of_lying_outside_is_that_of_the_nearer_bound():
+    region, below, above = Region(-1.0, 1.0), decide("a", -3 * STEADY).estimate, decide("a", 3 * STEADY).estimate
+    assert region.chance(below) == pytest.approx(below.chance_beyond(-1.0))
+    assert region.chance(above) == pytest.approx(region.chance(below))
+    assert 0 < region.chance(above) < 1e-3
+
+
+def test_a_claim_is_as_good_as_its_weakest_part():
+    order = [EVENTS[word][0] for word in Verdict if word in EVENTS]
+    for place in range(len(order)):
+        assert weakest(order[: place + 1]) == order[place].verdict
+
+
+def test_only_what_lies_where_the_claim_says_confirms_it():
+    assert {word for word in Verdict if word.confirms} == {Verdict.HOLDS, Verdict.LARGER, Verdict.DIRECTION}
+
+
 @pytest.mark.parametrize("evidence", Evidence)
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_the_word_for_every_direction_of_the_interval_on_every_evidence(direction, evidence):
-    part, word = DIRECTIONS[direction]
-    if evidence is Evidence.STAND_IN and word == "does not hold":
-        word = "not seen here"
-    decided = ClaimVerdict(CLAIM, (part,), evidence)
-    told, (row,) = decided.as_json(), verdict_table([decided]).to_dict("records")
-    assert (decided.verdict, decided.speaking.verdict, row["verdict"]) == (word, word, word)
-    assert (told["verdict"], told["speaking"]["verdict"], told["parts"][0]["verdict"]) == (word, word, word)
-    assert told["evidence"] == row["evidence"] == evidence.value
-    assert decided.parts[0].estimate == part.estimate  # the numbers are what they were
+@pytest.mark.parametrize("word", EVENTS)
+def test_only_a_contradiction_depends_on_the_evidence(word, evidence):
+    expected = Verdict.NOT_SEEN if (word, evidence) == (Verdict.CONTRADICTED, Evidence.STAND_IN) else word
+    assert said_on(evidence, word) == expected
 
 
-def test_what_was_not_seen_is_weaker_than_what_was_not_tested():
-    parts = decide("a", STEADY), not_tested("b", "no data"), decide("c", [-d for d in STEADY])
-    decided = ClaimVerdict(CLAIM, parts, Evidence.STAND_IN)
-    assert (decided.verdict, decided.speaking.name) == (Verdict.NOT_SEEN, "c")
+NUMBERS = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=8)
 
 
-NUMBERS = st.lists(st.floats(-100, 100), min_size=1, max_size=8)
-
-
-@given(found=st.lists(st.tuples(NUMBERS, st.none() | st.floats(-50, 50), st.floats(0.01, 50)), min_size=1, max_size=4))
-def test_a_stand_in_refutes_nothing_whatever_the_intervals(found):
-    parts = [decide("above zero", differences, published=published) for differences, published, _ in found]
-    parts += [decide_within("within", differences, margin) for differences, _, margin in found]
-    exact, stand_in = (ClaimVerdict(CLAIM, tuple(parts), evidence) for evidence in (Evidence.EXACT, Evidence.STAND_IN))
-    assert Verdict.FAILS not in {stand_in.verdict, *(part.verdict for part in stand_in.parts)}
-    assert "does not hold" not in json.dumps(stand_in.as_json()) + verdict_table([stand_in]).to_csv()
-    assert stand_in.verdict == said_on(Evidence.STAND_IN, exact.verdict)
-    assert stand_in.speaking.name == exact.speaking.name
-
-
-def test_a_claim_stands_beside_its_verdicts_at_the_profiles_that_were_run(tmp_path):
-    for name, found in (("simulated", decide("a", STEADY)), ("embedded.seeds-0", decide("a", STEADY))):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "verdicts.json").write_text(json.dumps([ClaimVerdict(CLAIM, (found,)).as_json()]))
-    (tmp_path / "paper").mkdir()
-    early = {"id": "x1", "claim": "it helps", "verdict": "holds", "speaking": {}}
-    (tmp_path / "paper" / "verdicts.json").write_text(json.dumps([early]))
-    other = ClaimVerdict(replace(CLAIM, id="x2"), (decide("a", STEADY),))
-    own = ClaimVerdict(CLAIM, (not_tested("a", "no data"),))
-    table = verdicts_by_profile([own, other], "embedded", tmp_path).set_index("claim")
-    assert list(table.columns) == ["says", "embedded", "paper", "simulated"], "a variant's folder is none of them"
-    said = ["not tested (exact)", "holds (unstated)", "holds (exact): 1 [0.912, 1.09]"]
-    assert list(table.loc["x1"]) == ["it helps", *said]
-    assert table.loc["x2", "simulated"] == ""
+@given(differences=NUMBERS, shift=st.floats(0, 50), published=st.none() | st.floats(-50, 50))
+def test_more_of_what_is_claimed_is_never_less_confirmed(differences, shift, published):
+    """Moving all pairs to the claimed side cannot turn a confirmation into none."""
+    before = decide("a", differences)
+    after = decide("a", [value + shift for value in differences])
+    if before.verdict.confirms:
+        assert after.verdict.confirms
+    sized = decide("a", differences, published=published)
+    assert sized.verdict.confirms == before.verdict.confirms, "a published size never changes on which side it lies"

@@ -20,10 +20,13 @@ from nlcore.report.verdicts import Verdict
 
 SIGNS = {
     Verdict.HOLDS: "✓",
+    Verdict.LARGER: "+",
     Verdict.DIRECTION: "~",
-    Verdict.NOT_TESTED: "?",
+    Verdict.NOT_TESTABLE: "∅",
+    Verdict.NOT_RUN: "·",
+    Verdict.INCONCLUSIVE: "?",
     Verdict.NOT_SEEN: "–",
-    Verdict.FAILS: "✗",
+    Verdict.CONTRADICTED: "✗",
 }
 
 
@@ -67,6 +70,8 @@ def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Fold
     page = pages.get_template("paper.html.j2").render(
         folder=folder,
         profiles=list(profiles),
+        sources=folder.paper.contract.sources(),
+        corrections={id: claim.corrected for id, claim in folder.paper.contract.claims().items()},
         readings=folder.paper.readings().to_dict("records"),
         has_notebook=(folder.path / "notebook.html").is_file(),
     )

@@ -15,6 +15,8 @@ from PIL import Image
 from nlcore.papers import papers
 from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
+from nlcore.report.verdict_file import NAME as VERDICTS
+from nlcore.report.verdict_file import Decided, read_verdicts
 from nlcore.report.writer import MANIFEST
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
@@ -83,7 +85,7 @@ class Folder:
     profile: str
     path: Path
     manifest: dict[str, Any]
-    verdicts: list[dict[str, Any]]
+    verdicts: list[Decided]
 
     @cached_property
     def artefacts(self) -> list[Artefact]:
@@ -132,6 +134,6 @@ def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
         path = figures / one.id / profile
-        if (path / MANIFEST).is_file() and (path / "verdicts.json").is_file():
-            manifest, verdicts = (json.loads((path / name).read_text()) for name in (MANIFEST, "verdicts.json"))
-            yield Folder(one, profile, path, manifest, verdicts)
+        if (path / MANIFEST).is_file() and (path / VERDICTS).is_file():
+            manifest = json.loads((path / MANIFEST).read_text())
+            yield Folder(one, profile, path, manifest, read_verdicts(path / VERDICTS))

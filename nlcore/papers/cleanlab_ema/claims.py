@@ -1,4 +1,8 @@
-"""The paper's claims, decided: differences are paired within a dataset (one group, classifier and seed)."""
+"""The paper's claims, decided by panel (group and classifier): differences are paired within a dataset.
+
+A dataset is one draw of a group; both classifiers learn from it. So over the panels each dataset counts once, panels
+and groups weigh alike, and the published means are weighed in the same way.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,13 @@ from nlcore.papers.cleanlab_ema.published import published_table
 from nlcore.papers.cleanlab_ema.review import injected_lifts
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
-from nlcore.papers.cleanlab_ema.words import METRICS
+from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS
 from nlcore.report.atlas import reading_atlas
-from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+from nlcore.report.claims import ClaimVerdict
+from nlcore.report.verdicts import Part, decide, decide_within, not_run
 
 EMA = "ema(alpha=0.8)"
+PANEL = ["group", "classifier"]
 CLOSE = 0.01  # "similar": our reading of how near weighted cumulative pooling has to be to EMA
 ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "ap_at_t_3": "three or more errors"}
 
@@ -46,7 +52,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     if joint.any():
         studies["without the joint forest"] = replace(study, scores=study.scores[~joint])
     readings = {name: {id: decider(own) for id, decider in DECIDERS.items()} for name, own in studies.items()}
-    return reading_atlas(CONTRACT, decide_claims(study), readings)
+    return reading_atlas(decide_claims(study), readings)
 
 
 def by_dataset(scores: pd.DataFrame) -> pd.DataFrame:
@@ -68,32 +74,35 @@ def ranks(study: Study) -> Iterable[Part]:
     The paper names no size, so the sign decides; the published ranks stand in the notebook's table of ranks.
     """
     ranked = by_dataset(study.scores)[list(HEADLINE)].rank(axis=1, ascending=False)
-    datasets = ranked.groupby(["group", "classifier", "seed"])
+    datasets = ranked.groupby([*PANEL, "seed"])
     for other in HEADLINE[1:]:
         for name, found in (("mean rank", datasets.mean()), ("worst rank", datasets.max())):
-            yield decide(f"{name}: {other} minus EMA", found[other] - found[EMA])
+            yield decide(f"{name}: {other} minus EMA", found[other] - found[EMA], **_shared(found.index))
 
 
 def minimum_like(study: Study) -> Iterable[Part]:
     """ce2: min and softmin above EMA for any error, below it for severe ones."""
     for pooling in ("min", "softmin(temperature=0.1)"):
-        yield _difference(study, "ap_at_t", pooling, EMA)
+        yield from _by_panel(study, "ap_at_t", pooling, EMA)
         for metric in ("ap_at_t_2", "ap_at_t_3"):
-            yield _difference(study, metric, EMA, pooling)
+            yield from _by_panel(study, metric, EMA, pooling)
 
 
 def weighted_cumulative(study: Study) -> Iterable[Part]:
     """ce3: EMA above weighted cumulative pooling on every metric, yet close to it on average."""
     for metric in METRICS:
-        yield _difference(study, metric, EMA, "weighted_cumulative")
-    table = by_dataset(study.scores).groupby(["group", "classifier", "seed"]).mean()
-    yield decide_within(f"mean over the metrics within {CLOSE:g}", table[EMA] - table["weighted_cumulative"], CLOSE)
+        yield from _by_panel(study, metric, EMA, "weighted_cumulative")
+    table, said = by_dataset(study.scores), published_by_cell(study)
+    gaps = (table[EMA] - table["weighted_cumulative"]).groupby([*PANEL, "seed"]).mean()
+    paper = (said[EMA] - said["weighted_cumulative"]).groupby(PANEL).mean()
+    name = f"mean over the metrics within {CLOSE:g}"
+    yield decide_within(name, gaps, CLOSE, published=_mean_of_groups(paper), **_shared(gaps.index))
 
 
 def log_pooling(study: Study) -> Iterable[Part]:
     """ce4: EMA above log pooling, the training loss, on every metric."""
     for metric in METRICS:
-        yield _difference(study, metric, EMA, "log")
+        yield from _by_panel(study, metric, EMA, "log")
 
 
 def alphas(study: Study) -> Iterable[Part]:
@@ -102,9 +111,9 @@ def alphas(study: Study) -> Iterable[Part]:
     table, said = by_dataset(study.scores)[names], published_by_cell(study)[names]
     for metric, sign in (("ap_at_t", 1), ("ap_at_t_2", -1), ("ap_at_t_3", -1)):
         word = "rises" if sign > 0 else "falls"
-        ours = [sign * _correlation(row) for row in table.xs(metric, level="metric").to_numpy()]
-        paper = [sign * _correlation(row) for row in said.xs(metric, level="metric").to_numpy()]
-        yield decide(f"{ERRORS[metric]}: {word} with alpha", ours, published=float(np.mean(paper)))
+        ours = sign * table.xs(metric, level="metric").apply(_correlation, axis=1)
+        paper = sign * said.xs(metric, level="metric").apply(_correlation, axis=1)
+        yield from _panels(f"{ERRORS[metric]}: {word} with alpha", ours, paper)
 
 
 # Those that other readings touch.
@@ -115,25 +124,51 @@ def lift(study: Study) -> Iterable[Part]:
     """ce6: Lift@100 above 1 on injected errors, where it is known exactly; on CelebA itself only a review can tell."""
     name, published = "injected errors: Lift@100 minus 1", CONTRACT.claims()["ce6"].published
     if study.tagging is None:
-        yield not_tested(name, "section 5.2 was not run", published=published - 1)
+        yield not_run(name, "section 5.2 was not run", published=published - 1)
     else:
         lifts = injected_lifts(study.tagging)
         found = lifts[lifts.k == REVIEWED].lift
-        few = not_tested(name, f"fewer than {REVIEWED} images", published=published - 1)
+        few = not_run(name, f"fewer than {REVIEWED} images", published=published - 1)
         yield decide(name, found - 1, published=published - 1) if len(found) else few
     reason = "needs CelebA's images and a person's review of 200 of them (review_sheet, lift_from_review)"
-    yield not_tested("CelebA, by review: Lift@100", reason, published=published)
+    yield not_run("CelebA, by review: Lift@100", reason, published=published)
 
 
-def _difference(study: Study, metric: str, better: str, worse: str) -> Part:
+def _by_panel(study: Study, metric: str, better: str, worse: str) -> Iterable[Part]:
+    """One pooling against another on one metric, in every panel and over them."""
     table = by_dataset(study.scores).xs(metric, level="metric")
     paper = published_by_cell(study).xs(metric, level="metric")
     name = f"{METRICS[metric][1]}: {better} minus {worse}"
-    return decide(name, table[better] - table[worse], published=_gap(paper, better, worse))
+    yield from _panels(name, table[better] - table[worse], paper[better] - paper[worse])
 
 
-def _gap(table: pd.DataFrame, larger: str, smaller: str) -> float:
-    return float((table[larger] - table[smaller]).mean())
+def _panels(name: str, ours: pd.Series, paper: pd.Series) -> Iterable[Part]:
+    """A part for every panel, and one over all of them where there are several.
+
+    A single dataset has no interval: a panel of one is left out, unless there is no other.
+
+    ours: by (group, classifier, seed). paper: by (group, classifier), the published difference.
+    """
+    sizes = ours.groupby(PANEL, sort=False).size()
+    used = list((sizes[sizes > 1] if (sizes > 1).any() else sizes).index)
+    said = {panel: float(paper[panel[0], panel[1].removeprefix("joint_")]) for panel in used}
+    for group, classifier in used:
+        place = f"{group}, {CLASSIFIERS[classifier]}"
+        yield decide(f"{name} ({place})", ours[group, classifier], published=said[group, classifier])
+    if len(used) > 1:
+        size, ours = _mean_of_groups(pd.Series(said)), pd.concat({panel: ours[panel] for panel in used}, names=PANEL)
+        yield decide(f"{name} (all panels)", ours, published=size, **_shared(ours.index))
+
+
+def _shared(index: pd.MultiIndex) -> dict[str, pd.Index]:
+    """Datasets are what was drawn independently, in groups that weigh alike; for `decide`."""
+    groups, seeds = index.get_level_values("group"), index.get_level_values("seed")
+    return {"clusters": list(zip(groups, seeds, strict=True)), "strata": groups}
+
+
+def _mean_of_groups(differences: pd.Series) -> float:
+    """A published difference over panels (group, classifier), each group alike, as ours are weighed."""
+    return float(differences.groupby(level=0).mean().mean())
 
 
 def _correlation(values: np.ndarray) -> float:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nlcore.papers.cleanlab_ema.protocol import CONTRACT, REVIEWED, WRONG_SHARE
-from nlcore.papers.cleanlab_ema.published import published_table
+from nlcore.papers.cleanlab_ema.published import published_table, with_published
 from nlcore.papers.cleanlab_ema.review import injected_lifts
 from nlcore.papers.cleanlab_ema.scoring import HEADLINE, LIFT_SIZES
 from nlcore.papers.cleanlab_ema.study import Study
-from nlcore.papers.cleanlab_ema.words import METRICS
+from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS
+from nlcore.report.cells import Cell
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
 from nlcore.scorers import label_quality_scores
 
+DATASETS = 10  # behind every published score
 SIZES = {  # of Table S1: quantity -> (the contract's name, ours)
     "number of samples": ("train", "train"),
     "number of test samples": ("test", "test"),
@@ -24,6 +27,15 @@ SIZES = {  # of Table S1: quantity -> (the contract's name, ours)
     "number of classes": ("classes", "classes"),
     "expected number of class assignments": ("expected_labels", "labels_per_example"),
 }
+
+
+def published_cells(study: Study) -> Iterator[Cell]:
+    """The published scores, each a mean of ten datasets, panel by panel."""
+    keys = ["group", "classifier", "pooling", "metric"]
+    shown = with_published(study.scores[study.scores.metric.isin(list(METRICS))])
+    for (group, classifier, pooling, metric), part in shown.dropna(subset="published").groupby(keys, sort=False):
+        name = f"{group}, {CLASSIFIERS[classifier]}: {pooling}, {METRICS[metric][1]}"
+        yield Cell("published_scores", name, part.value.to_numpy(), part.published.iloc[0], of=DATASETS)
 
 
 def table_s1(study: Study, out: ArtefactWriter) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
-from nlcore.report.verdicts import estimate
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
 
@@ -274,7 +274,7 @@ def _bars(axis: Axes, data: pd.DataFrame) -> None:
             shown, x = estimate(part.value), group + 0.27 * (place - 1)
             label = name if group == 0 else None
             axis.bar(x, shown.mean, 0.25, color=shades[name], edgecolor="black", label=label)
-            if shown.seeds > 1:
+            if shown.pairs > 1:
                 axis.errorbar(x, shown.mean, shown.high - shown.mean, color="black", capsize=3)
             axis.scatter(x, part.published.iloc[0], marker="_", s=180, color="black", linewidths=2)
     axis.scatter([], [], marker="_", s=80, color="black", linewidths=2, label="published")

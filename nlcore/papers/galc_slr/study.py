@@ -12,6 +12,7 @@ import pandas as pd
 
 from nlcore.data.source import Source
 from nlcore.errors import InputError
+from nlcore.papers.galc_slr.examples import load_examples
 from nlcore.papers.galc_slr.methods import canonical
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, VARIANTS, Protocol
 from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect
@@ -111,6 +112,11 @@ class Study:
     def values(self, metric: str, **fields: Any) -> pd.Series:
         """One value per seed of a trained classifier, such as values("map", method="asl", noise=0.4)."""
         return self.runs(self.scores, **fields).set_index("seed")[metric].sort_index()
+
+    def dropped_by(self, cap: int) -> float:
+        """The share of the single-label images that a cap of so many of a class drops."""
+        pool = np.bincount(load_examples(self.source).single_classes)
+        return float(1 - np.minimum(pool, cap).sum() / pool.sum()) if pool.sum() else 0.0
 
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level and method, and how many runs were not finished."""

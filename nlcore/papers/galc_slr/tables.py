@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import pandas as pd
 
 from nlcore.papers.counts import counts_table
@@ -10,7 +13,8 @@ from nlcore.papers.galc_slr.counts import exact_lines
 from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, METHODS, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
-from nlcore.report.verdicts import estimate
+from nlcore.report.cells import Cell
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
 
@@ -51,12 +55,24 @@ def _cell(study: Study, method: str, metric: str, noise: float) -> str:
     if found.empty:
         return ""
     shown, paper = estimate(found), published_value(method, metric, noise)
-    ours = f"{shown.mean:.1f}" + (f" ± {shown.high - shown.mean:.1f}" if shown.seeds > 1 else "")
+    ours = f"{shown.mean:.1f}" + (f" ± {shown.high - shown.mean:.1f}" if shown.pairs > 1 else "")
     return ours if paper is None else f"{ours} ({paper:.2f})"
 
 
 def _published_gap(noise: float) -> float:
     return published_value("galc_slr", "mAP", noise) - published_value("asl", "mAP", noise)
+
+
+def published_cells(study: Study) -> Iterator[Cell]:
+    """Table 1 and Figure 6b, cell by cell; GALC-SLR is the repaired algorithm."""
+    for method, metric, noise in product(("asl", "galc_slr"), PUBLISHED_METRICS, study.levels):
+        found = study.values(METRICS[metric][0], method=method, noise=noise)
+        name = f"{method}, {metric} at {percent(noise)} %"
+        yield Cell("table_1", name, found.to_numpy(), published_value(method, metric, noise))
+    for gold, said in CONTRACT.published()["fig_6b"].items():
+        for name, method in (("estimated", "galc_slr"), ("true", "true matrix")):
+            found = study.values("map", method=method, noise=study.ablation_noise, gold=int(gold) / 100)
+            yield Cell("fig_6b", f"{name}, {gold} % gold", found.to_numpy(), said[name])
 
 
 def closeness_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from nlcore.papers import deviations as common
 from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.figures import series_style
-from nlcore.report.verdicts import estimate
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import Headline
 

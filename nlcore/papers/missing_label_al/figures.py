@@ -24,7 +24,7 @@ from nlcore.papers.missing_label_al.words import (
     deviations,
 )
 from nlcore.report.figures import bars_by_series, lines_by_series, panels, series_style, style
-from nlcore.report.verdicts import estimate
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
@@ -12,7 +15,8 @@ from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAPER, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SERIES, deviations
-from nlcore.report.verdicts import estimate
+from nlcore.report.cells import Cell
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
 
@@ -32,6 +36,23 @@ def heuristics_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         "The three heuristics; mean over the seeds [95 % interval]; mAP of an iteration is the mean over its epochs."
     )
     return out.table("heuristics", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
+
+
+def published_cells(study: Study) -> Iterator[Cell]:
+    """The numbers of the text: the mAP of the start, what Hard+entropy gains, and what is paid."""
+    said, runs, last = CONTRACT.published()["text"], study.defaults(), study.final()
+    start = runs[(runs.iteration == 0) & (runs.measure == "random") & (runs.noise == study.noises[0])]
+    yield Cell("text", "mAP of the start", start["map"].to_numpy(), said["initial_map"])
+    for noise, unknown_as in product(study.noises, UNKNOWN_AS):
+        gain = study.gain_over_asl(noise, unknown_as)
+        name = f"Hard+entropy over ASL ({unknown_as}), {percent(noise)} %"
+        yield Cell("text", name, gain.to_numpy(), said["gain_over_asl"][percent(noise)])
+    at = last[last.noise == 0.6].pivot_table(index="seed", columns="measure", values="map")
+    gain = (at["hard_entropy"] - at["random"]).to_numpy()
+    yield Cell("text", "Hard+entropy over Random, 60 %", gain, said["gain_over_random_at_60"])
+    costs = last.pivot_table(index="seed", columns=["measure", "noise"], values="cost")
+    yield Cell("text, costs", "cost of Random, 20 %", costs["random", 0.2].to_numpy(), said["cost_of_random"]["20"])
+    yield Cell("text, costs", "cost of Medium, 60 %", costs["medium", 0.6].to_numpy(), said["comparison_cost_at_60"])
 
 
 def cost_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

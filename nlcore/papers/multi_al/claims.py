@@ -11,10 +11,12 @@ from scipy import stats
 from nlcore.papers.multi_al.protocol import CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
-from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+from nlcore.report.verdicts import Part, decide, decide_within, not_testable
 
 LITTLE = 1.0  # points of mAP: "little", as the contract fixes it
+EMPTY = "by construction: no image has a D2 below 0.1"
 
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
@@ -28,6 +30,9 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
         "ma5": cleaner_with_lower_d1(study.bins),
         "ma6": d2_against_d1(study.bins),
         "ma7": longer_training(study),
+        "ma8": entropy_over_conflict(final),
+        "ma9": over_random_everywhere(final),
+        "ma10": safe_mode_at_most_noise(final),
     }
     known = CONTRACT.claims()
     return [ClaimVerdict(known[id], tuple(found)) for id, found in parts.items()]
@@ -52,14 +57,19 @@ def safe_mode(final: pd.DataFrame) -> Iterable[Part]:
 
 
 def entropy_over_random(final: pd.DataFrame) -> Iterable[Part]:
-    """ma3: entropy above random, without and with Safe mode, by 3 points on average over 20 and 40 %."""
-    size = _text("gain_over_random_20_40")
+    """ma3: entropy above random at 20 and 40 %, like with like; and Multi-AL by 3 points above random.
+
+    The 3 % of the abstract compare Multi-AL with random sampling, and Safe mode is part of Multi-AL.
+    """
     pairs = {"without Safe": ("multi_al", "random"), "with Safe": ("multi_al_safe", "random_safe")}
     for name, (entropy, random) in pairs.items():
         gain = (final[entropy] - final[random]).unstack("noise")[[0.2, 0.4]]
         for noise in gain:
             yield decide(f"{name}, {_at(noise)}: entropy minus random", gain[noise])
-        yield decide(f"{name}, mean of 20 and 40 %: entropy minus random", gain.mean(axis=1), published=size)
+        yield decide(f"{name}, mean of 20 and 40 %: entropy minus random", gain.mean(axis=1))
+    gain = (final.multi_al_safe - final.random).unstack("noise")[[0.2, 0.4]].mean(axis=1)
+    size = _text("gain_over_random_20_40")
+    yield decide("mean of 20 and 40 %: Multi-AL (with Safe) minus random (without)", gain, published=size)
 
 
 def conflict_below_random(final: pd.DataFrame) -> Iterable[Part]:
@@ -89,7 +99,7 @@ def d2_against_d1(bins: pd.DataFrame) -> Iterable[Part]:
         paper = float(np.subtract(*[ratio / (1 + ratio) for ratio in reversed(ratios)]))
         both = (clean.d2 - clean.d1).dropna()
         name = f"{_at(noise)}: clean share of bin 0, D2 minus D1"
-        yield decide(name, both, published=paper) if len(both) else not_tested(name, "no image has a D2 below 0.1")
+        yield decide(name, both, published=paper) if len(both) else not_testable(name, EMPTY, published=paper)
         counts = said["table_3"][percent]
         paper = float(np.subtract(*[counts[m][0] / sum(counts[m]) for m in ("d1", "d2")]))
         share = lowest["clean"] / part.pivot_table(index="seed", columns="measure", values="clean", aggfunc="sum")
@@ -102,6 +112,25 @@ def longer_training(study: Study) -> Iterable[Part]:
     table = study.initial.pivot_table(index="seed", columns="epoch", values="validation")
     late, early = table.columns.max(), study.protocol.epochs
     yield decide_within(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
+
+
+def entropy_over_conflict(final: pd.DataFrame) -> Iterable[Part]:
+    """ma8: entropy above CBIM at every level, both without Safe mode."""
+    for noise, part in (final.multi_al - final.cbim).groupby("noise"):
+        yield decide(f"{_at(noise)}: entropy minus CBIM", part)
+
+
+def over_random_everywhere(final: pd.DataFrame) -> Iterable[Part]:
+    """ma9: Multi-AL, which has Safe mode, above random sampling by 2 points on average over the levels."""
+    gain = (final.multi_al_safe - final.random).groupby("seed").mean()
+    name = "mean over the levels: Multi-AL (with Safe) minus random (without)"
+    yield decide(name, gain, published=_text("gain_over_random_all"))
+
+
+def safe_mode_at_most_noise(final: pd.DataFrame) -> Iterable[Part]:
+    """ma10: Safe mode still helps entropy at 60 %."""
+    gain = (final.multi_al_safe - final.multi_al).unstack("noise")[0.6]
+    yield decide(f"entropy, {_at(0.6)}: with Safe minus without", gain)
 
 
 def headline_effects(study: Study) -> list[Effect]:
@@ -134,7 +163,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: decider(final) for id, decider in deciders.items() if id == "ma1" or "random" in final}
         for name, final in finals.items()
     }
-    return reading_atlas(CONTRACT, decide_claims(study), readings)
+    return reading_atlas(decide_claims(study), readings)
 
 
 def _at(noise: float) -> str:

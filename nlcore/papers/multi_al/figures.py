@@ -12,7 +12,7 @@ from nlcore.data.source import Images
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import MAP, SERIES, WITHOUT, deviations
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
-from nlcore.report.verdicts import estimate
+from nlcore.report.intervals import estimate
 from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
 from nlcore.scorers.mislabelling import conflicting_pairs, contribution_matrix

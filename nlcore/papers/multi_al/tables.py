@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -10,10 +12,12 @@ from nlcore.papers.multi_al.counts import exact_lines
 from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import MAP, SERIES, WITHOUT, deviations
-from nlcore.report.verdicts import Estimate, estimate
+from nlcore.report.cells import Cell
+from nlcore.report.intervals import Estimate, estimate
 from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
 
+MEASURED_IN = {"d1": "table_1", "d2": "table_2"}  # measure -> the table of its ratios
 BIN_NAMES = [f"[{k / BINS:.1f}, {(k + 1) / BINS:.1f})" for k in range(BINS - 1)] + ["[0.9, 1]"]
 
 
@@ -40,6 +44,29 @@ def ratio_table(study: Study, out: ArtefactWriter, id: str, measure: str) -> pd.
     headline = Headline(what, str(said["40"][0]), f"{first:.3g}", _sizes(first, said["40"][0]))
     caption = f"{title(id)} Ratio of clean to wrong images by interval of {measure.upper()}; 95 % intervals."
     return out.table(id, pd.DataFrame(rows), caption=caption, deviations=deviations(study.source), headline=headline)
+
+
+def published_cells(study: Study) -> Iterator[Cell]:
+    """Tables 1 and 2, as shares of clean images in a bin; the shares of Table 3; and the gains of the text."""
+    said, final = CONTRACT.published(), study.final()
+    for (noise, measure), part in study.bins.groupby(["noise", "measure"]):
+        clean, wrong = (part.pivot_table(index="seed", columns="bin", values=name) for name in ("clean", "wrong"))
+        ratios, counts = said[MEASURED_IN[measure]][percent(noise)], said["table_3"][percent(noise)][measure]
+        for place, name in enumerate(BIN_NAMES):
+            at = f"{measure.upper()} in {name}, {percent(noise)} %"
+            share = (clean / (clean + wrong))[place].dropna().to_numpy()
+            if counts[place]:  # the paper writes 0 for a bin without images
+                yield Cell(MEASURED_IN[measure], at, share, ratios[place] / (1 + ratios[place]))
+            whole = (clean[place] / clean.sum(axis=1)).to_numpy()
+            yield Cell("table_3", at, whole, counts[place] / sum(counts))
+    over_asl, over_random = ((final.multi_al_safe - final[name]).unstack("noise") for name in ("asl", "random"))
+    gains = {
+        "gain_over_asl_points_mean_20_40_60": over_asl,
+        "gain_over_random_20_40": over_random[[0.2, 0.4]],
+        "gain_over_random_all": over_random,
+    }
+    for name, gain in gains.items():
+        yield Cell("text", name.replace("_", " "), gain.mean(axis=1).to_numpy(), said["text"][name])
 
 
 def _odds_interval(part: pd.DataFrame) -> tuple[float, float]:
@@ -88,7 +115,7 @@ def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
                 gain = estimate(part[strategy] - part.asl)
                 cell = {"metric": name, "noise": noise, "strategy": strategy}
                 cell |= {MAP: part[strategy].mean(), "ASL": part.asl.mean(), "gain, points": gain.mean}
-                cell |= {"low": gain.low, "high": gain.high, "seeds": gain.seeds}
+                cell |= {"low": gain.low, "high": gain.high, "seeds": gain.pairs}
                 rows.append(cell | {"gain, %": 100 * (part[strategy] / part.asl - 1).mean()})
     caption = "Final mAP and the gain over plain ASL on the whole noisy set, in points and relative to ASL."
     return out.table("gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))

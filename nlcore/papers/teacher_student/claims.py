@@ -10,8 +10,9 @@ import pandas as pd
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
 from nlcore.report.atlas import reading_atlas
+from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
-from nlcore.report.verdicts import ClaimVerdict, Part, decide, decide_within, not_tested
+from nlcore.report.verdicts import Part, decide, decide_within, not_run
 
 BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_truth"))
 CLOSE = 0.01  # one point
@@ -83,7 +84,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: decider(replace(study, scores=scores)) for id, decider in deciders.items()}
         for name, scores in studies.items()
     }
-    return reading_atlas(CONTRACT, decide_claims(study), readings)
+    return reading_atlas(decide_claims(study), readings)
 
 
 def beats_baselines(study: Study) -> Iterable[Part]:
@@ -124,7 +125,7 @@ def best_on_open_images(study: Study | None) -> Iterable[Part]:
             gap = said["proposed"][place] - said[other][place]
             name = f"{metric}: proposed minus {other}"
             if study is None:
-                yield not_tested(name, "needs the images and labels of Open Images V1", published=gap)
+                yield not_run(name, "needs the images and labels of Open Images V1", published=gap)
             else:
                 yield _decided(name, _paired(study, metric, 1.0, "proposed", other), gap)
 
@@ -135,7 +136,7 @@ def activations(study: Study) -> Iterable[Part]:
         for other in ("tanh", "relu"):
             name = f"mAP at {fraction:.0%}: sigmoid minus {other}, within one point"
             differences = _paired(study, "mAP", fraction, "proposed", other)
-            yield decide_within(name, differences, CLOSE) if len(differences) else not_tested(name, "not run")
+            yield decide_within(name, differences, CLOSE) if len(differences) else not_run(name, "not run")
 
 
 def _ablation(study: Study, table: str, better: str, others: Iterable[str]) -> Iterable[Part]:
@@ -157,7 +158,7 @@ def _difference(
 
 def _decided(name: str, differences: pd.Series, published: float) -> Part:
     if not len(differences):
-        return not_tested(name, "not run at this profile", published=published)
+        return not_run(name, "not run at this profile", published=published)
     return decide(name, differences, published=published)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
 from nlcore.papers.teacher_student.words import NO_OPEN_IMAGES, deviations
-from nlcore.report.verdicts import estimate
+from nlcore.report.cells import Cell
+from nlcore.report.intervals import estimate
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
 
@@ -121,6 +123,20 @@ def _score_table(
     return out.table(id, frame, caption=caption, deviations=deviations(study.source), headline=headline)
 
 
+def published_cells(study: Study) -> Iterator[Cell]:
+    """Tables 2 and 4 to 6, cell by cell; Table 3 where Open Images was run."""
+    shares = {"table_2": (0.05, 0.3, 0.5)} | dict.fromkeys(("table_4", "table_5", "table_6"), (0.05, 0.1))
+    for id, fractions in shares.items():
+        for series, said in CONTRACT.published()[id].items():
+            for (metric, fraction), paper in zip(product(SCORES, fractions), said, strict=True):
+                found = study.values(_run_name(series), fraction, metric)
+                yield Cell(id, f"{series}, {metric} at {fraction:.0%}", found.to_numpy(), paper)
+    for series, said in CONTRACT.published()["table_3"].items() if study.open_images else ():
+        for metric, paper in zip(SCORES, said, strict=True):
+            found = study.open_images.values(series, 1.0, metric)
+            yield Cell("table_3", f"{series}, {metric}", found.to_numpy(), paper)
+
+
 def _run_name(series: str) -> str:
     return "proposed" if series in ("both", "hard") else series
 
@@ -130,7 +146,7 @@ def _cell(study: Study | None, series: str, fraction: float, metric: str, name: 
     if not len(values):
         return {name or metric: np.nan, f"{name or metric} ±": np.nan}
     found = estimate(values)
-    return {name or metric: found.mean, f"{name or metric} ±": found.high - found.mean if found.seeds > 1 else np.nan}
+    return {name or metric: found.mean, f"{name or metric} ±": found.high - found.mean if found.pairs > 1 else np.nan}
 
 
 def corrections(study: Study, out: ArtefactWriter) -> pd.DataFrame:

@@ -1,0 +1,130 @@
+"""Means of paired differences with their 95 % intervals: over seeds, data sets that share something, and panels.
+
+The units are what was drawn independently: seeds, or data sets on which several panels were measured. Differences of
+one unit are averaged first. Units of several strata (groups of data sets, say) give one mean per stratum, all alike in
+weight:
+
+    mean = 1/S sum_s m_s,  error^2 = 1/S^2 sum_s v_s,  v_s = s_s^2 / n_s
+
+and Student's t with Satterthwaite's degrees of freedom, (sum v_s)^2 / sum(v_s^2 / (n_s - 1)) (Welch 1947; Cochran,
+"Sampling techniques", 5.4). With one stratum this is the paired t interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+CONFIDENCE = 0.95
+POWER = 0.80  # chance with which the smallest detectable difference would have been found
+Strata = tuple[tuple[float, ...], ...]  # one tuple per stratum, one number per independent unit
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval, over `pairs` independent units; `detectable` is the smallest one we could have shown.
+
+    error, freedom: standard error of the mean and its degrees of freedom.
+    """
+
+    mean: float
+    low: float
+    high: float
+    detectable: float
+    pairs: int
+    error: float
+    freedom: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there were units enough for an interval."""
+        return bool(np.isfinite(self.error))
+
+    def power(self, size: float) -> float:
+        """Chance that the interval would have lain above zero, were the true mean `size`.
+
+        From the noncentral t distribution with the error that was found.
+        """
+        if not self.bounded:
+            return 0.0
+        if self.error == 0:
+            return float(size > 0)
+        return float(stats.nct.sf(self._reach, self.freedom, size / self.error))
+
+    def power_within(self, margin: float) -> float:
+        """Chance that the interval would have lain within -`margin` to `margin`, were the true mean zero."""
+        if not self.bounded:
+            return 0.0
+        if self.error == 0:
+            return 1.0
+        return float(max(0.0, 2 * stats.t.cdf(margin / self.error - self._reach, self.freedom) - 1))
+
+    def chance_beyond(self, bound: float) -> float:
+        """One-sided p value of a mean this far below `bound`, were the true mean `bound`."""
+        if not self.bounded:
+            return 1.0
+        if self.error == 0:
+            return float(self.mean >= bound)
+        return float(stats.t.cdf((self.mean - bound) / self.error, self.freedom))
+
+    @property
+    def _reach(self) -> float:
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom))
+
+
+def by_unit(
+    differences: Sequence[float], clusters: Iterable[Hashable] | None = None, strata: Iterable[Hashable] | None = None
+) -> Strata:
+    """Differences as one number per independent unit, in strata.
+
+    Args:
+        differences: one number per pair; missing ones are left out.
+        clusters: the unit of each pair, such as its data set; each pair its own without.
+        strata: the stratum of each pair; one for all without. A unit belongs to one stratum.
+    """
+    values = np.asarray(differences, dtype=float)
+    table = pd.DataFrame({"value": values, "cluster": range(len(values)), "stratum": 0})
+    for name, labels in (("cluster", clusters), ("stratum", strata)):
+        if labels is not None:
+            table[name] = list(labels)
+    units = table.dropna(subset="value").groupby(["stratum", "cluster"], sort=True).value.mean()
+    return tuple(tuple(map(float, part)) for _, part in units.groupby(level="stratum"))
+
+
+def estimate(differences: Sequence[float]) -> Estimate:
+    """Mean and interval of paired differences, one per unit; a single one gives an unbounded interval."""
+    return estimate_strata((tuple(np.asarray(differences, dtype=float)),))
+
+
+def estimate_strata(units: Strata) -> Estimate:
+    """Mean of the strata's means with its interval; a stratum of a single unit leaves it unbounded."""
+    sizes = np.array([len(part) for part in units])
+    mean, pairs = float(np.mean([np.mean(part) for part in units])), int(sizes.sum())
+    if sizes.min() < 2:
+        return Estimate(mean, -np.inf, np.inf, np.inf, pairs, np.inf, 0.0)
+    spread = np.array([np.var(part, ddof=1) for part in units]) / sizes
+    error = float(np.sqrt(spread.sum()) / len(units))
+    freedom = float(spread.sum() ** 2 / (spread**2 / (sizes - 1)).sum()) if error else float((sizes - 1).sum())
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    detectable = float((reach + stats.t.ppf(POWER, freedom)) * error)
+    return Estimate(mean, mean - reach * error, mean + reach * error, detectable, pairs, error, freedom)
+
+
+def prediction(values: Sequence[float], *, of: int = 1) -> tuple[float, float]:
+    """Between what the mean of the next `of` runs lies with 95 %, by n of ours; unbounded for n = 1.
+
+    mean -+ t s sqrt(1/of + 1/n) (Hahn and Meeker, "Statistical intervals", 4.7 and 4.8)
+    """
+    found = np.asarray(values, dtype=float)
+    count = len(found)
+    if count < 2:
+        return -np.inf, np.inf
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(found, ddof=1) * np.sqrt(1 / of + 1 / count)
+    return float(np.mean(found) - reach), float(np.mean(found) + reach)

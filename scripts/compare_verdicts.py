@@ -1,0 +1,79 @@
+"""Verdicts before and after a change, side by side, with the reason: docs/verdicts.md.
+
+    python scripts/compare_verdicts.py REVISION > docs/verdicts.md
+
+REVISION: of Git, whose figures/ are held against those of the working tree.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from nlcore.papers import papers
+from nlcore.places import home
+from nlcore.report.contract import Claim
+from nlcore.report.verdict_file import NAME, Decided, read_verdicts
+
+HEAD = """# Verdicts, before and after
+
+Every claim whose verdict was decided at `{revision}` and now: the word, in brackets on what it stands, how many of its
+parts hold, and why the word is another one. Made by `python scripts/compare_verdicts.py {revision}`. What the words
+mean: [nlcore/report/verdicts.py](../nlcore/report/verdicts.py). Corrections of the contract, with their dates:
+`nlcore/papers/<paper>/contract/claims.yaml`. A folder without a claim that others have is older than the claim; the
+verdicts of such a folder were decided anew from the intervals in it, part by part as they were then.
+"""
+# What became of a word of the first edition where neither the claim nor the runs changed.
+WORDS = {
+    "inconclusive": "its interval reaches to both sides of what is claimed: it excludes nothing",
+    "larger than published": "the published size lies below the interval",
+    "contradicted": "the interval excludes what is claimed",
+    "not run": "data or runs are absent",
+    "not testable": "no number of runs could tell, by construction or by censoring",
+}
+
+
+def main(revision: Annotated[str, typer.Argument(help="of Git, with figures/ in it")]) -> None:
+    """Print the page."""
+    print(HEAD.format(revision=revision))
+    for one in papers().values():
+        claims = one.contract.claims()
+        for path in sorted((home() / "figures" / one.id).glob(f"*/{NAME}")):
+            before = _before(revision, f"figures/{one.id}/{path.parent.name}/{NAME}")
+            print(f"## {one.id}, {path.parent.name}\n\n| claim | before | now | parts that hold | decided by | why |\n"
+                  "|---|---|---|---|---|---|")  # fmt: skip
+            for row in _rows(read_verdicts(path), before, claims):
+                print(f"| {' | '.join(row)} |")
+            print()
+
+
+def _before(revision: str, path: str) -> dict[str, str]:
+    """Claim -> its word at a revision, of either edition of the file; nothing where there was none."""
+    done = subprocess.run(["git", "-C", str(home()), "show", f"{revision}:{path}"], capture_output=True, text=True)
+    found: Any = json.loads(done.stdout) if done.returncode == 0 else []
+    rows = found["claims"] if isinstance(found, dict) else found
+    return {row["id"]: f"{row['verdict']} ({row.get('evidence', 'unstated')})" for row in rows}
+
+
+def _rows(now: list[Decided], before: dict[str, str], claims: dict[str, Claim]) -> Iterator[list[str]]:
+    for one in now:
+        word, was = f"{one.verdict} ({one.evidence})", before.get(one.id, "–")
+        said = f"{one.speaking.name}: {one.speaking.shown}" if one.speaking.shown else one.speaking.name
+        share = f"{one.confirmed} of {len(one.parts)}"
+        yield [one.id, was, word, share, said, _why(was, one, claims[one.id.split()[0]])]
+
+
+def _why(was: str, one: Decided, claim: Claim) -> str:
+    """The contract's corrections, then what became of the word; empty where it is the same word of the same claim."""
+    reasons = [correction["why"].rstrip(".") for correction in claim.corrected]
+    if was != "–" and was.split(" (")[0] != one.verdict:
+        reasons.append(WORDS.get(one.verdict, one.speaking.reason))
+    return "; ".join(reasons)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""README's table of verdicts and docs/verdicts.md say what the files in figures/ say."""
+
+import importlib.util
+import re
+
+import pytest
+
+from nlcore.errors import InputError
+from nlcore.places import home
+from nlcore.report.verdict_file import NAME, read_verdicts
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, home() / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_says_the_verdicts_that_are_in_figures():
+    text = (home() / "README.md").read_text()
+    assert script("readme_verdicts").rendered(text, home() / "figures") == text
+
+
+def test_a_verdict_that_changes_is_another_readme(tmp_path):
+    (tmp_path / "multi_al" / "embedded").mkdir(parents=True)
+    kept = (home() / "figures" / "multi_al" / "embedded" / NAME).read_text()
+    (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept)
+    before = script("readme_verdicts").table(tmp_path)
+    assert "`multi_al`, embedded" in before
+    (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept.replace('"holds"', '"inconclusive"'))
+    assert script("readme_verdicts").table(tmp_path) != before
+
+
+def test_a_readme_without_its_marks_is_an_error():
+    with pytest.raises(InputError, match=r"README\.md: marks of the table"):
+        script("readme_verdicts").rendered("no marks", home() / "figures")
+
+
+def test_the_history_names_every_claim_with_its_verdict_of_now():
+    page = (home() / "docs" / "verdicts.md").read_text()
+    for section in re.split(r"^## ", page, flags=re.M)[1:]:
+        paper, profile = section.splitlines()[0].split(", ")
+        found = {one.id: one for one in read_verdicts(home() / "figures" / paper / profile / NAME)}
+        rows = [line.split(" | ") for line in section.splitlines() if line.startswith(f"| {next(iter(found))[:2]}")]
+        told = {row[0].removeprefix("| "): row[2] for row in rows}
+        assert told == {id: f"{one.verdict} ({one.evidence})" for id, one in found.items()}
