@@ -24,17 +24,9 @@ HEAD = """# Verdicts, before and after
 Every claim whose verdict was decided at `{revision}` and now: the word, in brackets on what it stands, how many of its
 parts hold, and why the word is another one. Made by `python scripts/compare_verdicts.py {revision}`. What the words
 mean: [nlcore/report/verdicts.py](../nlcore/report/verdicts.py). Corrections of the contract, with their dates:
-`nlcore/papers/<paper>/contract/claims.yaml`. A folder without a claim that others have is older than the claim; the
-verdicts of such a folder were decided anew from the intervals in it, part by part as they were then.
+`nlcore/papers/<paper>/contract/claims.yaml`. Folders whose runs are older than the claims were decided anew from the
+numbers by seed in their CSVs (a part that those do not hold, from its interval).
 """
-# What became of a word of the first edition where neither the claim nor the runs changed.
-WORDS = {
-    "inconclusive": "its interval reaches to both sides of what is claimed: it excludes nothing",
-    "larger than published": "the published size lies below the interval",
-    "contradicted": "the interval excludes what is claimed",
-    "not run": "data or runs are absent",
-    "not testable": "no number of runs could tell, by construction or by censoring",
-}
 
 
 def main(revision: Annotated[str, typer.Argument(help="of Git, with figures/ in it")]) -> None:
@@ -68,10 +60,10 @@ def _rows(now: list[Decided], before: dict[str, str], claims: dict[str, Claim]) 
 
 
 def _why(was: str, one: Decided, claim: Claim) -> str:
-    """The contract's corrections, then what became of the word; empty where it is the same word of the same claim."""
+    """The contract's corrections of the claim, and where the word is another one, the reason of the deciding part."""
     reasons = [correction["why"].rstrip(".") for correction in claim.corrected]
     if was != "–" and was.split(" (")[0] != one.verdict:
-        reasons.append(WORDS.get(one.verdict, one.speaking.reason))
+        reasons.append(one.speaking.reason)
     return "; ".join(reasons)
 
 

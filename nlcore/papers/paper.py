@@ -109,9 +109,7 @@ class Paper:
         path = files(self.package) / "tolerances.yaml"
         return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
 
-    def grid(
-        self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None
-    ) -> Grid:
+    def grid(self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> Grid:
         """The runs of a profile, on its own data and on the rungs of its ladder; `seeds` replaces its own.
 
         Raises:

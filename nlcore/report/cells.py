@@ -17,13 +17,12 @@ from nlcore.report.intervals import prediction
 
 @dataclass(frozen=True)
 class Cell:
-    """One published number and our runs' values of it. of: the published one is the mean of so many runs."""
+    """One published number, and our runs' values of it."""
 
     artefact: str
     name: str
     values: Sequence[float]
     published: float
-    of: int = 1
 
 
 def cells_table(cells: Iterable[Cell]) -> pd.DataFrame:
@@ -35,7 +34,7 @@ def cells_table(cells: Iterable[Cell]) -> pd.DataFrame:
 
 
 def _row(cell: Cell) -> list:
-    low, high = prediction(cell.values, of=cell.of)
+    low, high = prediction(cell.values)
     inside = "yes" if low <= cell.published <= high else "no"
     return [cell.artefact, cell.name, cell.published, np.mean(cell.values), low, high, len(cell.values), inside]
 

@@ -61,9 +61,13 @@ class ClaimVerdict:
 
     @property
     def power(self) -> float | None:
-        """At most so likely were all parts confirmed, if the claim is true: the least power of any; None if unknown."""
+        """At most so likely were all parts confirmed, if the claim is true: the least power of any.
+
+        None where no part has one, and where a part was not run or cannot be tested.
+        """
         known = [part.power for part in self.parts if part.power is not None]
-        return min(known) if known else None
+        idle = any(part.verdict in (Verdict.NOT_RUN, Verdict.NOT_TESTABLE) for part in self.parts)
+        return min(known) if known and not idle else None
 
 
 def among_all(parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -77,9 +81,10 @@ def among_all(parts: Sequence[Part]) -> tuple[Part, ...]:
     for place, part in enumerate(against):
         if softened or part.region.chance(part.estimate) > LEVEL / (len(tested) - place):
             softened.add(id(part))
-    reason = f"the interval alone lies outside of what is claimed, but not among {len(tested)} parts (Holm)"
+    more = f"; among {len(tested)} parts that may be chance (Holm)"
     return tuple(
-        replace(part, verdict=Verdict.INCONCLUSIVE, reason=reason) if id(part) in softened else part for part in parts
+        replace(part, verdict=Verdict.INCONCLUSIVE, reason=part.reason + more) if id(part) in softened else part
+        for part in parts
     )
 
 

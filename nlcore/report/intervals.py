@@ -47,24 +47,20 @@ class Estimate:
         """Whether there were units enough for an interval."""
         return bool(np.isfinite(self.error))
 
-    def power(self, size: float) -> float:
-        """Chance that the interval would have lain above zero, were the true mean `size`.
+    def power(self, size: float, low: float = 0.0, high: float = np.inf) -> float:
+        """Chance that the interval would have lain between `low` and `high`, were the true mean `size`.
 
-        From the noncentral t distribution with the error that was found.
+        With the error that was found; for one bound from the noncentral t distribution, for two from a shifted one.
         """
         if not self.bounded:
             return 0.0
         if self.error == 0:
-            return float(size > 0)
-        return float(stats.nct.sf(self._reach, self.freedom, size / self.error))
-
-    def power_within(self, margin: float) -> float:
-        """Chance that the interval would have lain within -`margin` to `margin`, were the true mean zero."""
-        if not self.bounded:
-            return 0.0
-        if self.error == 0:
-            return 1.0
-        return float(max(0.0, 2 * stats.t.cdf(margin / self.error - self._reach, self.freedom) - 1))
+            return float(low < size < high)
+        above, below = (size - low) / self.error, (high - size) / self.error
+        if np.isinf(above) or np.isinf(below):
+            return float(stats.nct.sf(self._reach, self.freedom, min(above, below)))
+        upper, lower = stats.t.cdf([below - self._reach, self._reach - above], self.freedom)
+        return float(max(0.0, upper - lower))
 
     def chance_beyond(self, bound: float) -> float:
         """One-sided p value of a mean this far below `bound`, were the true mean `bound`."""
@@ -117,14 +113,14 @@ def estimate_strata(units: Strata) -> Estimate:
     return Estimate(mean, mean - reach * error, mean + reach * error, detectable, pairs, error, freedom)
 
 
-def prediction(values: Sequence[float], *, of: int = 1) -> tuple[float, float]:
-    """Between what the mean of the next `of` runs lies with 95 %, by n of ours; unbounded for n = 1.
+def prediction(values: Sequence[float]) -> tuple[float, float]:
+    """Between what the next run's value lies with 95 %, by n of ours; unbounded for n = 1.
 
-    mean -+ t s sqrt(1/of + 1/n) (Hahn and Meeker, "Statistical intervals", 4.7 and 4.8)
+    mean -+ t s sqrt(1 + 1/n) (Hahn and Meeker, "Statistical intervals", 4.7)
     """
     found = np.asarray(values, dtype=float)
     count = len(found)
     if count < 2:
         return -np.inf, np.inf
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(found, ddof=1) * np.sqrt(1 / of + 1 / count)
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / count)
     return float(np.mean(found) - reach), float(np.mean(found) + reach)

@@ -1,7 +1,7 @@
 """verdicts.json: every claim of a paper with all its parts and the differences that decide them, for machines.
 
-Its schema is kept beside this module (`verdicts.schema.json`, JSON Schema 2020-12). From a file alone each verdict can
-be decided again: `Decided.parts` become `nlcore.report.verdicts.Part`s, differences and regions included.
+Its schema is kept beside this module (`verdicts.schema.json`, JSON Schema 2020-12). From the differences and regions in
+it each verdict can be decided again; a folder that was made before there were any keeps its intervals alone.
 """
 
 from __future__ import annotations
@@ -93,6 +93,15 @@ def read_verdicts(path: Path) -> list[Decided]:
         raise InputError(f"{path}: {where}: {first['msg']}; expected {expected}") from error
 
 
+def is_readable(path: Path) -> bool:
+    """Whether a verdicts.json is of this edition: a folder of another says nothing until its profile is run again."""
+    try:
+        read_verdicts(path)
+    except InputError:
+        return False
+    return True
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of the file, from the classes above."""
     return VerdictFile.model_json_schema(mode="validation", by_alias=True)
@@ -107,11 +116,11 @@ def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: 
     """One row per claim: its verdict at this profile, and at the others whose artefacts lie in the paper's folder.
 
     A cell says the verdict, on what it stands, how many parts hold, and the part that decides it. Folders of other
-    seeds or variants, whose names have a dot, are left out.
+    seeds or variants, whose names have a dot, are left out, and those whose file is of another edition.
     """
     found = {profile: [_decided(one) for one in verdicts]}
     for path in sorted(folder.glob(f"*/{NAME}")):
-        if "." not in path.parent.name and path.parent.name != profile:
+        if "." not in path.parent.name and path.parent.name != profile and is_readable(path):
             found[path.parent.name] = read_verdicts(path)
     said = {name: {one.id: _in_short(one) for one in all_of} for name, all_of in found.items()}
     return pd.DataFrame(

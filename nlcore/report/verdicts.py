@@ -1,10 +1,10 @@
 """From paired results to a word: does what the paper claims hold here?
 
 A claim is a set of parts ("at 20 %", "against random"). Each says that a difference lies in a region: above zero, above
-zero and at most so much ("slightly"), or within a margin of zero ("matters little"). The 95 % interval of its mean
-(`nlcore.report.intervals`) decides:
+zero and at most so much ("slightly"), below a bound ("no large increase"), or within a margin of zero ("alike"). The
+95 % interval of its mean (`nlcore.report.intervals`) decides:
 
-* *holds*: the interval lies in the region, and the published size, if there is one, in the interval;
+* *holds*: the interval lies in the region, and the published size, where the region has no margin below zero, in it;
 * *larger than published*, *holds in direction*: it lies in the region, and above or below the published size;
 * *contradicted*: it lies outside of the region: the interval excludes what is claimed;
 * *inconclusive*: it reaches from the region to the outside: it excludes neither;
@@ -72,6 +72,8 @@ class Region:
     def __str__(self) -> str:
         if np.isinf(self.high):
             return "above zero" if self.low == 0 else f"above {self.low:g}"
+        if np.isinf(self.low):
+            return f"below {self.high:g}"
         return f"within {self.high:g}" if self.low == -self.high else f"between {self.low:g} and {self.high:g}"
 
 
@@ -93,13 +95,11 @@ class Part:
 
     @property
     def power(self) -> float | None:
-        """Chance to confirm it, true at the published size, or at zero for a margin; None if there is neither."""
-        found = self.estimate
-        if found is None:
+        """Chance to confirm it, true at the published size, or at zero for a margin; None where there is neither."""
+        size = 0.0 if self.published is None and self.region.low < 0 else self.published
+        if self.estimate is None or size is None or not self.region.low < size < self.region.high:
             return None
-        if self.region.low < 0:
-            return found.power_within(self.region.high)
-        return found.power(self.published) if self.published is not None and self.published > 0 else None
+        return self.estimate.power(size, self.region.low, self.region.high)
 
 
 def decide(
@@ -107,6 +107,7 @@ def decide(
     differences: Sequence[float],
     *,
     published: float | None = None,
+    at_least: float = 0.0,
     at_most: float = np.inf,
     clusters: Iterable[Hashable] | None = None,
     strata: Iterable[Hashable] | None = None,
@@ -117,11 +118,12 @@ def decide(
         name: of the part.
         differences: one per pair.
         published: the paper's own size of it.
+        at_least: what "substantially" asks for; the claim then says that the difference is above it.
         at_most: what "slightly" allows; the claim then says that the difference is below it too.
         clusters: the independent unit of each pair, such as its data set; each pair its own without.
         strata: the stratum of each pair: panels or groups that weigh alike; one for all without.
     """
-    return _decided(name, by_unit(differences, clusters, strata), Region(0.0, at_most), published)
+    return _decided(name, by_unit(differences, clusters, strata), Region(at_least, at_most), published)
 
 
 def decide_within(
@@ -139,6 +141,11 @@ def decide_within(
     difference, where it gives one. The other arguments are those of `decide`.
     """
     return _decided(name, by_unit(differences, clusters, strata), Region(-margin, margin), published)
+
+
+def decide_below(name: str, differences: Sequence[float], bound: float, *, published: float | None = None) -> Part:
+    """Decide "it is no more than `bound`", the contract's reading of the paper's words: the whole interval below it."""
+    return _decided(name, by_unit(differences), Region(-np.inf, bound), published)
 
 
 def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
@@ -161,7 +168,7 @@ def decide_interval(part: Part) -> Part:
     found = part.estimate
     if found is None or not found.bounded:
         return replace(part, reason=TOO_FEW)
-    if found.mean == 0 and found.error == 0:
+    if found.mean == 0 == found.error and part.region.low >= 0 and not any(map(any, part.differences)):
         return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
     if part.region.holds(found):
         return _confirmed(part, found)

@@ -54,7 +54,7 @@ def study(value=as_published, *, capped=0.0, short_of_truth=0.3, rise=None, erro
             curves.append(at | {"method": method, "epoch": epoch, "map": level + noise_of()})
         for name in ("glc", *VARIANTS, "galc_slr unscaled"):
             size = (error or {"glc": 0.4}).get(name, 0.1) + noise_of()
-            distances.append(at | {"matrix": name, "diagonal": size, "off_diagonal": size})
+            distances.append(at | {"matrix": name, "diagonal": size, "off_diagonal": size, "contrast": size})
     frames = [pd.DataFrame(rows) for rows in (scores, curves, distances)]
     return Study(*frames, {}, pd.DataFrame(), specs=(FakeSpec(),))
 

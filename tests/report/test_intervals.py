@@ -53,7 +53,7 @@ def test_missing_pairs_are_left_out_and_a_single_unit_bounds_nothing():
     assert by_unit([1.0, np.nan, 2.0]) == ((1.0, 2.0),)
     alone = estimate([1.0])
     assert not alone.bounded
-    assert (alone.low, alone.high, alone.power(5), alone.power_within(5)) == (-np.inf, np.inf, 0, 0)
+    assert (alone.low, alone.high, alone.power(5), alone.power(0, -5, 5)) == (-np.inf, np.inf, 0, 0)
     assert not estimate_strata(((1.0, 2.0), (3.0,))).bounded, "a stratum whose spread no one knows"
 
 
@@ -114,9 +114,20 @@ def test_power_within_a_margin_is_how_often_the_interval_lies_in_it():
     draws = np.random.default_rng(0).normal(0, 1, size=(4000, 20))
     found = [estimate(row) for row in draws]
     inside = np.mean([one.low > -0.8 and one.high < 0.8 for one in found])
-    assert abs(np.mean([one.power_within(0.8) for one in found]) - inside) < 0.05
-    assert estimate([0.0, 0.0]).power_within(0.1) == 1
-    assert estimate([-5.0, 5.0]).power_within(0.1) == 0
+    assert abs(np.mean([one.power(0, -0.8, 0.8) for one in found]) - inside) < 0.05
+    assert estimate([0.0, 0.0]).power(0, -0.1, 0.1) == 1
+    assert estimate([-5.0, 5.0]).power(0, -0.1, 0.1) == 0
+
+
+def test_power_minds_both_bounds_and_the_size():
+    """0.4 in 0 to 0.5: as the interval must lie in it, half of what zero to 0.8 around the middle would have."""
+    draws = np.random.default_rng(3).normal(0.4, 0.2, size=(4000, 12))
+    found = [estimate(row) for row in draws]
+    inside = np.mean([one.low > 0 and one.high < 0.5 for one in found])
+    assert abs(np.mean([one.power(0.4, 0, 0.5) for one in found]) - inside) < 0.05
+    assert inside < 0.4 < np.mean([one.power(0.25, 0, 0.5) for one in found])
+    below = estimate([-1.0, -2.0, -3.0])
+    assert below.power(-2, -np.inf, 0) == pytest.approx(estimate([1.0, 2.0, 3.0]).power(2))
 
 
 def test_the_chance_beyond_a_bound_is_the_one_sided_t_test():

@@ -23,7 +23,7 @@ from nlcore.report.verdict_file import (
     verdicts_by_profile,
     write_verdicts,
 )
-from nlcore.report.verdicts import Part, Region, Verdict, decide, decide_within, not_run, not_testable
+from nlcore.report.verdicts import Part, Region, Verdict, decide, decide_below, decide_within, not_run, not_testable
 
 CLAIM = Claim("x1", "it helps", "mAP", "difference", None)
 STEADY = [0.9, 1.0, 1.1, 1.0, 1.0]
@@ -79,10 +79,12 @@ def _again(kept):
         return Part(kept.name, kept.verdict, kept.reason, kept.published)
     values = [value for units in kept.differences for value in units]
     strata = [place for place, units in enumerate(kept.differences) for _ in units]
+    if kept.from_ is None:
+        return decide_below(kept.name, values, kept.to, published=kept.published)
     if kept.from_ < 0:
         return decide_within(kept.name, values, kept.to, published=kept.published, strata=strata)
     most = np.inf if kept.to is None else kept.to
-    return decide(kept.name, values, published=kept.published, at_most=most, strata=strata)
+    return decide(kept.name, values, published=kept.published, at_least=kept.from_, at_most=most, strata=strata)
 
 
 def test_every_claim_of_every_paper_is_in_its_committed_files():
@@ -108,6 +110,14 @@ def test_another_file_is_an_error_of_one_line(tmp_path, text, where):
     assert where in str(found.value)
     assert f"expected verdicts of edition {EDITION}" in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_folder_of_another_edition_does_not_stop_the_others(tmp_path):
+    for name, text in (("simulated", write_verdicts([DECIDED])), ("finetune", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / NAME).write_text(text)
+    table = verdicts_by_profile([DECIDED], "embedded", tmp_path)
+    assert list(table.columns) == ["claim", "says", "embedded", "simulated"]
 
 
 def test_no_file_is_an_error_that_says_so(tmp_path):

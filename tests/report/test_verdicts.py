@@ -12,6 +12,7 @@ from nlcore.report.verdicts import (
     Region,
     Verdict,
     decide,
+    decide_below,
     decide_within,
     not_run,
     not_testable,
@@ -30,6 +31,9 @@ EVENTS = {
         decide("a", STEADY, at_most=1.1),
         decide_within("a", STEADY, 1.1),
         decide_within("a", -STEADY, 1.1),
+        decide_within("a", [0.0, 0.0, 0.0], 1.0),
+        decide_below("a", -9 * STEADY, 1.0),
+        decide("a", STEADY, at_least=0.9),
     ),
     Verdict.LARGER: (
         decide("a", STEADY, published=0.9),  # the interval begins at 0.912
@@ -44,6 +48,8 @@ EVENTS = {
         decide("a", -STEADY, published=1.0),
         decide("a", STEADY - 1.1),  # -0.188 to -0.012
         decide("a", STEADY, at_most=0.9),
+        decide("a", STEADY, at_least=1.1),
+        decide_below("a", STEADY, 0.9),
         decide_within("a", STEADY, 0.9),
         decide_within("a", -STEADY, 0.9),
     ),
@@ -53,12 +59,13 @@ EVENTS = {
         decide("a", STEADY - 1.05),  # -0.138 to 0.038
         decide("a", STEADY - 0.95),  # -0.038 to 0.138
         decide("a", STEADY, at_most=1.0),
+        decide("a", STEADY, at_least=1.0),
+        decide_below("a", STEADY, 1.0),
         decide_within("a", STEADY, 1.0),
         decide_within("a", WIDE, 1.0),
     ),
     Verdict.NOT_TESTABLE: (
         decide("a", [0.0, 0.0, 0.0]),
-        decide_within("a", [0.0, 0.0, 0.0], 1.0),
         not_testable("a", "by censoring"),
     ),
     Verdict.NOT_RUN: (decide("a", [1.0]), decide("a", []), decide_within("a", [0.1], 1.0), not_run("a", "no data")),
@@ -95,6 +102,13 @@ def test_equal_pairs_and_too_few_say_so():
     assert decide("a", [2.0]).reason == TOO_FEW
 
 
+def test_equal_means_of_unequal_pairs_are_tested():
+    """Two strata whose means cancel, without any spread: not the same runs."""
+    found = decide("a", [1.0, 1.0, -1.0, -1.0], strata=["x", "x", "y", "y"])
+    assert (found.estimate.mean, found.estimate.error) == (0, 0)
+    assert found.verdict == Verdict.CONTRADICTED
+
+
 def test_a_margin_is_no_published_number():
     assert decide_within("a", STEADY, 2.0).published is None
     assert decide_within("a", STEADY, 2.0, published=0.38).published == 0.38
@@ -107,7 +121,9 @@ def test_power_is_that_of_the_claim_that_was_made():
     assert decide("a", WIDE).power is None
     assert decide("a", WIDE, published=-1.0).power is None, "no true claim has this size"
     within = decide_within("a", WIDE, 2.0)
-    assert within.power == within.estimate.power_within(2.0)
+    assert within.power == within.estimate.power(0, -2, 2)
+    assert decide_within("a", WIDE, 2.0, published=1.5).power < within.power, "true at its published size, not at zero"
+    assert decide("a", WIDE, published=0.5, at_most=1.0).power < decide("a", WIDE, published=0.5).power
     assert not_run("a", "no data", published=1.0).power is None
 
 
@@ -123,6 +139,7 @@ def test_clusters_and_strata_reach_the_interval():
 
 def test_a_region_is_told_in_words():
     assert [str(Region()), str(Region(0, 1)), str(Region(-0.5, 0.5))] == ["above zero", "between 0 and 1", "within 0.5"]
+    assert [str(Region(1)), str(Region(-np.inf, 1))] == ["above 1", "below 1"]
 
 
 def test_the_chance_of_lying_outside_is_that_of_the_nearer_bound():

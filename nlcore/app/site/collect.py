@@ -16,7 +16,7 @@ from nlcore.papers import papers
 from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
-from nlcore.report.verdict_file import Decided, read_verdicts
+from nlcore.report.verdict_file import Decided, is_readable, read_verdicts
 from nlcore.report.writer import MANIFEST
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
@@ -134,6 +134,6 @@ def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
         path = figures / one.id / profile
-        if (path / MANIFEST).is_file() and (path / VERDICTS).is_file():
+        if (path / MANIFEST).is_file() and is_readable(path / VERDICTS):
             manifest = json.loads((path / MANIFEST).read_text())
             yield Folder(one, profile, path, manifest, read_verdicts(path / VERDICTS))

@@ -6,7 +6,7 @@ and groups weigh alike, and the published means are weighed in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +26,8 @@ from nlcore.report.verdicts import Part, decide, decide_within, not_run
 EMA = "ema(alpha=0.8)"
 PANEL = ["group", "classifier"]
 CLOSE = 0.01  # "similar": our reading of how near weighted cumulative pooling has to be to EMA
+SHORT = 20  # examples: a list of fewer says little
+LEAST = {"ap_at_t": 1, "ap_at_t_2": 2, "ap_at_t_3": 3}  # errors that make an example a hit
 ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "ap_at_t_3": "three or more errors"}
 
 
@@ -74,7 +76,7 @@ def ranks(study: Study) -> Iterable[Part]:
     The paper names no size, so the sign decides; the published ranks stand in the notebook's table of ranks.
     """
     ranked = by_dataset(study.scores)[list(HEADLINE)].rank(axis=1, ascending=False)
-    datasets = ranked.groupby([*PANEL, "seed"])
+    datasets = shared_datasets(ranked).groupby([*PANEL, "seed"])
     for other in HEADLINE[1:]:
         for name, found in (("mean rank", datasets.mean()), ("worst rank", datasets.max())):
             yield decide(f"{name}: {other} minus EMA", found[other] - found[EMA], **_shared(found.index))
@@ -93,10 +95,10 @@ def weighted_cumulative(study: Study) -> Iterable[Part]:
     for metric in METRICS:
         yield from _by_panel(study, metric, EMA, "weighted_cumulative")
     table, said = by_dataset(study.scores), published_by_cell(study)
-    gaps = (table[EMA] - table["weighted_cumulative"]).groupby([*PANEL, "seed"]).mean()
+    gaps = shared_datasets((table[EMA] - table["weighted_cumulative"]).groupby([*PANEL, "seed"]).mean())
     paper = (said[EMA] - said["weighted_cumulative"]).groupby(PANEL).mean()
     name = f"mean over the metrics within {CLOSE:g}"
-    yield decide_within(name, gaps, CLOSE, published=_mean_of_groups(paper), **_shared(gaps.index))
+    yield decide_within(name, gaps, CLOSE, published=_published(paper, gaps), **_shared(gaps.index))
 
 
 def log_pooling(study: Study) -> Iterable[Part]:
@@ -106,14 +108,17 @@ def log_pooling(study: Study) -> Iterable[Part]:
 
 
 def alphas(study: Study) -> Iterable[Part]:
-    """ce5: with alpha, any error is found better and severe errors worse (rank correlation within a dataset)."""
+    """ce5: with alpha, any error is found better and severe errors worse (rank correlation within a dataset).
+
+    What is published are mean curves, whose correlation is another thing than the mean of the datasets': no size.
+    """
     names = [pooling_name("ema", {"alpha": alpha}) for alpha in ALPHAS]
-    table, said = by_dataset(study.scores)[names], published_by_cell(study)[names]
+    table = by_dataset(study.scores)[names]
     for metric, sign in (("ap_at_t", 1), ("ap_at_t_2", -1), ("ap_at_t_3", -1)):
         word = "rises" if sign > 0 else "falls"
+        short = short_lists(study, metric)
         ours = sign * table.xs(metric, level="metric").apply(_correlation, axis=1)
-        paper = sign * said.xs(metric, level="metric").apply(_correlation, axis=1)
-        yield from _panels(f"{ERRORS[metric]}: {word} with alpha", ours, paper)
+        yield from _panels(f"{ERRORS[metric]}: {word} with alpha", ours, None, short)
 
 
 # Those that other readings touch.
@@ -138,37 +143,76 @@ def _by_panel(study: Study, metric: str, better: str, worse: str) -> Iterable[Pa
     """One pooling against another on one metric, in every panel and over them."""
     table = by_dataset(study.scores).xs(metric, level="metric")
     paper = published_by_cell(study).xs(metric, level="metric")
-    name = f"{METRICS[metric][1]}: {better} minus {worse}"
-    yield from _panels(name, table[better] - table[worse], paper[better] - paper[worse])
+    name, short = f"{METRICS[metric][1]}: {better} minus {worse}", short_lists(study, metric)
+    yield from _panels(name, table[better] - table[worse], paper[better] - paper[worse], short)
 
 
-def _panels(name: str, ours: pd.Series, paper: pd.Series) -> Iterable[Part]:
+def short_lists(study: Study, metric: str) -> dict[str, str]:
+    """Group -> how long the lists of a metric are, where some have fewer than 20 examples: little but noise.
+
+    Average precision counts within as many examples as there are hits.
+    """
+    if metric not in LEAST or study.datasets.empty:
+        return {}
+    hits = (study.datasets.train * study.datasets[f"share_with_{LEAST[metric]}_errors"]).round()
+    told = hits.groupby(study.datasets.group).agg(["min", "max"]).astype(int)
+    return {group: f"; lists of {row['min']} to {row['max']}" for group, row in told.iterrows() if row["min"] < SHORT}
+
+
+def _panels(
+    name: str, ours: pd.Series, paper: pd.Series | None, more: Mapping[str, str] | None = None
+) -> Iterable[Part]:
     """A part for every panel, and one over all of them where there are several.
 
-    A single dataset has no interval: a panel of one is left out, unless there is no other.
-
-    ours: by (group, classifier, seed). paper: by (group, classifier), the published difference.
+    ours: by (group, classifier, seed). paper: by (group, classifier), the published difference, if there is one. more:
+    what the name of a group's panels says besides.
     """
-    sizes = ours.groupby(PANEL, sort=False).size()
-    used = list((sizes[sizes > 1] if (sizes > 1).any() else sizes).index)
-    said = {panel: float(paper[panel[0], panel[1].removeprefix("joint_")]) for panel in used}
-    for group, classifier in used:
-        place = f"{group}, {CLASSIFIERS[classifier]}"
-        yield decide(f"{name} ({place})", ours[group, classifier], published=said[group, classifier])
-    if len(used) > 1:
-        size, ours = _mean_of_groups(pd.Series(said)), pd.concat({panel: ours[panel] for panel in used}, names=PANEL)
-        yield decide(f"{name} (all panels)", ours, published=size, **_shared(ours.index))
+    for group, classifier in _of_several(ours):
+        place = f"{group}, {CLASSIFIERS[classifier]}{(more or {}).get(group, '')}"
+        said = None if paper is None else float(paper[group, _published_as(classifier)])
+        yield decide(f"{name} ({place})", ours[group, classifier], published=said)
+    shared = shared_datasets(ours)
+    if shared.index.droplevel("seed").nunique() > 1:
+        said = None if paper is None else _published(paper, shared)
+        yield decide(f"{name} (all panels)", shared, published=said, **_shared(shared.index))
+
+
+def _of_several(table: pd.Series | pd.DataFrame) -> list[tuple[str, str]]:
+    """The panels of two datasets or more, (group, classifier): a single one has no interval. All, if there are none."""
+    seeds = table.index.to_frame(index=False).drop_duplicates([*PANEL, "seed"])
+    sizes = seeds.groupby(PANEL, sort=False).size()
+    return list((sizes[sizes > 1] if (sizes > 1).any() else sizes).index)
+
+
+def shared_datasets(table: pd.Series | pd.DataFrame) -> pd.Series | pd.DataFrame:
+    """Rows of the datasets on which all panels of their group were measured, so that panels weigh alike.
+
+    table: its index has the levels group, classifier and seed.
+    """
+    used = _of_several(table)
+    rows = table.index.to_frame(index=False)
+    kept = pd.Series(list(zip(rows.group, rows.classifier, strict=True))).isin(used).to_numpy()
+    wanted = rows.group.map(pd.Series([group for group, _ in used]).value_counts())
+    found = rows[kept].groupby(["group", "seed"]).classifier.nunique()
+    there = pd.MultiIndex.from_frame(rows[["group", "seed"]]).map(found)
+    return table[kept & (there.to_numpy() == wanted.to_numpy())]
+
+
+def _published_as(classifier: str) -> str:
+    return classifier.removeprefix("joint_")
+
+
+def _published(paper: pd.Series, ours: pd.Series) -> float:
+    """A published difference over the panels that ours has, weighed as ours are: panels and groups alike."""
+    panels = ours.index.droplevel("seed").unique()
+    said = pd.Series({panel: float(paper[panel[0], _published_as(panel[1])]) for panel in panels})
+    return float(said.groupby(level=0).mean().mean())
 
 
 def _shared(index: pd.MultiIndex) -> dict[str, pd.Index]:
     """Datasets are what was drawn independently, in groups that weigh alike; for `decide`."""
     groups, seeds = index.get_level_values("group"), index.get_level_values("seed")
     return {"clusters": list(zip(groups, seeds, strict=True)), "strata": groups}
-
-
-def _mean_of_groups(differences: pd.Series) -> float:
-    """A published difference over panels (group, classifier), each group alike, as ours are weighed."""
-    return float(differences.groupby(level=0).mean().mean())
 
 
 def _correlation(values: np.ndarray) -> float:

@@ -22,6 +22,11 @@ from nlcore.report.verdicts import Part, decide, decide_within, not_run, not_tes
 from nlcore.report.words import percent
 
 NOT_RUN = "the profile does not run this comparison"
+PLACES = {
+    "diagonal": "on the diagonal",
+    "off_diagonal": "on the off-diagonal",
+    "contrast": "of the contrast, diagonal minus off-diagonal",
+}
 CLOSE_TO_TRUTH = 0.5  # points of mAP, as claimed
 LITTLE = 1.0  # "only a minor impact", "slightly": our reading, in points
 VACUOUS = 0.1  # a cap that drops a smaller share of the single-label images than this changes nothing
@@ -160,19 +165,19 @@ def few_single_label_images(study: Study, variant: str) -> Iterable[Part]:
 
 
 def nearer_than_glc(study: Study, variant: str) -> Iterable[Part]:
-    """gs6: mean absolute error against the printed true matrix, GLC's minus GALC-SLR's.
+    """gs6: mean absolute error against the printed true matrix, GLC's minus GALC-SLR's; and of the contrast.
 
-    As written there are two: with the last sigmoid, and without it, as in the paper's Fig. 4.
+    Most entries off the diagonal are near zero whatever the estimate: what the paper points at is how far the diagonal
+    stands out from them. As written there are two: with the last sigmoid, and without it, as in the paper's Fig. 4.
     """
     names = [variant] if variant == "galc_slr" else [variant, "galc_slr unscaled"]
     for name in names:
-        for column in ("diagonal", "off_diagonal"):
+        for column, where in PLACES.items():
             errors = [
                 study.runs(study.distances, noise=study.ablation_noise, matrix=matrix).set_index("seed")[column]
                 for matrix in ("glc", name)
             ]
-            where = column.replace("_", "-")
-            yield _decided(f"error on the {where}: glc minus {name}", paired(*errors), decide)
+            yield _decided(f"error {where}: glc minus {name}", paired(*errors), decide)
 
 
 def memorisation(study: Study, variant: str) -> Iterable[Part]:
@@ -253,7 +258,7 @@ def fall(curves: pd.DataFrame) -> pd.Series:
 
 def censored(curves: pd.DataFrame) -> bool:
     """Whether the mean over the seeds is highest at the last epoch; (seeds, epochs)."""
-    return len(curves) > 0 and curves.mean().idxmax() == curves.columns.max()
+    return len(curves) > 0 and bool(curves.mean().iloc[-1] >= curves.mean().max())
 
 
 def published_gains(metric: str) -> dict[float, float]:

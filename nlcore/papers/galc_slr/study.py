@@ -210,24 +210,35 @@ def _percent(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 DISTANCE_COLUMNS = [
-    *("matrix", "noise", "gold", "seed", *DEFAULTS, "diagonal", "off_diagonal"),
+    *("matrix", "noise", "gold", "seed", *DEFAULTS, "diagonal", "off_diagonal", "contrast"),
     *("identity_rows", "borrowed_regulators", "single_label_images"),
 ]
 
 
 def _distances(estimates: Mapping[MatrixEstimates, Result]) -> Iterable[dict]:
     for spec, result in estimates.items():
-        values = result.values
+        values, true = result.values, contrast(result.arrays["true"])
         for name, (diagonal, off_diagonal) in values["distances"].items():
             galc = name.startswith("galc_slr")
             yield _fields(spec) | {
                 "matrix": name,
                 "diagonal": diagonal,
                 "off_diagonal": off_diagonal,
+                "contrast": abs(contrast(result.arrays[name]) - true),
                 "identity_rows": values["identity_rows"].get(name, 0),
                 "borrowed_regulators": values["borrowed_regulators"] if galc else 0,
                 "single_label_images": values["single_label_images"] if galc else 0,
             }
+
+
+def contrast(matrix: np.ndarray) -> float:
+    """By how much the diagonal of a corruption matrix (K, K) stands out: its mean minus the mean of the other entries.
+
+    >>> contrast(np.array([[0.9, 0.1], [0.3, 0.7]]))
+    0.6000000000000001
+    """
+    off = ~np.eye(len(matrix), dtype=bool)
+    return float(np.diag(matrix).mean() - matrix[off].mean())
 
 
 def _reading(spec: GoldClassifier | MatrixEstimates) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def distance_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
                 "estimated on": estimate_on,
                 "error on the diagonal": str(estimate(part.diagonal)),
                 "error off the diagonal": str(estimate(part.off_diagonal)),
+                "error of the contrast": str(estimate(part.contrast)),
                 "identity rows": part.identity_rows.mean(),
                 "borrowed regulators": part.borrowed_regulators.mean(),
                 "single-label images": part.single_label_images.mean(),

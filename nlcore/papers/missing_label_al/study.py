@@ -79,6 +79,7 @@ class Study:
     whole: pd.DataFrame
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
+    entropy_alone: bool = False  # a reading: whether entropy without a ratio is one of the measures compared
 
     @property
     def source(self) -> Source:

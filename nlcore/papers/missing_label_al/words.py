@@ -33,7 +33,6 @@ SIMULATED = (
 SMALL = "A small COCO folder and an EfficientNet-Lite2 stand in for val2017's 5,000 images and TResNet-M."
 
 
-
 def deviations(source: Source) -> str:
     """How the data and the network differ from the published protocol's; "" where they do not."""
     return common.deviations(source, embedded=EMBEDDED, simulated=SIMULATED, small=SMALL)

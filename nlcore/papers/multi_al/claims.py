@@ -13,7 +13,7 @@ from nlcore.papers.multi_al.study import Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
-from nlcore.report.verdicts import Part, decide, decide_within, not_testable
+from nlcore.report.verdicts import Part, decide, decide_below, not_testable
 
 LITTLE = 1.0  # points of mAP: "little", as the contract fixes it
 EMPTY = "by construction: no image has a D2 below 0.1"
@@ -64,6 +64,9 @@ def entropy_over_random(final: pd.DataFrame) -> Iterable[Part]:
     pairs = {"without Safe": ("multi_al", "random"), "with Safe": ("multi_al_safe", "random_safe")}
     for name, (entropy, random) in pairs.items():
         gain = (final[entropy] - final[random]).unstack("noise")[[0.2, 0.4]]
+        if (gain[0.2] == gain[0.4]).all():  # both train on relabelled images alone: noise elsewhere changes nothing
+            yield decide(f"{name}, at both levels: entropy minus random", gain[0.2])
+            continue
         for noise in gain:
             yield decide(f"{name}, {_at(noise)}: entropy minus random", gain[noise])
         yield decide(f"{name}, mean of 20 and 40 %: entropy minus random", gain.mean(axis=1))
@@ -79,12 +82,13 @@ def conflict_below_random(final: pd.DataFrame) -> Iterable[Part]:
 
 
 def cleaner_with_lower_d1(bins: pd.DataFrame) -> Iterable[Part]:
-    """ma5: the share of clean images falls from bin to bin of D1 (Spearman over the bins that hold images)."""
-    said = CONTRACT.published()["table_1"]
+    """ma5: the share of clean images falls from bin to bin of D1 (Spearman over the bins that hold images).
+
+    The paper's table gives one correlation, of images of all its draws: no size to hold the mean of the seeds' against.
+    """
     for noise, part in bins[bins.measure == "d1"].groupby("noise"):
         falls = [-_rank_correlation(own.clean / (own.clean + own.wrong)) for _, own in part.groupby("seed")]
-        paper = -_rank_correlation(pd.Series(said[f"{100 * noise:.0f}"]))
-        yield decide(f"{_at(noise)}: falls with D1 (rank correlation, sign turned)", falls, published=paper)
+        yield decide(f"{_at(noise)}: falls with D1 (rank correlation, sign turned)", falls)
 
 
 def d2_against_d1(bins: pd.DataFrame) -> Iterable[Part]:
@@ -108,10 +112,10 @@ def d2_against_d1(bins: pd.DataFrame) -> Iterable[Part]:
 
 
 def longer_training(study: Study) -> Iterable[Part]:
-    """ma7: validation mAP at the end of the longer training within 1 point of that at the stop."""
+    """ma7: validation mAP at the end of the longer training no more than 1 point above that at the stop."""
     table = study.initial.pivot_table(index="seed", columns="epoch", values="validation")
     late, early = table.columns.max(), study.protocol.epochs
-    yield decide_within(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
+    yield decide_below(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
 
 
 def entropy_over_conflict(final: pd.DataFrame) -> Iterable[Part]:

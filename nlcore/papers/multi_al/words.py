@@ -24,7 +24,6 @@ SIMULATED = (
 SMALL = "A small COCO folder and an EfficientNet-Lite2: mAP levels, and gains over ASL, are not commensurable."
 
 
-
 def deviations(source: Source) -> str:
     """How the data and the network differ from the published protocol's; "" where they do not."""
     return common.deviations(source, embedded=EMBEDDED, simulated=SIMULATED, small=SMALL)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
@@ -16,6 +18,7 @@ from nlcore.report.verdicts import Part, decide, decide_within, not_run
 
 BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_truth"))
 CLOSE = 0.01  # one point
+SLIGHTLY = 0.02  # "can be slightly better": our reading; Table 2 has up to 0.0105
 TABLE_2 = (0.05, 0.3, 0.5)
 ABLATIONS = (0.05, 0.1)
 UNIT = "AP_all, a fraction"
@@ -95,7 +98,7 @@ def beats_baselines(study: Study) -> Iterable[Part]:
 
 
 def overtaken(study: Study) -> Iterable[Part]:
-    """ts2: the sign of whole network minus proposed, by share: in AP_all from 30 %, in mAP at 50 % and not before."""
+    """ts2: the whole network slightly ahead of the proposed in AP_all from 30 %, in mAP at 50 %, and not before."""
     for metric, fraction, ahead in (
         ("AP_all", 0.05, "proposed"),
         ("AP_all", 0.3, "finetune_whole"),
@@ -105,7 +108,8 @@ def overtaken(study: Study) -> Iterable[Part]:
         ("mAP", 0.5, "finetune_whole"),
     ):
         behind = "finetune_whole" if ahead == "proposed" else "proposed"
-        yield _difference(study, "table_2", metric, fraction, TABLE_2, ahead, behind)
+        most = SLIGHTLY if ahead == "finetune_whole" else np.inf
+        yield _difference(study, "table_2", metric, fraction, TABLE_2, ahead, behind, at_most=most)
 
 
 def veit_stays_below(study: Study) -> Iterable[Part]:
@@ -131,11 +135,12 @@ def best_on_open_images(study: Study | None) -> Iterable[Part]:
 
 
 def activations(study: Study) -> Iterable[Part]:
-    """ts8: tanh and ReLU within one point of sigmoid, in mAP."""
+    """ts8: sigmoid, tanh and ReLU within one point of each other, in mAP."""
+    names = {"proposed": "sigmoid", "tanh": "tanh", "relu": "relu"}
     for fraction in ABLATIONS:
-        for other in ("tanh", "relu"):
-            name = f"mAP at {fraction:.0%}: sigmoid minus {other}, within one point"
-            differences = _paired(study, "mAP", fraction, "proposed", other)
+        for one, other in combinations(names, 2):
+            name = f"mAP at {fraction:.0%}: {names[one]} minus {other}, within one point"
+            differences = _paired(study, "mAP", fraction, one, other)
             yield decide_within(name, differences, CLOSE) if len(differences) else not_run(name, "not run")
 
 
@@ -147,19 +152,27 @@ def _ablation(study: Study, table: str, better: str, others: Iterable[str]) -> I
 
 
 def _difference(
-    study: Study, table: str, metric: str, fraction: float, fractions: tuple[float, ...], better: str, worse: str
+    study: Study,
+    table: str,
+    metric: str,
+    fraction: float,
+    fractions: tuple[float, ...],
+    better: str,
+    worse: str,
+    at_most: float = np.inf,
 ) -> Part:
     """One part, held against the difference of the published values: mAP at each share, then AP_all."""
     said = CONTRACT.published()[table]
     place = SCORES.index(metric) * len(fractions) + fractions.index(fraction)
     name = f"{metric} at {fraction:.0%}: {better} minus {worse}"
-    return _decided(name, _paired(study, metric, fraction, better, worse), said[better][place] - said[worse][place])
+    gap = said[better][place] - said[worse][place]
+    return _decided(name, _paired(study, metric, fraction, better, worse), gap, at_most)
 
 
-def _decided(name: str, differences: pd.Series, published: float) -> Part:
+def _decided(name: str, differences: pd.Series, published: float, at_most: float = np.inf) -> Part:
     if not len(differences):
         return not_run(name, "not run at this profile", published=published)
-    return decide(name, differences, published=published)
+    return decide(name, differences, published=published, at_most=at_most)
 
 
 def _paired(study: Study, metric: str, fraction: float, better: str, worse: str) -> pd.Series:
