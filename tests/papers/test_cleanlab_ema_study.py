@@ -1,21 +1,25 @@
 """The study from end to end at the smallest scale: runs, tables, figures, and what is told when one is missing."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from nlcore.data.benchmark import make_benchmark
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema import PAPER, figures, tables
-from nlcore.papers.cleanlab_ema.claims import decide_claims, readings_atlas
-from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, HeldOutTags
-from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics
+from nlcore.papers.cleanlab_ema.claims import decide_claims, readings_atlas, short_lists
+from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, FlaggedErrors, HeldOutTags, PoolingScores
+from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics, flag_metrics, joined_folds
 from nlcore.papers.cleanlab_ema.study import load_study
 from nlcore.papers.cleanlab_ema.words import HEADLINE_NAMES
 from nlcore.report.verdict_file import read_verdicts
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import Store, run_grid
+from nlcore.scorers import find_label_issues
+from nlcore.scorers.label_quality import self_confidence
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error:The least populated class")]
 POOLING_FIGURES = {
@@ -50,6 +54,34 @@ def test_every_pooling_and_metric_is_there_for_every_dataset(study):
     assert (counts == 2).all()
     assert len(counts) == 27 * 12
     assert study.scores.value.notna().all()
+
+
+def test_flags_and_rounded_scores_stand_beside_the_scores_of_every_dataset(study, store, out):
+    run = next(spec for spec in study.specs if isinstance(spec, FlaggedErrors))
+    data = make_benchmark(run.group, run.seed)
+    probabilities = joined_folds(data.given_labels, [store.read(fold).result for fold in run.requires()])
+    flags = find_label_issues(data.given_labels, probabilities).per_class
+    expected = flag_metrics(flags, data.given_labels != data.true_labels)
+    row = study.flagged.set_index("seed").loc[run.seed]
+    np.testing.assert_allclose([row[name] for name in expected], list(expected.values()))
+    table = tables.flagger(study, out)
+    assert list(table.datasets) == [2]
+    both = study.scores.merge(study.rounded, on=["group", "classifier", "seed", "pooling", "metric"])
+    assert len(both) == len(study.scores) == len(study.rounded)
+    assert (both.value_x - both.value_y).abs().max() < 0.05, "only scores that differ in their last digits move"
+    (counted,) = tables.rounding(study, out).to_dict("records")
+    assert counted["means"] == 27 * 6
+    rounded = PoolingScores(group=run.group, classifier=run.classifier, seed=run.seed, digits=2)
+    levelled = self_confidence(data.given_labels, probabilities).round(2)
+    values = rounded.compute([store.read(fold).result for fold in rounded.requires()]).values["metrics"]["min"]
+    assert values == detection_metrics(levelled.min(axis=1), data.error_counts)
+
+
+def test_short_lists_are_named_where_a_metric_looks_at_few_examples(study):
+    assert short_lists(study, "ap_at_t") == short_lists(study, "auprc") == {}
+    assert re.fullmatch(r"; lists of \d+ to \d+", short_lists(study, "ap_at_t_3")["small"])
+    ce2 = next(one for one in decide_claims(study) if one.claim.id == "ce2")
+    assert all(("lists of" in part.name) == ("3-precision" in part.name) for part in ce2.parts)
 
 
 def test_a_pooling_figure_shows_ten_poolings_with_their_published_means(study, out):
@@ -99,7 +131,8 @@ def test_the_artefacts_of_the_contract_are_made_and_traced_to_their_runs(study, 
         figures.alpha_figure(study, out, id, metric)
     figures.figure_s1(out)
     for make in (tables.table_1, tables.table_s1, tables.table_s2, tables.lift_table, tables.meaning_of_t,
-                 tables.rank_table, tables.lift_injected):  # fmt: skip
+                 tables.rank_table, tables.lift_injected, tables.injected_by_kind,
+                 tables.flagger_injected):  # fmt: skip
         make(study, out)
     manifest = json.loads(out.finish(study.specs, store, verdicts=decide_claims(study), reads=PAPER.reads).read_text())
     assert manifest["seeds"] == [0, 1]
@@ -127,7 +160,7 @@ def test_an_artefact_is_written_once(study, out):
 
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.specs("smoke", seeds=[0, 1, 7])
-    with pytest.raises(InputError, match=r"seed=7.*not finished \(4 runs are not\)"):
+    with pytest.raises(InputError, match=r"seed=7.*not finished \(6 runs are not\)"):
         load_study(wider, store)
     study = load_study(wider, store, partial=True)
     assert study.seed_counts().to_dict("records") == [

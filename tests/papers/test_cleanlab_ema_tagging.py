@@ -14,7 +14,15 @@ from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema import PAPER, figures, tables
 from nlcore.papers.cleanlab_ema.claims import lift
 from nlcore.papers.cleanlab_ema.protocol import Protocol
-from nlcore.papers.cleanlab_ema.review import Tagging, injected_lifts, lift_from_review, load_tagging
+from nlcore.papers.cleanlab_ema.review import (
+    Tagging,
+    injected_flags,
+    injected_lifts,
+    injected_scores,
+    lift_from_review,
+    load_tagging,
+)
+from nlcore.papers.cleanlab_ema.scoring import flag_metrics
 from nlcore.papers.cleanlab_ema.study import Study
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, inject_errors, tagged_rows, tagging_labels
 from nlcore.papers.paper import Paper
@@ -26,7 +34,7 @@ from nlcore.training import loop
 
 
 def as_study(tagging):
-    return Study(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), tagging)
+    return Study(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), tagging=tagging)
 
 
 def test_injected_errors_swap_one_label_of_an_exact_share_of_images():
@@ -38,6 +46,59 @@ def test_injected_errors_swap_one_label_of_an_exact_share_of_images():
     assert (changed > 0).sum() == round(0.15 * labelled.sum())
     np.testing.assert_array_equal(wrong.sum(axis=1), targets.sum(axis=1))
     assert not changed[~labelled].any()
+
+
+@pytest.mark.parametrize(("kind", "lost", "gained"), [("swapped", 1, 1), ("removed", 1, 0), ("added", 0, 1)])
+def test_errors_of_each_kind_lose_or_gain_one_label_of_the_same_images(kind, lost, gained):
+    targets = (np.random.default_rng(0).random((200, 12)) < 0.2).astype(np.int8)
+    wrong = inject_errors(targets, np.random.default_rng(1), kind=kind)
+    swapped = inject_errors(targets, np.random.default_rng(1))
+    rows = (wrong != targets).any(axis=1)
+    np.testing.assert_array_equal(rows, (swapped != targets).any(axis=1))
+    assert set((targets > wrong).sum(axis=1)[rows]) == {lost}
+    assert set((wrong > targets).sum(axis=1)[rows]) == {gained}
+
+
+def certain(kinds, *, noise=0.01):
+    """A tagging whose classifier knows the true tags almost surely, with errors of these kinds, two seeds each."""
+    rng = np.random.default_rng(0)
+    targets = (rng.random((400, 6)) < 0.4).astype(np.int8)
+    targets[~targets.any(axis=1), 0] = 1
+    probabilities = np.clip(np.where(targets == 1, 0.9, 0.1) + rng.normal(scale=noise, size=targets.shape), 0, 1)
+    injected = {kind: {seed: (inject_errors(targets, np.random.default_rng(seed), kind=kind), probabilities)
+                       for seed in (0, 1)} for kind in kinds}  # fmt: skip
+    return Tagging(Source(), tuple("abcdef"), np.arange(400), targets, probabilities, injected)
+
+
+def test_every_pooling_scores_every_kind_of_error():
+    found = injected_scores(certain(("swapped", "removed", "added")))
+    assert len(found) == 3 * 2 * 10
+    by_kind = found[found.pooling == "min"].groupby("kind").auprc.min()
+    assert (by_kind > 0.99).all(), "one low score is enough for the minimum"
+    chance = injected_scores(certain(("swapped",), noise=10))
+    assert chance.auprc.max() < 0.6
+
+
+def test_flags_are_held_against_the_injected_errors_of_each_kind():
+    found = injected_flags(certain(("swapped", "removed", "added"))).set_index(["kind", "seed"])
+    assert (found.example_precision > 0.95).all()
+    recall = found.example_recall.groupby("kind").mean()
+    assert recall["swapped"] > 0.95
+    # One annotation of a class is flagged where its probability reaches the mean of the other kind: about half do.
+    assert recall[["removed", "added"]].between(0.3, 0.7).all()
+    assert set((found.annotation_wrong * 400 * 6).round()) == {60, 120}  # a swap is two wrong annotations
+
+
+def test_flags_are_counted_by_annotation_and_by_example():
+    flags = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]], bool)
+    wrong = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]], bool)
+    assert flag_metrics(flags, wrong) == {
+        "annotation_flagged": 3 / 12, "annotation_wrong": 2 / 12, "annotation_precision": 1 / 3,
+        "annotation_recall": 1 / 2, "example_flagged": 2 / 4, "example_wrong": 2 / 4, "example_precision": 1 / 2,
+        "example_recall": 1 / 2,
+    }  # fmt: skip
+    nothing = flag_metrics(~flags & False, wrong & False)
+    assert np.isnan([nothing["example_precision"], nothing["annotation_recall"]]).all()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +113,7 @@ def tagging(tmp_path_factory):
 def test_every_labelled_image_is_held_out_once(tagging):
     assert len(tagging.rows) == embedded().targets.any(axis=1).sum()
     assert np.isfinite(tagging.probabilities).all()
-    assert set(tagging.injected) == {0, 1}
+    assert set(tagging.injected["swapped"]) == {0, 1}
 
 
 @pytest.mark.slow
@@ -85,7 +146,7 @@ def test_the_claim_on_lift_holds_on_errors_that_are_found_and_fails_on_chance():
         good[seed] = (wrong, np.where(targets == 1, 0.9, 0.1) + rng.normal(scale=0.01, size=targets.shape))
         chance[seed] = (wrong, rng.random(targets.shape))
     for injected, confirmed in ((good, True), (chance, False)):
-        tagging = Tagging(Source(), tuple("abcde"), np.arange(2000), targets, good[0][1], injected)
+        tagging = Tagging(Source(), tuple("abcde"), np.arange(2000), targets, good[0][1], {"swapped": injected})
         on_injected, on_celeba = lift(as_study(tagging))
         assert on_injected.verdict.confirms == confirmed
         assert on_celeba.verdict == Verdict.NOT_RUN

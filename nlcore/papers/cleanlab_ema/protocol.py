@@ -12,6 +12,7 @@ PAPER = "cleanlab_ema"  # the first name of every generator
 CONTRACT = Contract(__package__)
 Group = Literal["small", "large"]  # of datasets, Table S1
 Classifier = Literal["logistic_regression", "random_forest", "joint_random_forest"]
+Kind = Literal["swapped", "removed", "added"]  # of errors that are injected into tags
 FOLDS = 5  # of the benchmark's held-out predictions (section 5.1)
 TAGGING_FOLDS = 4  # of those for tags of real images (section 5.2)
 WRONG_SHARE = 0.15  # of the images, as the authors estimate for CelebA

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,15 @@ import pandas as pd
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.metrics import lift_at
-from nlcore.papers.cleanlab_ema.scoring import LIFT_SIZES
+from nlcore.papers.cleanlab_ema.protocol import REVIEWED, Kind
+from nlcore.papers.cleanlab_ema.scoring import (
+    HEADLINE,
+    LIFT_SIZES,
+    POOLINGS,
+    detection_metrics,
+    flag_metrics,
+    pooling_name,
+)
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, tagging_labels
 from nlcore.runs import Result, Spec
 from nlcore.scorers import find_label_issues, label_quality_scores
@@ -23,8 +31,8 @@ from nlcore.scorers.label_quality import self_confidence
 class Tagging:
     """Held-out predictions of n tagged images with K tags.
 
-    `rows` (n,) are rows of the source, `given` and `probabilities` (n, K). `injected` maps a seed to (labels with
-    errors, probabilities of the classifier that was trained on them), both (n, K).
+    `rows` (n,) are rows of the source, `given` and `probabilities` (n, K). `injected` maps a kind of error and a
+    seed to (labels with errors, probabilities of the classifier that was trained on them), both (n, K).
     """
 
     source: Source
@@ -32,7 +40,7 @@ class Tagging:
     rows: np.ndarray
     given: np.ndarray
     probabilities: np.ndarray
-    injected: Mapping[int, tuple[np.ndarray, np.ndarray]]
+    injected: Mapping[Kind, Mapping[int, tuple[np.ndarray, np.ndarray]]]
 
     @property
     def images(self) -> Images:
@@ -60,25 +68,25 @@ def load_tagging(finished: Mapping[Spec, Result], left_out: Iterable[Spec] = ())
         return None
     source = next((spec.source for spec in runs if spec.source.data == "celeba"), runs[0].source)
     images, found = source.load(), _joined_folds(source, runs, finished)
-    given, rows = images.targets, np.flatnonzero(np.isfinite(found[None][:, 0]))
-    injected = {
-        seed: (tagging_labels(images, seed)[rows], probabilities[rows])
-        for seed, probabilities in found.items()
-        if seed is not None
-    }
-    return Tagging(source, tuple(images.class_names), rows, given[rows], found[None][rows], injected)
+    as_given = found.pop(("swapped", None))
+    given, rows = images.targets, np.flatnonzero(np.isfinite(as_given[:, 0]))
+    injected: dict[Kind, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for (kind, seed), probabilities in found.items():
+        injected.setdefault(kind, {})[seed] = tagging_labels(images, seed, kind)[rows], probabilities[rows]
+    return Tagging(source, tuple(images.class_names), rows, given[rows], as_given[rows], injected)
 
 
 def _joined_folds(
     source: Source, runs: Iterable[HeldOutTags], finished: Mapping[Spec, Result]
-) -> dict[int | None, np.ndarray]:
-    """Seed of the injected errors (None: labels as given) -> probabilities (N, K), NaN for images without tag."""
+) -> dict[tuple[Kind, int | None], np.ndarray]:
+    """Kind and seed of the injected errors (None: labels as given) -> probabilities (N, K), NaN for untagged images."""
     shape = source.load().targets.shape
-    whole: dict[int | None, np.ndarray] = {}
+    whole: dict[tuple[Kind, int | None], np.ndarray] = {}
     for spec in runs:
         if spec.source == source:
             arrays = finished[spec].arrays
-            whole.setdefault(spec.injected, np.full(shape, np.nan))[arrays["rows"]] = arrays["probabilities"]
+            own = whole.setdefault((spec.kind, spec.injected), np.full(shape, np.nan))
+            own[arrays["rows"]] = arrays["probabilities"]
     return whole
 
 
@@ -106,17 +114,45 @@ def suspects(tagging: Tagging) -> pd.DataFrame:
 
 
 def injected_lifts(tagging: Tagging) -> pd.DataFrame:
-    """Lift@k by seed on labels with injected errors, where it is known exactly: columns seed, k, lift.
+    """Lift@k by seed on labels with swapped tags, where it is known exactly: columns seed, k, lift.
 
     Lists longer than there are images are left out.
     """
     rows = []
-    for seed, (labels, probabilities) in tagging.injected.items():
+    for seed, (labels, probabilities) in tagging.injected.get("swapped", {}).items():
         wrong = (labels != tagging.given).any(axis=1)
         scores = label_quality_scores(labels, probabilities)
         sizes = [k for k in LIFT_SIZES if k <= len(scores)]
         rows += [{"seed": seed, "k": k, "lift": lift_at(scores, wrong, k)} for k in sizes]
     return pd.DataFrame(rows, columns=["seed", "k", "lift"])
+
+
+def injected_scores(tagging: Tagging) -> pd.DataFrame:
+    """How well the ten poolings find injected errors: columns kind, seed, pooling, and `detection_metrics`."""
+    chosen = {pooling_name(*pooling): pooling for pooling in POOLINGS}
+    rows = []
+    for kind, seed, labels, probabilities, wrong in _injected(tagging):
+        for name in HEADLINE:
+            pooling, options = chosen[name]
+            scores = label_quality_scores(labels, probabilities, pooling=pooling, **options)
+            metrics = detection_metrics(scores, wrong.sum(axis=1), sizes=[REVIEWED] * (len(scores) >= REVIEWED))
+            rows.append({"kind": kind, "seed": seed, "pooling": name, **metrics})
+    return pd.DataFrame(rows)
+
+
+def injected_flags(tagging: Tagging) -> pd.DataFrame:
+    """How well the flags of Confident Learning find injected errors: columns kind, seed, and `flag_metrics`."""
+    return pd.DataFrame(
+        {"kind": kind, "seed": seed, **flag_metrics(find_label_issues(labels, probabilities).per_class, wrong)}
+        for kind, seed, labels, probabilities, wrong in _injected(tagging)
+    )
+
+
+def _injected(tagging: Tagging) -> Iterator[tuple[Kind, int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Kind, seed, labels, probabilities, and which annotations are wrong, all (n, K)."""
+    for kind, copies in tagging.injected.items():
+        for seed, (labels, probabilities) in copies.items():
+            yield kind, seed, labels, probabilities, labels != tagging.given
 
 
 def lift_from_review(path: str | Path) -> float:

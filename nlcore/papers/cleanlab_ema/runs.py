@@ -5,11 +5,12 @@ The benchmark (section 5.1): classifiers predict (`predictions`), and every pool
 """
 
 from nlcore.papers.cleanlab_ema.predictions import FoldPredictions, TestPartPredictions
-from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, PoolingScores, TestPartAccuracy
+from nlcore.papers.cleanlab_ema.scoring import DatasetStatistics, FlaggedErrors, PoolingScores, TestPartAccuracy
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags
 
 __all__ = [
     "DatasetStatistics",
+    "FlaggedErrors",
     "FoldPredictions",
     "HeldOutTags",
     "PoolingScores",

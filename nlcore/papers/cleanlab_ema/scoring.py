@@ -13,7 +13,8 @@ from nlcore.papers.cleanlab_ema.classifiers import fold_rows
 from nlcore.papers.cleanlab_ema.predictions import FoldPredictions, TestPartPredictions
 from nlcore.papers.cleanlab_ema.protocol import FOLDS, Classifier, Group
 from nlcore.runs import Result, Spec, Work
-from nlcore.scorers.label_quality import label_quality_scores
+from nlcore.scorers.confident_learning import find_label_issues
+from nlcore.scorers.label_quality import label_quality_scores, self_confidence
 
 ALPHAS = (0.2, 0.4, 0.5, 0.6, 0.8, 0.85, 0.9, 0.95)
 LIFT_SIZES = (10, 50, 100, 500)
@@ -57,11 +58,8 @@ def pooling_name(pooling: str, options: dict[str, float]) -> str:
     return f"{pooling}({inside})" if inside else pooling
 
 
-class PoolingScores(Spec):
-    """All metrics of all poolings on one dataset, from the out-of-sample predictions of one classifier.
-
-    Value `metrics`: pooling name -> metric name -> value.
-    """
+class OnFolds(Spec):
+    """What is computed from the out-of-sample predictions of one classifier on one dataset."""
 
     group: Group
     seed: int
@@ -76,22 +74,71 @@ class PoolingScores(Spec):
     def work(self) -> Work:
         return Work(f"{type(self).__name__} {self.group}", 0.6 if self.group == "small" else 6.0)
 
+
+class PoolingScores(OnFolds):
+    """All metrics of all poolings. Value `metrics`: pooling name -> metric name -> value.
+
+    With `digits`, the annotations' scores (Eq. 1) are rounded to so many decimal places before they are pooled, so that
+    a present tag of probability 0.15 and an absent one of 0.85 have the same: in binary, 1 - 0.85 is not 0.15.
+    """
+
+    digits: int | None = None
+
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Put the folds together, score every given label (Eq. 1), pool to one score per example (Eqs. 2 to 11), and
         measure how well low scores find the examples with errors (section 5.1)."""
         data = make_benchmark(self.group, self.seed)
-        probabilities = np.empty(data.given_labels.shape)
-        for rows, fold in zip(fold_rows(data.given_labels), inputs, strict=True):
-            probabilities[rows] = fold.arrays["probabilities"]
-        metrics = {}
+        labels, probabilities, metrics = data.given_labels, joined_folds(data.given_labels, inputs), {}
+        if self.digits is not None:
+            labels, probabilities = np.ones_like(labels), self_confidence(labels, probabilities).round(self.digits)
         for pooling, options in POOLINGS:
-            scores = label_quality_scores(data.given_labels, probabilities, pooling=pooling, **options)
+            scores = label_quality_scores(labels, probabilities, pooling=pooling, **options)
             metrics[pooling_name(pooling, options)] = detection_metrics(scores, data.error_counts)
         return Result({"metrics": metrics})
 
 
-def detection_metrics(scores: np.ndarray, error_counts: np.ndarray) -> dict[str, float]:
+def joined_folds(given: np.ndarray, folds: Sequence[Result]) -> np.ndarray:
+    """(N, K) out-of-sample probabilities of the folds of a dataset with these given labels (N, K)."""
+    probabilities = np.empty(given.shape)
+    for rows, fold in zip(fold_rows(given), folds, strict=True):
+        probabilities[rows] = fold.arrays["probabilities"]
+    return probabilities
+
+
+class FlaggedErrors(OnFolds):
+    """How well Confident Learning's flags (section 3) find the errors of one dataset; see `flag_metrics`."""
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """Put the folds together, flag, and hold the flags against the true labels."""
+        data = make_benchmark(self.group, self.seed)
+        flags = find_label_issues(data.given_labels, joined_folds(data.given_labels, inputs)).per_class
+        return Result(flag_metrics(flags, data.given_labels != data.true_labels))
+
+
+def flag_metrics(flags: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
+    """Flags (N, K) against the annotations (N, K) that are wrong, by annotation and by example (any of its own).
+
+    Fractions: `flagged` of all, `wrong` of all, `precision` (wrong of the flagged), `recall` (flagged of the wrong);
+    NaN where there is nothing to divide by.
+    """
+    values = {}
+    for name, found, truth in (("annotation", flags, wrong), ("example", flags.any(axis=1), wrong.any(axis=1))):
+        hits = float((found & truth).sum())
+        values |= {
+            f"{name}_flagged": float(found.mean()),
+            f"{name}_wrong": float(truth.mean()),
+            f"{name}_precision": hits / found.sum() if found.any() else float("nan"),
+            f"{name}_recall": hits / truth.sum() if truth.any() else float("nan"),
+        }
+    return values
+
+
+def detection_metrics(
+    scores: np.ndarray, error_counts: np.ndarray, *, sizes: Sequence[int] = LIFT_SIZES
+) -> dict[str, float]:
     """How well low scores (N,) find examples with errors; `error_counts` (N,) are wrong classes per example.
+
+    sizes: of the lists whose lift is measured, 1 to N.
 
     `ap_at_t_2` and `ap_at_t_3` count examples with at least two and three errors as hits, within as many examples
     as there are hits, which gives the published numbers; `..._all_t` take T as the number of all mislabelled
@@ -108,7 +155,7 @@ def detection_metrics(scores: np.ndarray, error_counts: np.ndarray) -> dict[str,
         hits = error_counts >= least
         values[f"ap_at_t_{least}"] = average_precision_at(scores, hits, int(hits.sum()))
         values[f"ap_at_t_{least}_all_t"] = average_precision_at(scores, hits, int(wrong.sum()))
-    return values | {f"lift_at_{size}": lift_at(scores, wrong, size) for size in LIFT_SIZES}
+    return values | {f"lift_at_{size}": lift_at(scores, wrong, size) for size in sizes}
 
 
 class TestPartAccuracy(Spec):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -11,13 +12,22 @@ import pandas as pd
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
 from nlcore.papers.cleanlab_ema.review import Tagging, load_tagging
-from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, HeldOutTags, PoolingScores, TestPartAccuracy
+from nlcore.papers.cleanlab_ema.runs import (
+    DatasetStatistics,
+    FlaggedErrors,
+    HeldOutTags,
+    PoolingScores,
+    TestPartAccuracy,
+)
 from nlcore.papers.cleanlab_ema.words import JOINT_FOREST, NOT_CELEBA
 from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
 
 CELL = ["group", "classifier"]
+DIGITS = 8  # of rounded scores: few enough for equal ones to be equal
 BENCHMARK = ("fig_2", "fig_3", *(f"fig_s{n}" for n in range(2, 9)), "lift", "why_t", "why_ranks")
+
+INJECTED = ("lift_injected", "injected_by_kind", "flagger_injected")
 
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
@@ -25,7 +35,9 @@ READS = {
     "table_s2": TestPartAccuracy,
     "fig_s1": (),
     **dict.fromkeys((*BENCHMARK, "published_scores", "published_scores_off"), PoolingScores),
-    **dict.fromkeys(("table_1", "fig_1", "fig_4", "lift_injected", "review_sheet"), HeldOutTags),
+    "why_rounding": PoolingScores,
+    "flagger": FlaggedErrors,
+    **dict.fromkeys(("table_1", "fig_1", "fig_4", *INJECTED, "review_sheet"), HeldOutTags),
 }
 
 
@@ -33,14 +45,17 @@ READS = {
 class Study:
     """Results of one profile.
 
-    `scores` is long: group, classifier, seed, pooling, metric, value. `accuracy` has one row per group, classifier,
-    seed and train/test labels. `datasets` has one row per group and seed. `tagging` is section 5.2, on CelebA where it
-    was given, None where it is not finished.
+    `scores` is long: group, classifier, seed, pooling, metric, value; `rounded` likewise, from rounded scores.
+    `accuracy` has one row per group, classifier, seed and train/test labels. `datasets` has one row per group and seed.
+    `flagged` has one row per dataset and classifier: `flag_metrics`. `tagging` is section 5.2, on CelebA where it was
+    given, None where it is not finished.
     """
 
     scores: pd.DataFrame
     accuracy: pd.DataFrame
     datasets: pd.DataFrame
+    rounded: pd.DataFrame = field(default_factory=pd.DataFrame)
+    flagged: pd.DataFrame = field(default_factory=pd.DataFrame)
     tagging: Tagging | None = None
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
@@ -69,7 +84,7 @@ class Study:
     def seed_counts(self) -> pd.DataFrame:
         """How many datasets stand behind every panel, and how many runs were not finished."""
         counts = self.scores.groupby(CELL, sort=False).seed.nunique().rename("datasets").reset_index()
-        missing = [(spec.group, spec.classifier) for spec in self.left_out if isinstance(spec, PoolingScores)]
+        missing = [(s.group, s.classifier) for s in self.left_out if isinstance(s, PoolingScores) and s.digits is None]
         return counts.assign(unfinished=[missing.count((row.group, row.classifier)) for row in counts.itertuples()])
 
     def cell(self, group: str, classifier: str) -> pd.DataFrame:
@@ -85,7 +100,9 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
     """
     specs: list[Spec] = []
     for cell, seed in _datasets(settings["cells"], seeds):
-        specs.append(PoolingScores(**cell, seed=seed))
+        specs += [PoolingScores(**cell, seed=seed), FlaggedErrors(**cell, seed=seed)]
+        if cell["group"] == "small":
+            specs.append(PoolingScores(**cell, seed=seed, digits=DIGITS))
         specs.append(DatasetStatistics(group=cell["group"], seed=seed))
     for cell, seed in _datasets(settings["accuracy"], seeds):
         specs += [TestPartAccuracy(**cell, seed=seed, train_labels=labels) for labels in ("given", "true")]
@@ -105,8 +122,12 @@ def _datasets(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None) -
 def _tagging_runs(settings: Mapping[str, Any], resources: Resources) -> list[Spec]:
     """Held-out predictions on the labels as given, and on every copy with injected errors."""
     shared = {"source": make_source(settings["source"], resources), "protocol": Protocol(**settings["protocol"])}
-    seeds = (None, *settings["injected"])
-    return [HeldOutTags(**shared, fold=fold, injected=seed) for seed in seeds for fold in range(TAGGING_FOLDS)]
+    copies = [(None, "swapped"), *product(settings["injected"], settings.get("kinds", ["swapped"]))]
+    return [
+        HeldOutTags(**shared, fold=fold, injected=seed, kind=kind)
+        for seed, kind in copies
+        for fold in range(TAGGING_FOLDS)
+    ]
 
 
 def _on_celeba(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,16 +151,28 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     finished, left_out = store.results(specs, partial=partial)
     if not any(isinstance(spec, PoolingScores) for spec in finished):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one dataset scored")
-    frames = [pd.DataFrame(rows(finished)) for rows in (_score_rows, _accuracy_rows, _dataset_rows)]
+    read = (_score_rows, _accuracy_rows, _dataset_rows, _rounded_rows, _flag_rows)
+    frames = [pd.DataFrame(rows(finished)) for rows in read]
     return Study(*frames, load_tagging(finished, left_out), tuple(finished), left_out)
 
 
-def _score_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+def _score_rows(finished: Mapping[Spec, Result], digits: int | None = None) -> Iterator[dict[str, Any]]:
     for spec, result in finished.items():
-        if isinstance(spec, PoolingScores):
+        if isinstance(spec, PoolingScores) and spec.digits == digits:
+            cell = spec.model_dump(exclude={"digits"})
             for pooling, metrics in result.values["metrics"].items():
                 for metric, value in metrics.items():
-                    yield {**spec.model_dump(), "pooling": pooling, "metric": metric, "value": value}
+                    yield {**cell, "pooling": pooling, "metric": metric, "value": value}
+
+
+def _rounded_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    return _score_rows(finished, DIGITS)
+
+
+def _flag_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    for spec, result in finished.items():
+        if isinstance(spec, FlaggedErrors):
+            yield {**spec.model_dump(), **result.values}
 
 
 def _accuracy_rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:

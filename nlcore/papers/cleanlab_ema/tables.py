@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,15 @@ import pandas as pd
 
 from nlcore.papers.cleanlab_ema.protocol import CONTRACT, REVIEWED, WRONG_SHARE
 from nlcore.papers.cleanlab_ema.published import published_table, with_published
-from nlcore.papers.cleanlab_ema.review import injected_lifts
+from nlcore.papers.cleanlab_ema.review import injected_flags, injected_lifts, injected_scores
 from nlcore.papers.cleanlab_ema.scoring import HEADLINE, LIFT_SIZES
-from nlcore.papers.cleanlab_ema.study import Study
-from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS
-from nlcore.report.cells import Cell
+from nlcore.papers.cleanlab_ema.study import DIGITS, Study
+from nlcore.papers.cleanlab_ema.words import METRICS
+from nlcore.report.intervals import estimate
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
 from nlcore.scorers import label_quality_scores
 
-DATASETS = 10  # behind every published score
 SIZES = {  # of Table S1: quantity -> (the contract's name, ours)
     "number of samples": ("train", "train"),
     "number of test samples": ("test", "test"),
@@ -27,15 +25,6 @@ SIZES = {  # of Table S1: quantity -> (the contract's name, ours)
     "number of classes": ("classes", "classes"),
     "expected number of class assignments": ("expected_labels", "labels_per_example"),
 }
-
-
-def published_cells(study: Study) -> Iterator[Cell]:
-    """The published scores, each a mean of ten datasets, panel by panel."""
-    keys = ["group", "classifier", "pooling", "metric"]
-    shown = with_published(study.scores[study.scores.metric.isin(list(METRICS))])
-    for (group, classifier, pooling, metric), part in shown.dropna(subset="published").groupby(keys, sort=False):
-        name = f"{group}, {CLASSIFIERS[classifier]}: {pooling}, {METRICS[metric][1]}"
-        yield Cell("published_scores", name, part.value.to_numpy(), part.published.iloc[0], of=DATASETS)
 
 
 def table_s1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -136,7 +125,7 @@ def scores_that_differ(comparison: pd.DataFrame, out: ArtefactWriter) -> pd.Data
 
 def _reason(row: Any) -> str:
     if row.classifier == "random_forest":
-        return "equal scores: a forest's probabilities are hundredths, and ties are cut where the sort left them"
+        return "comes out where equal scores are equal to the last binary digit (why_rounding)"
     return "not explained"
 
 
@@ -209,6 +198,72 @@ def lift_injected(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     ]
     more = {"headline": headlines[0]} if headlines else {}
     return out.table("lift_injected", frame, caption=caption, deviations=deviations, **more)
+
+
+def injected_by_kind(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """The ten poolings on removed, added and swapped tags: the seeds' mean, with half of its 95 % interval."""
+    tagging, deviations = study.held_out
+    shown = {"auprc": "AUPRC", "ap_at_t": "AP@T", f"lift_at_{REVIEWED}": f"lift@{REVIEWED}"}
+    found = injected_scores(tagging).groupby(["kind", "pooling"], sort=False)
+    rows = [
+        {"errors": kind, "pooling": pooling,
+         **{name: _shown(part[metric]) for metric, name in shown.items() if metric in part}, "seeds": len(part)}
+        for (kind, pooling), part in found
+    ]  # fmt: skip
+    caption = (
+        f"How well the poolings find images with one wrong tag, in {WRONG_SHARE:.0%} of the images, by kind of error. "
+        f"A random list has an AUPRC and AP@T of about {WRONG_SHARE:g} and a lift of 1."
+    )
+    return out.table("injected_by_kind", pd.DataFrame(rows), caption=caption, deviations=deviations)
+
+
+def flagger(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Confident Learning's flags, the paper's first contribution, against the errors of the benchmark; no published."""
+    rows = [
+        {"group": group, "classifier": classifier, **_flags(part), "datasets": len(part)}
+        for (group, classifier), part in study.flagged.groupby(["group", "classifier"], sort=False)
+    ]
+    caption = (
+        "What Confident Learning (section 3) flags of the benchmark, and how much of it is wrong. Not in the paper."
+    )
+    return out.table("flagger", pd.DataFrame(rows), caption=caption, deviations=study.deviations)
+
+
+def flagger_injected(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """The same flags against injected errors, by their kind."""
+    tagging, deviations = study.held_out
+    found = injected_flags(tagging).groupby("kind", sort=False)
+    rows = [{"errors": kind, **_flags(part), "seeds": len(part)} for kind, part in found]
+    caption = "What Confident Learning flags of the injected errors. What else it flags may be wrong in COCO itself."
+    return out.table("flagger_injected", pd.DataFrame(rows), caption=caption, deviations=deviations)
+
+
+def _flags(part: pd.DataFrame) -> dict[str, str]:
+    """Share flagged, precision and recall by example and by annotation, each with half of its interval."""
+    return {
+        f"{name}s, {what}": _shown(part[f"{name}_{what}"])
+        for name in ("example", "annotation")
+        for what in ("wrong", "flagged", "precision", "recall")
+    }
+
+
+def _shown(values: pd.Series) -> str:
+    found = estimate(values)
+    return f"{found.mean:.3f}" + (f" ± {found.high - found.mean:.3f}" if found.bounded else "")
+
+
+def rounding(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """How many published means come out from annotations' scores as they are, and from rounded ones."""
+    keys, rows = ["group", "classifier"], []
+    for (group, classifier), part in study.rounded.groupby(keys, sort=False):
+        row = {"group": group, "classifier": classifier, "datasets": part.seed.nunique()}
+        for name, scores in (("as they are", study.cell(group, classifier)), ("rounded", part)):
+            means = with_published(scores).dropna(subset="published").groupby(["pooling", "metric"])
+            apart = (means.value.mean() - means.published.first()).abs()
+            row |= {f"{name}: within 0.0005": int((apart <= 0.0005).sum()), f"{name}: largest difference": apart.max()}
+        rows.append(row | {"means": len(apart)})
+    caption = f"Published means of the small datasets from scores of annotations with all digits, and with {DIGITS}."
+    return out.table("why_rounding", pd.DataFrame(rows), caption=caption)
 
 
 def review_sheet(study: Study, out: ArtefactWriter, *, seed: int = 0) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from nlcore.data.network import Batches, for_source, make_batches, make_network
 from nlcore.data.source import Images, Source
 from nlcore.generators import generator, torch_generator
 from nlcore.losses import masked_binary_cross_entropy
-from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Protocol
+from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Kind, Protocol
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file
 from nlcore.training import Recipe, predict, shuffled, train
@@ -28,13 +28,14 @@ class HeldOutTags(Spec):
     """Probabilities for one of the four folds, from a classifier trained on the other three.
 
     Arrays: `rows` (n,) of the fold, and `probabilities` (n, K). With `injected` a seed, the classifier is trained on
-    labels with injected errors (`tagging_labels`); with None, on the labels as they are given.
+    labels with injected errors of one kind (`tagging_labels`); with None, on the labels as they are given.
     """
 
     source: Source
     protocol: Protocol
     fold: int
     injected: int | None
+    kind: Kind = "swapped"
 
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
@@ -47,7 +48,7 @@ class HeldOutTags(Spec):
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Section 5.2: hold one of four folds out, fine-tune on the tags of the others, predict what was held out."""
         images, names = self.source.load(), (self.injected or 0, self.fold)
-        rows, given = tagged_rows(images), tagging_labels(images, self.injected)
+        rows, given = tagged_rows(images), tagging_labels(images, self.injected, self.kind)
         held_out = rows[folds(len(rows))[self.fold]]
         first = torch_generator(PAPER, "tagging weights", *names)
         model = make_network(self.source, images.inputs, given.shape[1], generator=first)
@@ -87,17 +88,24 @@ def tagged_rows(images: Images) -> np.ndarray:
     return np.union1d(images.train, images.test)
 
 
-def tagging_labels(images: Images, injected: int | None) -> np.ndarray:
-    """(N, K) labels as given, or with errors injected into those of the tagged images, by the seed `injected`."""
+def tagging_labels(images: Images, injected: int | None, kind: Kind = "swapped") -> np.ndarray:
+    """(N, K) labels as given, or with errors injected into those of the tagged images, by the seed `injected`.
+
+    The seed decides which images have one, whatever its kind.
+    """
     if injected is None:
         return images.targets
     rows, labels = tagged_rows(images), images.targets.copy()
-    labels[rows] = inject_errors(images.targets[rows], generator(PAPER, "injected", injected))
+    labels[rows] = inject_errors(images.targets[rows], generator(PAPER, "injected", injected), kind=kind)
     return labels
 
 
-def inject_errors(targets: np.ndarray, rng: np.random.Generator, *, share: float = WRONG_SHARE) -> np.ndarray:
-    """A copy of (N, K) targets in which exactly `share` of the images with a label have one swapped for another.
+def inject_errors(
+    targets: np.ndarray, rng: np.random.Generator, *, share: float = WRONG_SHARE, kind: Kind = "swapped"
+) -> np.ndarray:
+    """A copy of (N, K) targets in which exactly `share` of the images with a label have one wrong.
+
+    kind: one label is swapped for another, or removed, or another is added.
 
     >>> wrong = inject_errors(np.eye(20, dtype=np.int8), np.random.default_rng(0))
     >>> int((wrong != np.eye(20)).any(axis=1).sum())
@@ -109,5 +117,8 @@ def inject_errors(targets: np.ndarray, rng: np.random.Generator, *, share: float
     lost = np.where(targets[rows] == 1, draws, -1).argmax(axis=1)
     gained = np.where(targets[rows] == 0, draws, -1).argmax(axis=1)
     wrong = targets.copy()
-    wrong[rows, lost], wrong[rows, gained] = 0, 1
+    if kind != "added":
+        wrong[rows, lost] = 0
+    if kind != "removed":
+        wrong[rows, gained] = 1
     return wrong
