@@ -1,0 +1,293 @@
+"""One's own labels and probabilities, from CSV, Parquet, NPZ or NPY files.
+
+A matrix has a row per image and a column per class; a CSV has it with or without a line of names above. Or LABELS has
+one column of tags beside that of ids: the names of the classes that apply, in one text with a delimiter between them.
+An NPY is mapped, not read; a CSV is read in pieces, labels into int8 and probabilities into float64.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nlcore.errors import InputError, require
+from nlcore.scorers.report import Annotations, Matrix, Watch, as_annotations, unwatched
+
+CHUNK_CELLS = 8_000_000  # of a CSV that are read at a time: 64 MB as numbers
+SUFFIXES = (".csv", ".parquet", ".npz", ".npy")
+LABELS, PROBS = "labels", "probs"  # what the two are called in an NPZ
+VALUES = {LABELS: "1, 0 or -1 for unknown", PROBS: "a probability between 0 and 1"}
+TRUTHS = ("true", "false")
+
+
+def read_annotations(
+    labels: Path,
+    probs: Path,
+    *,
+    ids: str | None = None,
+    classes: str | None = None,
+    delimiter: str = ";",
+    watch: Watch = unwatched,
+) -> Annotations:
+    """Read the two files and bring them together: rows by id and columns by class, where both files name them.
+
+    Args:
+        labels: a matrix of 1, 0 and -1 (unknown), or in CSV and Parquet one column of tags.
+        probs: a matrix of probabilities. Both may be one NPZ, with the arrays `labels` and `probs`, and perhaps `ids`
+            and `classes`.
+        ids: the column of either table that holds the images' ids, or a text file with one id a line; by default a
+            first column without a name (the index of a DataFrame), else images are numbered from 0.
+        classes: names with commas between them, or a text file with one a line, in the order of the columns.
+        delimiter: what stands between two tags.
+        watch: sees the pieces of a table go by.
+
+    Raises:
+        InputError: a file that is absent, cannot be read or is of another kind, values out of range, a tag that is no
+            class, or ids, names and shapes that do not fit.
+    """
+    for path in (labels, probs):
+        require(path.is_file(), "file", str(path), "one that is there")
+        require(path.suffix in SUFFIXES, "file", str(path), f"a name that ends in {', '.join(SUFFIXES)}")
+    require(delimiter != "", "delimiter", delimiter, "one character or more")
+    column, rows = _find_ids(ids, (labels, probs))
+    names = None if classes is None else _listed(classes)
+    model = _read_matrix(probs, PROBS, column, watch)
+    own = names if names is not None else _columns(model)
+    truth = _read_labels(labels, column, own, np.shape(model)[1:], delimiter, watch)
+    return as_annotations(truth, model, ids=rows, classes=names)
+
+
+def _find_ids(ids: str | None, paths: Iterable[Path]) -> tuple[str | None, list[str] | None]:
+    """What `ids` is: the name of a column, or the ids themselves."""
+    if ids is None:
+        return None, None
+    if any(ids in _header(path) for path in paths):
+        return ids, None
+    require(Path(ids).is_file(), "ids", ids, "a column of either file, or a text file with one id a line")
+    return None, _lines(Path(ids))
+
+
+def _listed(classes: str) -> list[str]:
+    names = _lines(Path(classes)) if Path(classes).is_file() else [name.strip() for name in classes.split(",")]
+    require("" not in names, "classes", classes, "names with commas between them, or a file with one a line")
+    return names
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _columns(matrix: Matrix) -> list[str] | None:
+    named = isinstance(matrix, pd.DataFrame) and not isinstance(matrix.columns, pd.RangeIndex)
+    return list(matrix.columns) if named else None
+
+
+# Matrices -------------------------------------------------------------------------------------------------------------
+
+
+def _read_matrix(path: Path, what: str, ids: str | None, watch: Watch) -> Matrix:
+    """A matrix; a DataFrame where its rows or columns have names."""
+    if path.suffix == ".npy":
+        return _shaped(_map(path), path, what)
+    if path.suffix == ".npz":
+        return _read_npz(path, what)
+    pieces, first = [], 0
+    for piece in watch(_pieces(path, ids), f"reading {path.name}"):
+        values = _numbers(piece, first, path, what)
+        pieces.append(pd.DataFrame(values, index=piece.index, columns=piece.columns))
+        first += len(piece)
+    return _joined(pieces)
+
+
+def _map(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_npz(path: Path, what: str) -> Matrix:
+    arrays = _arrays(path)
+    matrices = [name for name, array in arrays.items() if array.ndim == 2]
+    name = what if what in arrays or len(matrices) != 1 else matrices[0]
+    if name not in arrays:
+        raise InputError(f"{path}: found the arrays {', '.join(arrays) or 'none'}; expected one named {what}")
+    values = _shaped(arrays[name], path, what)
+    listed = [arrays.get(key) for key in ("ids", "classes")]
+    index, columns = (None if found is None else list(map(str, found.ravel())) for found in listed)
+    for key, found, count in zip(("ids", "classes"), (index, columns), values.shape, strict=True):
+        valid = found is None or len(found) == count
+        require(valid, f"{key} in {path}", 0 if found is None else len(found), f"{count}, as {name} has")
+    return values if index is columns is None else pd.DataFrame(values, index=index, columns=columns, copy=False)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy each have their own for a damaged file
+        raise _unreadable(path, error) from error
+
+
+def _shaped(array: np.ndarray, path: Path, what: str) -> np.ndarray:
+    kinds = "fiub" if what == LABELS else "f"
+    valid = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in kinds
+    found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
+    numbers = "numbers" if what == LABELS else "floating-point numbers"
+    require(valid, f"{what} in {path}", found, f"{numbers} of shape (images, classes)")
+    return array
+
+
+def _numbers(piece: pd.DataFrame, first: int, path: Path, what: str) -> np.ndarray:
+    """The values of some rows of a table, the first of which is row `first`; the first bad one is named."""
+    try:
+        values = piece.to_numpy(dtype=np.float64)
+    except (ValueError, TypeError):
+        values = piece.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    good = np.isin(values, (0, 1, -1)) if what == LABELS else (values >= 0) & (values <= 1)
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        found = piece.iloc[row, column]
+        told = "an empty field" if pd.isna(found) else repr(found.item() if isinstance(found, np.generic) else found)
+        place = f"{path}, row {first + row}, column {piece.columns[column]!r}"
+        raise InputError(f"{place}: found {told}; expected {VALUES[what]} (--ids names a column of ids)")
+    return values.astype(np.int8) if what == LABELS else values
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def _read_labels(
+    path: Path, ids: str | None, classes: Sequence[str] | None, width: tuple[int, ...], delimiter: str, watch: Watch
+) -> Matrix:
+    """Labels: a matrix, or where the table has one column and there are more classes, tags."""
+    if path.suffix in (".npy", ".npz"):
+        return _read_matrix(path, LABELS, ids, watch)
+    values = [name for name in _header(path) if name not in ("", ids)]
+    if len(values) != 1 or (width == (1,) and values == list(classes or values)):
+        return _read_matrix(path, LABELS, ids, watch)
+    if classes is None:
+        raise InputError(f"classes: found no names of them; expected --classes, or a header in the probabilities, for {path}")
+    pieces, first = [], 0
+    for piece in watch(_pieces(path, ids, tags=values[0]), f"reading {path.name}"):
+        matrix = _tags_to_matrix(piece[values[0]], first, classes, delimiter, path)
+        pieces.append(pd.DataFrame(matrix, index=piece.index, columns=list(classes)))
+        first += len(piece)
+    return _joined(pieces)
+
+
+def _tags_to_matrix(
+    texts: Iterable[object], first: int, classes: Sequence[str], delimiter: str, path: Path
+) -> np.ndarray:
+    """Labels (rows, K) int8 of 0 and 1, from one text, or list, of tags for each image."""
+    column = {str(name): number for number, name in enumerate(classes)}
+    texts = list(texts)
+    matrix = np.zeros((len(texts), len(column)), dtype=np.int8)
+    for row, text in enumerate(texts):
+        for tag in _split(text, delimiter):
+            if tag not in column:
+                told = ", ".join(list(column)[:5]) + (", ..." if len(column) > 5 else "")
+                place = f"{path}, row {first + row}"
+                raise InputError(f"{place}: found the tag {tag!r}; expected some of {told}, with {delimiter!r} between")
+            matrix[row, column[tag]] = 1
+    return matrix
+
+
+def _split(text: object, delimiter: str) -> Iterator[str]:
+    """The tags of one image: of a text; of a list or array, as Parquet may hold; none of nothing."""
+    listed = isinstance(text, (list, tuple, np.ndarray))
+    parts = text if listed else [] if pd.isna(text) else str(text).split(delimiter)
+    return filter(None, (str(part).strip() for part in parts))
+
+
+def _header(path: Path) -> list[str]:
+    """Names of the columns of a table; numbers from 0 where a CSV has none; nothing of an array."""
+    if path.suffix == ".csv":
+        line = _first_line(path)
+        return line if _is_header(line) else [str(number) for number in range(len(line))]
+    return [str(name) for name in _read_parquet(path).columns] if path.suffix == ".parquet" else []
+
+
+def _first_line(path: Path) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            line = next(csv.reader(file), None)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+    if not line:
+        raise InputError(f"{path}: found nothing in its first line; expected names of columns, or numbers")
+    return line
+
+
+def _is_header(line: Sequence[str]) -> bool:
+    """Whether a CSV's first line is one of names: 0, 1, 2, ... are what pandas calls columns without a name."""
+    if len(line) > 2 and list(line) == [str(number) for number in range(len(line))]:
+        return True
+    return not all(field.strip().lower() in TRUTHS or _is_number(field) for field in line)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _pieces(path: Path, ids: str | None, tags: str | None = None) -> Iterator[pd.DataFrame]:
+    """The rows of a table, some at a time, indexed by the images' ids where it has a column of them."""
+    if path.suffix == ".parquet":
+        frame = _read_parquet(path)
+        yield _by_id(frame, ids)
+        return
+    line = _first_line(path)
+    named = _is_header(line)
+    key = ids if ids in line else "Unnamed: 0" if named and line[0] == "" else None
+    texts = {name: str for name in (key, tags) if name is not None}
+    options = {"dtype": texts, "keep_default_na": tags is None, "float_precision": "round_trip"}
+    options |= {"chunksize": max(1, CHUNK_CELLS // len(line)), "encoding": "utf-8-sig"}
+    options |= {"header": 0 if named else None, "skip_blank_lines": len(line) > 1}  # one blank field: no tag
+    try:
+        for piece in pd.read_csv(path, **options):
+            yield _by_id(piece, key)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _by_id(piece: pd.DataFrame, key: str | None) -> pd.DataFrame:
+    if key is not None and key in piece.columns:
+        piece = piece.set_index(key)
+    if not isinstance(piece.index, pd.RangeIndex):
+        piece.index = piece.index.astype(str)
+    if not isinstance(piece.columns, pd.RangeIndex):
+        piece.columns = piece.columns.astype(str)
+    return piece
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{path}: found no package that reads Parquet; expected pyarrow installed, or a CSV")
+    try:
+        return pd.read_parquet(path, engine="pyarrow")
+    except Exception as error:  # pyarrow has its own for each way in which a file may be damaged
+        raise _unreadable(path, error) from error
+
+
+def _joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of its pieces; those without ids are numbered on."""
+    if not pieces:
+        return pd.DataFrame()
+    numbered = isinstance(pieces[0].index, pd.RangeIndex)
+    return pd.concat(pieces, ignore_index=numbered) if len(pieces) > 1 else pieces[0]
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({' '.join(str(error).split())}); expected a whole {path.suffix} file")

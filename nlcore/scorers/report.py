@@ -1,0 +1,584 @@
+r"""A report on one's own labels: images by label quality, the annotations in doubt, and what is wrong with each class.
+
+"Identifying Incorrect Annotations in Multi-Label Classification Data" (paper 3): the label quality scores of section 4
+rank the images, the Confident Learning of section 3 says which annotations are in doubt, and its confident joint how
+many of a class are wrong. Where cleanlab has the same number it is equal, and a docstring says which.
+
+Labels are (N, K) of 1, 0 and -1, probabilities (N, K) in [0, 1], best out of sample: NumPy arrays, memory maps, or
+pandas DataFrames, whose index and columns are taken for ids and class names. An unknown annotation (-1) is never in
+doubt and leaves every count. Arrays are read in blocks; what grows with N in memory is what is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from nlcore.errors import InputError, require
+from nlcore.scorers.blocks import check_arrays, checked_block, is_count, release_pages, row_blocks
+
+# The steps of Confident Learning are private to their module, whose source is part of the keys of finished runs.
+from nlcore.scorers.confident_learning import (
+    _calibrate,
+    _class_blocks,
+    _confident_thresholds,
+    _count_joint,
+    _likely_true,
+    _read,
+    _write,
+    find_label_issues,
+)
+from nlcore.scorers.label_quality import label_quality_scores
+
+Matrix = np.ndarray | pd.DataFrame
+Watch = Callable[[Iterable[Any], str], Iterable[Any]]  # (blocks, what is done) -> the same blocks, while it looks on
+
+EXTRA, MISSING = "extra", "missing"  # an annotated tag that does not apply; one that applies and is not annotated
+
+
+class Annotations(NamedTuple):
+    """Labels and probabilities of the same images and classes, in the same order, and their names."""
+
+    labels: np.ndarray  # (N, K) of 1, 0 and -1
+    probs: np.ndarray  # (N, K) in [0, 1]
+    ids: pd.Index  # (N,) of images; row numbers, from 0, where they have no other
+    classes: tuple[str, ...]  # K names; column numbers where they have no other
+
+
+class DoubtedCells(NamedTuple):
+    """The D annotations in doubt, in the order of rows and columns."""
+
+    image: np.ndarray  # (D,) row
+    tag: np.ndarray  # (D,) column
+    given: np.ndarray  # (D,) bool: annotated as applying
+
+
+def unwatched(blocks: Iterable[Any], what: str) -> Iterable[Any]:
+    """The default `watch` of the functions here: nobody looks on.
+
+    Args:
+        blocks: what will be worked on, one after the other.
+        what: a few words on what is done with them.
+
+    >>> list(unwatched([slice(0, 2)], "scores"))
+    [slice(0, 2, None)]
+    """
+    return blocks
+
+
+def as_annotations(
+    labels: Matrix, probs: Matrix, *, ids: Sequence[Any] | None = None, classes: Sequence[str] | None = None
+) -> Annotations:
+    """Bring labels and probabilities together: of two DataFrames, rows are matched by index and columns by name.
+
+    A default index (0, 1, ...) is no name: such rows and columns are matched by position, as those of arrays.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1 (unknown); values are not read here.
+        probs: (N, K) floating-point probabilities in [0, 1].
+        ids: N ids of the images, in the order of `labels`; instead of its index.
+        classes: K names of the classes, in the order of its columns; where columns have names, the same ones.
+
+    Raises:
+        InputError: shapes, types, ids or names that do not fit, or names that are not unique.
+
+    >>> labels = pd.DataFrame({"cat": [1, 0], "dog": [0, 1]}, index=["a.jpg", "b.jpg"])
+    >>> probs = pd.DataFrame({"dog": [0.9, 0.2], "cat": [0.1, 0.8]}, index=["b.jpg", "a.jpg"])
+    >>> as_annotations(labels, probs).probs
+    array([[0.8, 0.2],
+           [0.1, 0.9]])
+    """
+    names = _names(labels, "columns"), _names(probs, "columns")
+    indices = _names(labels, "index"), _names(probs, "index")
+    rows = _order("ids of probs", indices[1], indices[0])
+    columns = _order("classes of probs", names[1], names[0])
+    arrays = _array(labels), _array(probs)
+    probs = arrays[1] if rows is None else arrays[1][rows]
+    probs = probs if columns is None else probs[:, columns]
+    check_arrays(arrays[0], probs)
+    own_classes, own_ids = (_first(pair) for pair in (names, indices))
+    classes = _checked_classes(classes, own_classes, probs.shape[1])
+    ids = _first((None if ids is None else pd.Index(ids), own_ids, pd.RangeIndex(len(probs))))
+    require(len(ids) == len(probs), "number of ids", len(ids), f"{len(probs)}, one for each image")
+    return Annotations(arrays[0], probs, ids, classes)
+
+
+def flag_annotations(
+    labels: Matrix, probs: Matrix, *, out: np.ndarray | None = None, watch: Watch = unwatched
+) -> np.ndarray:
+    """Which annotations are in doubt, shape (N, K) bool: `find_label_issues`, a block of classes after the other.
+
+    Equal to cleanlab's `multilabel_classification.filter.find_multilabel_issues_per_class`.
+
+    Args:
+        labels, probs: as for `as_annotations`.
+        out: (N, K) bool, where to put the flags, e.g. a memory map, if they are too many for memory.
+        watch: sees the blocks of classes go by.
+
+    Returns:
+        The flags, in the order of rows and columns of `labels`; `out` if that is given.
+
+    Raises:
+        InputError: values out of range, or shapes and types that do not fit.
+
+    >>> labels = np.array([[1], [1], [1], [0], [0], [0]])
+    >>> flag_annotations(labels, np.array([[0.9], [0.8], [0.1], [0.2], [0.1], [0.1]])).ravel()
+    array([False, False,  True, False, False, False])
+    """
+    data = as_annotations(labels, probs)
+    flags = np.empty(data.probs.shape, dtype=bool) if out is None else out
+    _check_flags(flags, data)
+    # A class is judged by itself, so a block of classes may be judged alone: that is what lets somebody look on.
+    for block in watch(list(_class_blocks(data.probs, None)), "annotations in doubt"):
+        _write(flags, block, find_label_issues(data.labels[:, block], data.probs[:, block]).per_class.T)
+    return flags
+
+
+def rank_images(
+    labels: Matrix,
+    probs: Matrix,
+    *,
+    flags: np.ndarray | None = None,
+    ids: Sequence[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    pooling: str = "ema",
+    top: int | None = None,
+    delimiter: str = ";",
+    watch: Watch = unwatched,
+) -> pd.DataFrame:
+    """Images by label quality, the worst first: the scores of section 4 of paper 3 (Eqs. 1 to 11).
+
+    With "ema" and every label known, the scores are those of cleanlab's `get_label_quality_scores` with its default
+    aggregator, and the images with a doubted tag stand in the order of cleanlab's `find_label_issues` with
+    `return_indices_ranked_by="self_confidence"`.
+
+    Args:
+        labels, probs, ids, classes: as for `as_annotations`.
+        flags: (N, K) bool, from `flag_annotations`; computed where None.
+        pooling: a key of `nlcore.scorers.POOLINGS`.
+        top: how many images, the worst; all where None.
+        delimiter: what stands between two tags.
+        watch: sees the blocks of rows go by.
+
+    Returns:
+        A row per image: image (its id), score (label quality in [0, 1], NaN without a known annotation and then last;
+        below 0 or above 1 for the poolings that say so), doubted (number of tags in doubt), given (its tags, joined).
+        Equal scores are in the order of the input.
+
+    Raises:
+        InputError: values out of range, or shapes, types, names or options that do not fit.
+
+    >>> rank_images(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.8, 0.6]]), classes=["cat", "dog"])
+       image  score  doubted given
+    0      1   0.28        0   dog
+    1      0   0.82        0   cat
+    """
+    require(top is None or is_count(top), "top", top, "a whole number of at least 1")
+    data = as_annotations(labels, probs, ids=ids, classes=classes)
+    flags = _flags_of(data, flags)
+    scores = _scores(data, pooling, watch)
+    order = np.argsort(scores, kind="stable")[:top]  # NaN last
+    doubted, given = _describe_images(data, flags, order, delimiter)
+    return pd.DataFrame({"image": data.ids[order], "score": scores[order], "doubted": doubted, "given": given})
+
+
+def doubted_annotations(
+    labels: Matrix,
+    probs: Matrix,
+    *,
+    flags: np.ndarray | None = None,
+    ids: Sequence[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    top: int | None = None,
+) -> pd.DataFrame:
+    """The annotations in doubt with what the model says of them, the worst first (section 3 and Eq. 1 of paper 3).
+
+    The rows of a class are the `label_issues_list` of cleanlab's `find_multilabel_issues_per_class` with
+    `return_indices_ranked_by="self_confidence"`, in its order but for equal scores.
+
+    Args:
+        labels, probs, ids, classes: as for `as_annotations`.
+        flags: (N, K) bool, from `flag_annotations`; computed where None.
+        top: how many annotations, the worst; all where None.
+
+    Returns:
+        A row per annotation in doubt: image (its id), tag, given (1 or 0), probability (that the tag applies),
+        suggested (the other of 1 and 0), direction ("extra": the tag is given and should not be; "missing"), score (the
+        self-confidence of the annotation, in [0, 1]: by which they are ordered).
+
+    Raises:
+        InputError: values out of range, or shapes, types, names or options that do not fit.
+
+    >>> labels = np.array([[1], [1], [1], [0], [0], [0]])
+    >>> probs = np.array([[0.9], [0.8], [0.1], [0.2], [0.1], [0.1]])
+    >>> doubted_annotations(labels, probs, classes=["cat"])
+       image  tag  given  probability  suggested direction  score
+    0      2  cat      1          0.1          0     extra    0.1
+    """
+    require(top is None or is_count(top), "top", top, "a whole number of at least 1")
+    data = as_annotations(labels, probs, ids=ids, classes=classes)
+    cells = doubted_cells(data, _flags_of(data, flags))
+    probability = _values_at(data.probs, cells)
+    score = np.where(cells.given, probability, 1 - probability)
+    order = np.argsort(score, kind="stable")[:top]
+    given = cells.given[order]
+    return pd.DataFrame(
+        {
+            "image": data.ids[cells.image[order]],
+            "tag": np.array(data.classes, dtype=object)[cells.tag[order]],
+            "given": given.astype(np.int8),
+            "probability": probability[order],
+            "suggested": (~given).astype(np.int8),
+            "direction": np.where(given, EXTRA, MISSING),
+            "score": score[order],
+        }
+    )
+
+
+def class_report(
+    labels: Matrix,
+    probs: Matrix,
+    *,
+    flags: np.ndarray | None = None,
+    classes: Sequence[str] | None = None,
+    confused: int = 3,
+    watch: Watch = unwatched,
+) -> pd.DataFrame:
+    """What is wrong with each class, the worst first: annotations in doubt, estimated noise, and what it is taken for.
+
+    Equal to cleanlab where every label is known. Of `rank_classes_by_multilabel_quality`: "Label Issues" are
+    doubted_extra, "Inverse Label Issues" doubted_missing, "Label Quality Score" health; "Num Examples" of
+    `common_multilabel_issues` are the two numbers of doubted ones. Both noises are the shares off the diagonal of
+    `cleanlab.count.compute_confident_joint(..., multi_label=True)`. Confused classes have no counterpart.
+
+    Args:
+        labels, probs, classes: as for `as_annotations`.
+        flags: (N, K) bool, from `flag_annotations`; computed where None.
+        confused: how many classes to name that it is confused with, at most.
+        watch: sees the blocks of classes go by.
+
+    Returns:
+        A row per class, by rising health: tag; annotated, not_annotated and unknown (images with 1, 0 and -1);
+        doubted_extra and doubted_missing (those of them in doubt); noise_in_annotated and noise_in_not_annotated
+        (estimated share of wrong ones among them, in [0, 1], NaN where there are none); health (1 - doubted_extra /
+        known annotations, as cleanlab has it: a rare class hardly falls below 1; NaN where none is known);
+        confused_with ("dog (3); fox (1)": as in `swapped_tags`, either way, with the number of images).
+
+    Raises:
+        InputError: values out of range, or shapes, types, names or options that do not fit.
+
+    >>> labels = np.array([[1], [1], [1], [0], [0], [0]])
+    >>> probs = np.array([[0.9], [0.8], [0.1], [0.2], [0.1], [0.1]])
+    >>> class_report(labels, probs, classes=["cat"])[["tag", "doubted_extra", "noise_in_annotated", "health"]].round(3)
+       tag  doubted_extra  noise_in_annotated  health
+    0  cat              1               0.333   0.833
+    """
+    require(confused == 0 or is_count(confused), "confused", confused, "a whole number of at least 0")
+    data = as_annotations(labels, probs, classes=classes)
+    cells = doubted_cells(data, _flags_of(data, flags))
+    annotated, not_annotated = count_annotations(data.labels)
+    known = annotated + not_annotated
+    extra, missing = (np.bincount(cells.tag[chosen], minlength=len(known)) for chosen in (cells.given, ~cells.given))
+    joint = confident_joints(data.labels, data.probs, watch=watch)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = joint[:, [1, 0], [0, 1]] / joint.sum(axis=2)[:, ::-1]  # (K, 2): among given 1, among given 0
+        health = np.where(known > 0, 1 - extra / known, np.nan)
+    table = pd.DataFrame(
+        {
+            "tag": data.classes,
+            "annotated": annotated,
+            "not_annotated": not_annotated,
+            "unknown": len(data.probs) - known,
+            "doubted_extra": extra,
+            "doubted_missing": missing,
+            "noise_in_annotated": noise[:, 0],
+            "noise_in_not_annotated": noise[:, 1],
+            "health": health,
+            "confused_with": _confused_with(_swaps(cells, data.probs.shape), data.classes, confused),
+        }
+    )
+    return table.sort_values("health", kind="stable", ignore_index=True)
+
+
+def swapped_tags(
+    labels: Matrix,
+    probs: Matrix,
+    *,
+    flags: np.ndarray | None = None,
+    classes: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Pairs of classes of which one was probably annotated for the other, the most frequent first.
+
+    A pair is counted in an image where the one is in doubt as extra and the other as missing.
+
+    Args:
+        labels, probs, classes: as for `as_annotations`.
+        flags: (N, K) bool, from `flag_annotations`; computed where None.
+
+    Returns:
+        A row per pair that occurs: given (the extra tag), suggested (the missing one), images (how many).
+
+    Raises:
+        InputError: values out of range, or shapes, types or names that do not fit.
+
+    >>> labels = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0], [0, 1]])
+    >>> probs = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.1, 0.7]])
+    >>> swapped_tags(labels, probs, classes=["cat", "dog"])
+      given suggested  images
+    0   cat       dog       1
+    """
+    data = as_annotations(labels, probs, classes=classes)
+    pairs = _swaps(doubted_cells(data, _flags_of(data, flags)), data.probs.shape)
+    order = np.lexsort((pairs.col, pairs.row, -pairs.data))
+    names = np.array(data.classes, dtype=object)
+    return pd.DataFrame(
+        {"given": names[pairs.row[order]], "suggested": names[pairs.col[order]], "images": pairs.data[order]}
+    )
+
+
+def label_health(labels: Matrix, flags: np.ndarray) -> float:
+    """Share of images without an annotation in doubt, in [0, 1], among those with a known one; NaN where none has.
+
+    cleanlab's `overall_multilabel_health_score`, where every label is known.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1.
+        flags: (N, K) bool, from `flag_annotations`.
+
+    Raises:
+        InputError: two arrays of different shapes.
+
+    >>> label_health(np.array([[1, 0], [0, -1], [-1, -1]]), np.array([[True, False], [False, False], [False, False]]))
+    0.5
+    """
+    labels = _array(labels)
+    require(np.shape(flags) == labels.shape, "shape of flags", np.shape(flags), f"{labels.shape}, that of labels")
+    known = doubted = 0
+    for rows in row_blocks(labels):
+        known += int((labels[rows] != -1).any(axis=1).sum())
+        doubted += int(np.asarray(flags[rows]).any(axis=1).sum())
+        release_pages(labels)
+        release_pages(flags)
+    return 1.0 - doubted / known if known else float("nan")
+
+
+def confident_joints(labels: np.ndarray, probs: np.ndarray, *, watch: Watch = unwatched) -> np.ndarray:
+    """C[k, given, likely true] of every class, shape (K, 2, 2) of whole numbers (section 3 of paper 3).
+
+    Scaled to the annotations that were given: C[k, 1, 0] of the images annotated with k are estimated to be wrong, and
+    C[k, 0, 1] of those that are not. Equal to `cleanlab.count.compute_confident_joint(..., multi_label=True)`.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1 (unknown: in no count).
+        probs: (N, K) in [0, 1].
+        watch: sees the blocks of classes go by.
+
+    Raises:
+        InputError: shapes and types that do not fit.
+
+    >>> labels = np.array([[1], [1], [1], [0], [0], [0]])
+    >>> confident_joints(labels, np.array([[0.9], [0.8], [0.1], [0.2], [0.1], [0.1]])).tolist()
+    [[[3, 0], [1, 2]]]
+    """
+    check_arrays(labels, probs)
+    joints = np.empty((probs.shape[1], 2, 2), dtype=np.int64)
+    for classes in watch(list(_class_blocks(probs, None)), "noise of classes"):
+        columns = _read(labels, classes, np.int8), _read(probs, classes, probs.dtype)
+        parts = [_confident_joint(columns[0][rows], columns[1][rows]) for rows in row_blocks(columns[1])]
+        joints[classes] = np.concatenate(parts)
+    return joints
+
+
+def count_annotations(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many images each class is annotated in, and how many it is known not to be, both (K,) int64.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1.
+
+    >>> count_annotations(np.array([[1, 0], [1, -1]]))
+    (array([2, 0]), array([0, 1]))
+    """
+    counts = np.zeros((2, labels.shape[1]), dtype=np.int64)
+    for rows in row_blocks(labels):
+        block = labels[rows]
+        counts += np.stack([(block == 1).sum(axis=0), (block == 0).sum(axis=0)])
+        release_pages(labels)
+    return counts[0], counts[1]
+
+
+def doubted_cells(data: Annotations, flags: np.ndarray) -> DoubtedCells:
+    """Where the annotations in doubt are, and which way they were given; D of them, in the order of rows and columns.
+
+    Args:
+        data: labels and probabilities (N, K).
+        flags: (N, K) bool.
+
+    >>> data = as_annotations(np.array([[1, 0]]), np.array([[0.2, 0.1]]))
+    >>> doubted_cells(data, np.array([[True, False]]))
+    DoubtedCells(image=array([0]), tag=array([0]), given=array([ True]))
+    """
+    parts = []
+    for rows in row_blocks(flags):
+        image, tag = np.nonzero(flags[rows])
+        parts.append((image + rows.start, tag, np.asarray(data.labels[rows])[image, tag] == 1))
+        release_pages(flags)
+        release_pages(data.labels)
+    return DoubtedCells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def check_all_values(data: Annotations, *, watch: Watch = unwatched) -> None:
+    """Read everything once, so that nothing has to be undone later because of a value.
+
+    Args:
+        data: labels and probabilities (N, K).
+        watch: sees the blocks of rows go by.
+
+    Raises:
+        InputError: names the first label that is not 1, 0 or -1, or the first probability outside [0, 1].
+
+    >>> check_all_values(as_annotations(np.array([[1, 2]]), np.array([[0.2, 0.1]])))
+    Traceback (most recent call last):
+    nlcore.errors.InputError: labels[0, 1]: found 2; expected 1, 0, or -1 for unknown
+    """
+    for rows in watch(list(row_blocks(data.probs)), "checking values"):
+        checked_block(data.labels, data.probs, rows)
+        release_pages(data.labels)
+        release_pages(data.probs)
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def _names(matrix: Matrix, axis: str) -> pd.Index | None:
+    """The index or the columns of a DataFrame; None of an array, and where they only count."""
+    found = getattr(matrix, axis) if isinstance(matrix, pd.DataFrame) else None
+    return None if isinstance(found, pd.RangeIndex) else found
+
+
+def _order(what: str, found: pd.Index | None, wanted: pd.Index | None) -> np.ndarray | None:
+    """Positions in `found` of what is `wanted`; None where the order is the same or only one side has names."""
+    if found is None or wanted is None or found.equals(wanted):
+        return None
+    for index in (found, wanted):
+        require(index.is_unique, what, list(index[index.duplicated()][:1]), "each once, to be matched")
+    odd, lacking = (list(a.difference(b, sort=False)[:3]) for a, b in ((found, wanted), (wanted, found)))
+    require(not odd, what, odd, "those of labels, in any order")
+    require(not lacking, what, "all but " + ", ".join(map(str, lacking)), "those of labels, in any order")
+    return found.get_indexer(wanted)
+
+
+def _array(matrix: Matrix) -> np.ndarray:
+    if not isinstance(matrix, pd.DataFrame):
+        return matrix
+    try:
+        array = matrix.to_numpy()  # without a copy, where all columns are of one type
+        return matrix.to_numpy(dtype=np.float64) if array.dtype == object else array
+    except (TypeError, ValueError) as error:
+        raise InputError(f"labels or probs: found text ({error}); expected columns of numbers alone") from error
+
+
+def _first(found: Iterable[Any]) -> Any:
+    return next((one for one in found if one is not None), None)
+
+
+def _checked_classes(classes: Sequence[str] | None, columns: pd.Index | None, count: int) -> tuple[str, ...]:
+    names = tuple(map(str, range(count) if columns is None else columns))
+    if classes is not None:
+        asked = tuple(map(str, classes))
+        require(len(asked) == count, "number of classes", len(asked), f"{count}, one for each column")
+        odd = sorted(set(asked) - set(names))[:3] if columns is not None else []
+        require(not odd, "classes", odd, "the names that the columns have")
+        names = asked if columns is None else names
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    require(not twice, "classes", twice[:3], "each name once")
+    return names
+
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _flags_of(data: Annotations, flags: np.ndarray | None) -> np.ndarray:
+    if flags is None:
+        return flag_annotations(data.labels, data.probs)
+    _check_flags(flags, data)
+    return flags
+
+
+def _check_flags(flags: np.ndarray, data: Annotations) -> None:
+    found = getattr(flags, "dtype", type(flags).__name__), np.shape(flags)
+    valid = found[0] == bool and found[1] == data.probs.shape
+    require(valid, "flags", found, f"booleans of shape {data.probs.shape}")
+
+
+def _scores(data: Annotations, pooling: str, watch: Watch) -> np.ndarray:
+    """Label quality (N,), in the very blocks that `label_quality_scores` would take."""
+    blocks = watch(list(row_blocks(data.probs)), "label quality")
+    parts = [label_quality_scores(data.labels[rows], data.probs[rows], pooling=pooling) for rows in blocks]
+    return np.concatenate(parts)
+
+
+def _describe_images(
+    data: Annotations, flags: np.ndarray, order: np.ndarray, delimiter: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the images in `order`: how many tags are in doubt, and the tags that are given, joined."""
+    images = len(data.probs)
+    wanted = np.zeros(images, dtype=bool)
+    wanted[order] = True
+    doubted, given = np.zeros(images, dtype=np.int64), np.full(images, "", dtype=object)
+    for rows in row_blocks(data.probs):  # in the order of the files: a map read in the order of scores would crawl
+        chosen = np.flatnonzero(wanted[rows])
+        doubted[rows] = flags[rows].sum(axis=1)
+        given[chosen + rows.start] = _joined(np.asarray(data.labels[rows])[chosen], data.classes, delimiter)
+        release_pages(flags)
+        release_pages(data.labels)
+    return doubted[order], given[order]
+
+
+def _joined(labels: np.ndarray, classes: Sequence[str], delimiter: str) -> list[str]:
+    image, tag = np.nonzero(labels == 1)
+    ends = np.cumsum(np.bincount(image, minlength=len(labels)))
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    return [delimiter.join(classes[k] for k in tag[a:b]) for a, b in zip(starts, ends, strict=True)]
+
+
+def _values_at(probs: np.ndarray, cells: DoubtedCells) -> np.ndarray:
+    """Probabilities (D,) of the annotations in doubt; half precision becomes float32, as everywhere."""
+    parts = [np.empty(0, dtype=probs.dtype)]
+    for rows in row_blocks(probs):
+        first, last = np.searchsorted(cells.image, [rows.start, rows.stop])
+        parts.append(np.asarray(probs[rows])[cells.image[first:last] - rows.start, cells.tag[first:last]])
+        release_pages(probs)
+    values = np.concatenate(parts)
+    return values.astype(np.float32) if values.dtype.itemsize < 4 else values
+
+
+def _confident_joint(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """C (K, 2, 2) of labels and probabilities (K, N): the first three steps of `confident_learning`."""
+    probs = probs.astype(np.float64)
+    given, prob = np.stack([labels == 0, labels == 1]), np.stack([1 - probs, probs])
+    counts = given.sum(axis=2, dtype=np.int64)
+    likely = _likely_true(prob, _confident_thresholds(given, prob, counts))
+    return _calibrate(_count_joint(given, likely), counts.T)
+
+
+def _swaps(cells: DoubtedCells, shape: tuple[int, int]) -> sparse.coo_array:
+    """[extra, missing] (K, K): in how many images the one is in doubt as extra and the other as missing."""
+    one = lambda chosen: sparse.csr_array(
+        (np.ones(chosen.sum(), dtype=np.int64), (cells.image[chosen], cells.tag[chosen])), shape=shape
+    )
+    return (one(cells.given).T @ one(~cells.given)).tocoo()
+
+
+def _confused_with(pairs: sparse.coo_array, classes: Sequence[str], most: int) -> list[str]:
+    """For every class the ones it is swapped with, either way, the most frequent first: "dog (3); fox (1)"."""
+    either = (pairs + pairs.T).tocsr()
+    told = []
+    for k in range(len(classes)):
+        others, counts = (part[either.indptr[k] : either.indptr[k + 1]] for part in (either.indices, either.data))
+        order = np.lexsort((others, -counts))[:most]
+        told.append("; ".join(f"{classes[others[i]]} ({counts[i]})" for i in order))
+    return told
