@@ -82,6 +82,9 @@ def run(
 
     The options belong before the command: run_all.py --papers galc_slr verify
     """
+    if context.invoked_subcommand == "score":  # knows nothing of papers
+        _refuse_options(context)
+        return 0
     from nlcore.app import batch
 
     _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
@@ -151,6 +154,40 @@ def show(
     wanted, console = context.obj
     trace.show(wanted, target, console)
     return 0
+
+
+@app.command()
+def score(
+    labels: Annotated[Path, typer.Argument(help="matrix of 1, 0 and -1 (unknown), or tags: CSV, Parquet, NPZ or NPY")],
+    probs: Annotated[Path, typer.Argument(help="matrix of predicted probabilities, out of sample: likewise")],
+    output: Annotated[Path, typer.Option(help="folder for the tables and the page")] = Path("scored"),
+    pooling: Annotated[
+        str,
+        typer.Option(help="min, max, mean, median, ema, softmin, log, cumulative, weighted_cumulative or sma"),
+    ] = "ema",
+    top: Annotated[int | None, typer.Option(help="keep the worst N images and annotations; all by default")] = None,
+    ids: Annotated[str | None, typer.Option(help="column of the images' ids, or a text file with one a line")] = None,
+    delimiter: Annotated[str, typer.Option(help="between two tags")] = ";",
+    classes: Annotated[
+        str | None, typer.Option(help="names of the classes, with commas between, or a text file with one a line")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of images named after their ids, for the page")] = None,
+) -> int:
+    """Your own labels: images by label quality, annotations in doubt, noise by class, and a page to look at."""
+    from nlcore.app import scoring
+
+    asked = scoring.Scoring(labels, probs, output, pooling, top, ids, classes, delimiter, images)
+    scoring.score(asked, Console(width=None if sys.stdout.isatty() else 160))
+    return 0
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Options before the word `score` are of the papers: none of them would have an effect."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = name.replace("_", "-")
+            raise InputError(f"--{option}: found before score; expected only options of score, after it")
 
 
 def _names(text: str | None) -> list[str]:

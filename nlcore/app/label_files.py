@@ -171,11 +171,13 @@ def _read_labels(
     """Labels: a matrix, or where the table has one column and there are more classes, tags."""
     if path.suffix in (".npy", ".npz"):
         return _read_matrix(path, LABELS, ids, watch)
-    values = [name for name in _header(path) if name not in ("", ids)]
+    values = [name for name in _header(path) if name not in ("", ids)]  # the first blank one is an index
     if len(values) != 1 or (width == (1,) and values == list(classes or values)):
         return _read_matrix(path, LABELS, ids, watch)
     if classes is None:
-        raise InputError(f"classes: found no names of them; expected --classes, or a header in the probabilities, for {path}")
+        raise InputError(
+            f"{path}: found tags, and no names of classes; expected --classes, or a header of probabilities"
+        )
     pieces, first = [], 0
     for piece in watch(_pieces(path, ids, tags=values[0]), f"reading {path.name}"):
         matrix = _tags_to_matrix(piece[values[0]], first, classes, delimiter, path)
@@ -209,11 +211,11 @@ def _split(text: object, delimiter: str) -> Iterator[str]:
 
 
 def _header(path: Path) -> list[str]:
-    """Names of the columns of a table; numbers from 0 where a CSV has none; nothing of an array."""
-    if path.suffix == ".csv":
-        line = _first_line(path)
-        return line if _is_header(line) else [str(number) for number in range(len(line))]
-    return [str(name) for name in _read_parquet(path).columns] if path.suffix == ".parquet" else []
+    """Names of the columns of a table; nothing of an array, or of a CSV that has none."""
+    if path.suffix == ".parquet":
+        return _parquet_names(path)
+    line = _first_line(path) if path.suffix == ".csv" else []
+    return line if _is_header(line) else []
 
 
 def _first_line(path: Path) -> list[str]:
@@ -251,12 +253,15 @@ def _pieces(path: Path, ids: str | None, tags: str | None = None) -> Iterator[pd
     line = _first_line(path)
     named = _is_header(line)
     key = ids if ids in line else "Unnamed: 0" if named and line[0] == "" else None
+    twice = sorted({name for name in line if line.count(name) > 1}) if named else []
+    require(not twice, f"columns of {path}", twice[:3], "each name once")
     texts = {name: str for name in (key, tags) if name is not None}
     options = {"dtype": texts, "keep_default_na": tags is None, "float_precision": "round_trip"}
     options |= {"chunksize": max(1, CHUNK_CELLS // len(line)), "encoding": "utf-8-sig"}
     options |= {"header": 0 if named else None, "skip_blank_lines": len(line) > 1}  # one blank field: no tag
     try:
         for piece in pd.read_csv(path, **options):
+            piece.columns = piece.columns if named else pd.RangeIndex(len(line))
             yield _by_id(piece, key)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unreadable(path, error) from error
@@ -273,12 +278,27 @@ def _by_id(piece: pd.DataFrame, key: str | None) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(f"{path}: found no package that reads Parquet; expected pyarrow installed, or a CSV")
+    _require_pyarrow(path)
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except Exception as error:  # pyarrow has its own for each way in which a file may be damaged
         raise _unreadable(path, error) from error
+
+
+def _parquet_names(path: Path) -> list[str]:
+    """Names of all columns, and of a named index; an index without a name is left out."""
+    _require_pyarrow(path)
+    import pyarrow.parquet
+
+    try:
+        return [name for name in pyarrow.parquet.read_schema(path).names if not name.startswith("__index_level_")]
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _require_pyarrow(path: Path) -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{path}: found no package that reads Parquet; expected pyarrow installed, or a CSV")
 
 
 def _joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -92,8 +92,8 @@ def as_annotations(
     array([[0.8, 0.2],
            [0.1, 0.9]])
     """
-    names = _names(labels, "columns"), _names(probs, "columns")
-    indices = _names(labels, "index"), _names(probs, "index")
+    names = _names(labels, probs, "columns"), _names(probs, labels, "columns")
+    indices = _names(labels, probs, "index"), _names(probs, labels, "index")
     rows = _order("ids of probs", indices[1], indices[0])
     columns = _order("classes of probs", names[1], names[0])
     arrays = _array(labels), _array(probs)
@@ -453,10 +453,18 @@ def check_all_values(data: Annotations, *, watch: Watch = unwatched) -> None:
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def _names(matrix: Matrix, axis: str) -> pd.Index | None:
-    """The index or the columns of a DataFrame; None of an array, and where they only count."""
-    found = getattr(matrix, axis) if isinstance(matrix, pd.DataFrame) else None
-    return None if isinstance(found, pd.RangeIndex) else found
+def _names(matrix: Matrix, other: Matrix, axis: str) -> pd.Index | None:
+    """The index or the columns of a DataFrame; None of an array, and of a default index, which only counts.
+
+    Beside whole numbers that are no default index it is a name all the same: they may be its rows, shuffled.
+    """
+    found, beside = (getattr(one, axis) if isinstance(one, pd.DataFrame) else None for one in (matrix, other))
+    whole = beside is not None and not _only_counts(beside) and pd.api.types.is_integer_dtype(beside)
+    return None if found is None or (_only_counts(found) and not whole) else found
+
+
+def _only_counts(index: pd.Index) -> bool:
+    return isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)
 
 
 def _order(what: str, found: pd.Index | None, wanted: pd.Index | None) -> np.ndarray | None:
@@ -509,9 +517,9 @@ def _flags_of(data: Annotations, flags: np.ndarray | None) -> np.ndarray:
 
 
 def _check_flags(flags: np.ndarray, data: Annotations) -> None:
-    found = getattr(flags, "dtype", type(flags).__name__), np.shape(flags)
-    valid = found[0] == bool and found[1] == data.probs.shape
-    require(valid, "flags", found, f"booleans of shape {data.probs.shape}")
+    dtype, shape = getattr(flags, "dtype", None), np.shape(flags)
+    valid = dtype == np.dtype(bool) and shape == data.probs.shape
+    require(valid, "flags", f"{dtype} of shape {shape}", f"booleans of shape {data.probs.shape}")
 
 
 def _scores(data: Annotations, pooling: str, watch: Watch) -> np.ndarray:

@@ -1,0 +1,118 @@
+"""The page of `run_all.py score`: one file that opens from disk, pictures and all."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image, ImageOps
+
+from nlcore.errors import InputError
+
+SHOWN = 36  # images on the page, with their pictures
+ROWS = 60  # of the other tables
+EDGE = 320  # pixels of a thumbnail's longer side
+ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp")  # tried after an id
+
+
+def render(
+    images: pd.DataFrame,
+    doubts: pd.DataFrame,
+    classes: pd.DataFrame,
+    summary: Mapping[str, Any],
+    folder: Path | None = None,
+) -> str:
+    """The page, as HTML.
+
+    Args:
+        images, doubts, classes: as `nlcore.scorers.report` makes them, the worst first.
+        summary: the totals, as in summary.json.
+        folder: of the images, named after their ids, with or without an ending.
+
+    Raises:
+        InputError: there is no file in `folder` for any of the images that are to be shown.
+    """
+    shown = images.head(min(SHOWN, summary["options"]["top"] or SHOWN))
+    pictures = {} if folder is None else _pictures(folder, shown["image"].tolist())
+    page = _environment().get_template("score.html.j2")
+    return page.render(
+        summary=summary,
+        cards=_cards(shown, doubts, pictures),
+        pictured=folder is not None,
+        doubts=doubts.head(min(ROWS, summary["options"]["top"] or ROWS)).to_dict("records"),
+        classes=classes.head(ROWS).to_dict("records"),
+    )
+
+
+def _cards(shown: pd.DataFrame, doubts: pd.DataFrame, pictures: Mapping[Any, str]) -> list[dict[str, Any]]:
+    """What there is to say of each image: its row of images.csv, its annotations in doubt, and its picture."""
+    of_shown = doubts[doubts["image"].isin(shown["image"])]
+    by_image = {id: rows.to_dict("records") for id, rows in of_shown.groupby("image", sort=False)}
+    rows = shown.to_dict("records")
+    return [row | {"doubts": by_image.get(row["image"], []), "picture": pictures.get(row["image"])} for row in rows]
+
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
+
+def _pictures(folder: Path, ids: Sequence[Any]) -> dict[Any, str]:
+    """Data URIs of the thumbnails that can be made, by id.
+
+    Raises:
+        InputError: not one can.
+    """
+    found = {id: _thumbnail(folder, str(id)) for id in ids}
+    pictures = {id: uri for id, uri in found.items() if uri is not None}
+    if not pictures:
+        raise InputError(f"images {folder}: found no picture named {ids[0]}, or after any other image; expected some")
+    return pictures
+
+
+def _thumbnail(folder: Path, name: str) -> str | None:
+    path = next((path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (EDGE, EDGE))
+            small = ImageOps.exif_transpose(image).convert("RGB")
+            small.thumbnail((EDGE, EDGE))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # no picture, or a damaged one
+        return None
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+# The template ---------------------------------------------------------------------------------------------------------
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nlcore.app.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    folder = files("nlcore.app.site") / "templates"
+    for name, file in (("style", "style.css"), ("script", "script.js")):
+        environment.globals[name] = Markup((folder / file).read_text(encoding="utf-8"))
+    environment.globals |= {"number": _number, "share": _share}
+    return environment
+
+
+def _number(value: float | None) -> str:
+    """Three digits for people; a dash for what is not known."""
+    return "–" if value is None or pd.isna(value) else f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None or pd.isna(value) else f"{100 * value:.1f} %"
