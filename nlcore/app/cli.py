@@ -183,11 +183,10 @@ def score(
 
 def _refuse_options(context: typer.Context) -> None:
     """Options before the word `score` are of the papers: none of them would have an effect."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
         if source is not None and source.name == "COMMANDLINE":
-            option = name.replace("_", "-")
-            raise InputError(f"--{option}: found before score; expected only options of score, after it")
+            raise InputError(f"{parameter.opts[0]}: found before score; expected only options of score, after it")
 
 
 def _names(text: str | None) -> list[str]:

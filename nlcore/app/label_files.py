@@ -23,6 +23,8 @@ SUFFIXES = (".csv", ".parquet", ".npz", ".npy")
 LABELS, PROBS = "labels", "probs"  # what the two are called in an NPZ
 VALUES = {LABELS: "1, 0 or -1 for unknown", PROBS: "a probability between 0 and 1"}
 TRUTHS = ("true", "false")
+# Before pandas 3.1 the last bit of a number was lost unless one asked for it; since then to ask is deprecated.
+EXACT = {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
 
 
 def read_annotations(
@@ -256,11 +258,13 @@ def _pieces(path: Path, ids: str | None, tags: str | None = None) -> Iterator[pd
     twice = sorted({name for name in line if line.count(name) > 1}) if named else []
     require(not twice, f"columns of {path}", twice[:3], "each name once")
     texts = {name: str for name in (key, tags) if name is not None}
-    options = {"dtype": texts, "keep_default_na": tags is None, "float_precision": "round_trip"}
+    options = {"dtype": texts, "keep_default_na": tags is None} | EXACT
     options |= {"chunksize": max(1, CHUNK_CELLS // len(line)), "encoding": "utf-8-sig"}
     options |= {"header": 0 if named else None, "skip_blank_lines": len(line) > 1}  # one blank field: no tag
     try:
         for piece in pd.read_csv(path, **options):
+            if not isinstance(piece.index, pd.RangeIndex):  # pandas takes the surplus for an index
+                raise InputError(f"{path}: found more fields in a row than in its first line; expected as many")
             piece.columns = piece.columns if named else pd.RangeIndex(len(line))
             yield _by_id(piece, key)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
