@@ -231,5 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.format_message()}", file=sys.stderr)
         return 2
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
-        print("interrupted: what finished is in the store; the same command goes on from there.", file=sys.stderr)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        kept = "what finished is in the store; the same command goes on from there"
+        print(f"interrupted: {'nothing was written' if words[:1] == ['score'] else kept}.", file=sys.stderr)
     return code

@@ -405,7 +405,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, frames, capsys, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == ["l.csv", "p.csv"]
 
 
-def test_an_interruption_leaves_nothing_behind(folder, frames, monkeypatch):
+def test_an_interruption_leaves_nothing_behind(folder, frames, monkeypatch, capsys):
     arguments, _ = write_named(folder, frames)
 
     def interrupted(*_, **__):
@@ -413,6 +413,7 @@ def test_an_interruption_leaves_nothing_behind(folder, frames, monkeypatch):
 
     monkeypatch.setattr(scoring, "render", interrupted)
     assert main(["score", *arguments]) == 130
+    assert capsys.readouterr().err == "interrupted: nothing was written.\n"
     assert sorted(path.name for path in folder.iterdir()) == ["l.csv", "p.csv"]
 
 
