@@ -32,7 +32,6 @@ from nlcore.scorers.report import (
     MISSING,
     Annotations,
     Watch,
-    check_all_values,
     class_report,
     count_annotations,
     doubted_annotations,
@@ -89,7 +88,6 @@ def score(asked: Scoring, console: Console) -> Path:
     data = read_annotations(
         asked.labels, asked.probs, ids=asked.ids, classes=asked.classes, delimiter=asked.delimiter, watch=watch
     )
-    check_all_values(data, watch=watch)
     with _staging(asked.output) as folder:
         scored = _score(data, asked, folder, watch)
         _write_tables(scored, asked, folder)

@@ -27,10 +27,10 @@ from nlcore.scorers.confident_learning import (
     _class_blocks,
     _confident_thresholds,
     _count_joint,
+    _flag_classes,
     _likely_true,
     _read,
     _write,
-    find_label_issues,
 )
 from nlcore.scorers.label_quality import label_quality_scores
 
@@ -110,7 +110,7 @@ def as_annotations(
 def flag_annotations(
     labels: Matrix, probs: Matrix, *, out: np.ndarray | None = None, watch: Watch = unwatched
 ) -> np.ndarray:
-    """Which annotations are in doubt, shape (N, K) bool: `find_label_issues`, a block of classes after the other.
+    """Which annotations are in doubt, shape (N, K) bool: those of `find_label_issues`.
 
     Equal to cleanlab's `multilabel_classification.filter.find_multilabel_issues_per_class`.
 
@@ -132,9 +132,11 @@ def flag_annotations(
     data = as_annotations(labels, probs)
     flags = np.empty(data.probs.shape, dtype=bool) if out is None else out
     _check_flags(flags, data)
-    # A class is judged by itself, so a block of classes may be judged alone: that is what lets somebody look on.
+    check_all_values(data, watch=watch)
+    # As `find_label_issues` does it, which nobody can look on at.
     for block in watch(list(_class_blocks(data.probs, None)), "annotations in doubt"):
-        _write(flags, block, find_label_issues(data.labels[:, block], data.probs[:, block]).per_class.T)
+        columns = _read(data.labels, block, np.int8), _read(data.probs, block, data.probs.dtype)
+        _write(flags, block, _flag_classes(*columns))
     return flags
 
 

@@ -311,4 +311,4 @@ def test_blocks_of_classes_judge_as_all_at_once_and_somebody_may_look_on(monkeyp
             yield block
 
     np.testing.assert_array_equal(flag_annotations(labels, probs, watch=watch), plain)
-    assert seen == [("annotations in doubt", start) for start in (0, 3, 5)]
+    assert seen == [("checking values", 0)] + [("annotations in doubt", start) for start in (0, 3, 5)]
