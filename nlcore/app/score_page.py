@@ -27,6 +27,7 @@ def render(
     doubts: pd.DataFrame,
     classes: pd.DataFrame,
     summary: Mapping[str, Any],
+    shown: Sequence[Sequence[Mapping[str, Any]]],
     folder: Path | None = None,
 ) -> str:
     """The page, as HTML.
@@ -34,29 +35,25 @@ def render(
     Args:
         images, doubts, classes: as `nlcore.scorers.report` makes them, the worst first.
         summary: the totals, as in summary.json.
+        shown: of each image that is to be shown, what is in doubt in it: rows as those of `doubts`.
         folder: of the images, named after their ids, with or without an ending.
 
     Raises:
         InputError: there is no file in `folder` for any of the images that are to be shown.
     """
-    shown = images.head(min(SHOWN, summary["options"]["top"] or SHOWN))
-    pictures = {} if folder is None else _pictures(folder, shown["image"].tolist())
+    rows = images.head(len(shown)).to_dict("records")
+    pictures = {} if folder is None else _pictures(folder, [row["image"] for row in rows])
     page = _environment().get_template("score.html.j2")
     return page.render(
         summary=summary,
-        cards=_cards(shown, doubts, pictures),
+        cards=[
+            row | {"doubts": found, "picture": pictures.get(row["image"])}
+            for row, found in zip(rows, shown, strict=True)
+        ],
         pictured=folder is not None,
-        doubts=doubts.head(min(ROWS, summary["options"]["top"] or ROWS)).to_dict("records"),
+        doubts=doubts.head(ROWS).to_dict("records"),
         classes=classes.head(ROWS).to_dict("records"),
     )
-
-
-def _cards(shown: pd.DataFrame, doubts: pd.DataFrame, pictures: Mapping[Any, str]) -> list[dict[str, Any]]:
-    """What there is to say of each image: its row of images.csv, its annotations in doubt, and its picture."""
-    of_shown = doubts[doubts["image"].isin(shown["image"])]
-    by_image = {id: rows.to_dict("records") for id, rows in of_shown.groupby("image", sort=False)}
-    rows = shown.to_dict("records")
-    return [row | {"doubts": by_image.get(row["image"], []), "picture": pictures.get(row["image"])} for row in rows]
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------

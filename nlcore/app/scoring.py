@@ -24,7 +24,7 @@ from rich.progress import track
 
 import nlcore
 from nlcore.app.label_files import read_annotations
-from nlcore.app.score_page import render
+from nlcore.app.score_page import SHOWN, render
 from nlcore.errors import InputError, require
 from nlcore.scorers import POOLINGS
 from nlcore.scorers.report import (
@@ -33,11 +33,11 @@ from nlcore.scorers.report import (
     Annotations,
     Watch,
     class_report,
-    count_annotations,
+    count_images,
     doubted_annotations,
     flag_annotations,
-    label_health,
     rank_images,
+    score_images,
     swapped_tags,
     unwatched,
 )
@@ -64,12 +64,13 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of it: the three tables, each with its worst rows first, and the totals."""
+    """What came of it: the three tables, each with its worst rows first, the totals, and what the page needs."""
 
     images: pd.DataFrame
     doubts: pd.DataFrame
     classes: pd.DataFrame
     summary: dict[str, Any]
+    shown: list[list[dict[str, Any]]]  # of the first images, up to SHOWN: the rows of what is in doubt in them
 
 
 def score(asked: Scoring, console: Console) -> Path:
@@ -90,8 +91,8 @@ def score(asked: Scoring, console: Console) -> Path:
     )
     with _staging(asked.output) as folder:
         scored = _score(data, asked, folder, watch)
-        _write_tables(scored, asked, folder)
-        page = render(scored.images, scored.doubts, scored.classes, scored.summary, asked.images)
+        _write_tables(scored, folder)
+        page = render(**vars(scored), folder=asked.images)
         (folder / "report.html").write_text(page, encoding="utf-8")
     for line in _told(scored.summary):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -103,18 +104,26 @@ def score(asked: Scoring, console: Console) -> Path:
 
 
 def _score(data: Annotations, asked: Scoring, folder: Path, watch: Watch) -> Scored:
+    """All of it; of images and annotations no more rows than were asked for, since there may be very many."""
     with _flags(data, folder) as flags:
         flag_annotations(data.labels, data.probs, out=flags, watch=watch)
+        scores = score_images(data.labels, data.probs, pooling=asked.pooling, watch=watch)
         named = {"flags": flags, "classes": data.classes}
-        images = rank_images(
-            *data[:2], **named, ids=data.ids, pooling=asked.pooling, delimiter=asked.delimiter, watch=watch
-        )
-        doubts = doubted_annotations(*data[:2], **named, ids=data.ids)
+        images = rank_images(*data[:2], **named, scores=scores, top=asked.top, delimiter=asked.delimiter)
+        doubts = doubted_annotations(*data[:2], **named, ids=data.ids, top=asked.top)
         classes = class_report(*data[:2], **named, confused=CONFUSED, watch=watch)
-        swaps = swapped_tags(*data[:2], **named)
-        health = label_health(data.labels, flags)
-    summary = _summary(data, images, doubts, health, asked)
-    return Scored(images, doubts, classes, summary | {"swapped": swaps.head(SWAPS).to_dict("records")})
+        swaps = swapped_tags(*data[:2], **named).head(SWAPS).to_dict("records")
+        shown = _doubts_of(data, flags, images["image"].head(SHOWN).to_numpy())
+        counts = count_images(data.labels, flags)
+    images["image"] = data.ids[images["image"]]
+    return Scored(images, doubts, classes, _summary(data, scores, classes, counts, asked) | {"swapped": swaps}, shown)
+
+
+def _doubts_of(data: Annotations, flags: np.ndarray, rows: np.ndarray) -> list[list[dict[str, Any]]]:
+    """What is in doubt in each of some images."""
+    parts = [np.asarray(array[rows]) for array in (data.labels, data.probs, flags)]
+    doubts = doubted_annotations(*parts[:2], flags=parts[2], classes=data.classes)
+    return [doubts[doubts["image"] == number].to_dict("records") for number in range(len(rows))]
 
 
 @contextmanager
@@ -131,24 +140,28 @@ def _flags(data: Annotations, folder: Path) -> Iterator[np.ndarray]:
 
 
 def _summary(
-    data: Annotations, images: pd.DataFrame, doubts: pd.DataFrame, health: float, asked: Scoring
+    data: Annotations, scores: np.ndarray, classes: pd.DataFrame, counts: tuple[int, int], asked: Scoring
 ) -> dict[str, Any]:
     """The totals, options and versions, all of it JSON."""
-    given, not_given = (int(counts.sum()) for counts in count_annotations(data.labels))
-    directions = doubts["direction"].value_counts()
-    scores = images["score"].dropna()
-    middle = {"lowest": scores.min(), "median": scores.median(), "highest": scores.max()}
+    total = {name: int(classes[name].sum()) for name in classes.columns[1:6]}
+    known, doubted = counts
+    scored = pd.Series(scores[~np.isnan(scores)], dtype=np.float64)
+    middle = {"lowest": scored.min(), "median": scored.median(), "highest": scored.max()}
     return {
         "images": len(data.probs),
         "classes": len(data.classes),
-        "annotations": {"given": given, "not_given": not_given, "unknown": data.probs.size - given - not_given},
-        "doubted": {
-            "annotations": len(doubts),
-            EXTRA: int(directions.get(EXTRA, 0)),
-            MISSING: int(directions.get(MISSING, 0)),
-            "images": int((images["doubted"] > 0).sum()),
+        "annotations": {
+            "given": total["annotated"],
+            "not_given": total["not_annotated"],
+            "unknown": total["unknown"],
         },
-        "health": _or_none(health),
+        "doubted": {
+            "annotations": total["doubted_extra"] + total["doubted_missing"],
+            EXTRA: total["doubted_extra"],
+            MISSING: total["doubted_missing"],
+            "images": doubted,
+        },
+        "health": 1.0 - doubted / known if known else None,
         "score": {name: _or_none(value) for name, value in middle.items()},
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(asked).items()},
         "versions": {
@@ -234,9 +247,8 @@ def _missing_folders(path: Path) -> list[Path]:
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
-def _write_tables(scored: Scored, asked: Scoring, folder: Path) -> None:
-    for name in ("images", "doubts"):
-        getattr(scored, name).head(asked.top or sys.maxsize).to_csv(folder / f"{name}.csv", index=False)
-    scored.classes.to_csv(folder / "classes.csv", index=False)
+def _write_tables(scored: Scored, folder: Path) -> None:
+    for name in ("images", "doubts", "classes"):
+        getattr(scored, name).to_csv(folder / f"{name}.csv", index=False)
     text = json.dumps(scored.summary, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")

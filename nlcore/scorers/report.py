@@ -140,11 +140,35 @@ def flag_annotations(
     return flags
 
 
+def score_images(labels: Matrix, probs: Matrix, *, pooling: str = "ema", watch: Watch = unwatched) -> np.ndarray:
+    """Label quality of every image, shape (N,): `label_quality_scores`, while somebody may look on.
+
+    Args:
+        labels, probs: as for `as_annotations`.
+        pooling: a key of `nlcore.scorers.POOLINGS`.
+        watch: sees the blocks of rows go by.
+
+    Returns:
+        The scores, in the order of `labels`; NaN without a known annotation.
+
+    Raises:
+        InputError: values out of range, or shapes, types, names or options that do not fit.
+
+    >>> score_images(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.8, 0.6]])).round(2)
+    array([0.82, 0.28])
+    """
+    data = as_annotations(labels, probs)
+    blocks = watch(list(row_blocks(data.probs)), "label quality")  # the very blocks that it would take itself
+    parts = [label_quality_scores(data.labels[rows], data.probs[rows], pooling=pooling) for rows in blocks]
+    return np.concatenate(parts)
+
+
 def rank_images(
     labels: Matrix,
     probs: Matrix,
     *,
     flags: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
     ids: Sequence[Any] | None = None,
     classes: Sequence[str] | None = None,
     pooling: str = "ema",
@@ -161,7 +185,8 @@ def rank_images(
     Args:
         labels, probs, ids, classes: as for `as_annotations`.
         flags: (N, K) bool, from `flag_annotations`; computed where None.
-        pooling: a key of `nlcore.scorers.POOLINGS`.
+        scores: (N,), from `score_images`; computed where None.
+        pooling: a key of `nlcore.scorers.POOLINGS`; without effect where scores are given.
         top: how many images, the worst; all where None.
         delimiter: what stands between two tags.
         watch: sees the blocks of rows go by.
@@ -182,7 +207,8 @@ def rank_images(
     require(top is None or is_count(top), "top", top, "a whole number of at least 1")
     data = as_annotations(labels, probs, ids=ids, classes=classes)
     flags = _flags_of(data, flags)
-    scores = _scores(data, pooling, watch)
+    scores = score_images(data.labels, data.probs, pooling=pooling, watch=watch) if scores is None else scores
+    require(np.shape(scores) == (len(data.probs),), "shape of scores", np.shape(scores), f"({len(data.probs)},)")
     order = np.argsort(scores, kind="stable")[:top]  # NaN last
     doubted, given = _describe_images(data, flags, order, delimiter)
     return pd.DataFrame({"image": data.ids[order], "score": scores[order], "doubted": doubted, "given": given})
@@ -357,6 +383,23 @@ def label_health(labels: Matrix, flags: np.ndarray) -> float:
     >>> label_health(np.array([[1, 0], [0, -1], [-1, -1]]), np.array([[True, False], [False, False], [False, False]]))
     0.5
     """
+    known, doubted = count_images(labels, flags)
+    return 1.0 - doubted / known if known else float("nan")
+
+
+def count_images(labels: Matrix, flags: np.ndarray) -> tuple[int, int]:
+    """How many images have a known annotation, and how many of these one in doubt.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1.
+        flags: (N, K) bool, from `flag_annotations`.
+
+    Raises:
+        InputError: two arrays of different shapes.
+
+    >>> count_images(np.array([[1, 0], [0, -1], [-1, -1]]), np.array([[True, False], [False, False], [False, False]]))
+    (2, 1)
+    """
     labels = _array(labels)
     require(np.shape(flags) == labels.shape, "shape of flags", np.shape(flags), f"{labels.shape}, that of labels")
     known = doubted = 0
@@ -365,7 +408,7 @@ def label_health(labels: Matrix, flags: np.ndarray) -> float:
         doubted += int(np.asarray(flags[rows]).any(axis=1).sum())
         release_pages(labels)
         release_pages(flags)
-    return 1.0 - doubted / known if known else float("nan")
+    return known, doubted
 
 
 def confident_joints(labels: np.ndarray, probs: np.ndarray, *, watch: Watch = unwatched) -> np.ndarray:
@@ -421,12 +464,13 @@ def doubted_cells(data: Annotations, flags: np.ndarray) -> DoubtedCells:
 
     >>> data = as_annotations(np.array([[1, 0]]), np.array([[0.2, 0.1]]))
     >>> doubted_cells(data, np.array([[True, False]]))
-    DoubtedCells(image=array([0]), tag=array([0]), given=array([ True]))
+    DoubtedCells(image=array([0], dtype=int32), tag=array([0], dtype=int32), given=array([ True]))
     """
-    parts = []
+    parts, small = [], np.int32 if max(flags.shape) < 1 << 31 else np.int64  # there may be very many
     for rows in row_blocks(flags):
         image, tag = np.nonzero(flags[rows])
-        parts.append((image + rows.start, tag, np.asarray(data.labels[rows])[image, tag] == 1))
+        given = np.asarray(data.labels[rows])[image, tag] == 1
+        parts.append(((image + rows.start).astype(small), tag.astype(small), given))
         release_pages(flags)
         release_pages(data.labels)
     return DoubtedCells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -522,13 +566,6 @@ def _check_flags(flags: np.ndarray, data: Annotations) -> None:
     dtype, shape = getattr(flags, "dtype", None), np.shape(flags)
     valid = dtype == np.dtype(bool) and shape == data.probs.shape
     require(valid, "flags", f"{dtype} of shape {shape}", f"booleans of shape {data.probs.shape}")
-
-
-def _scores(data: Annotations, pooling: str, watch: Watch) -> np.ndarray:
-    """Label quality (N,), in the very blocks that `label_quality_scores` would take."""
-    blocks = watch(list(row_blocks(data.probs)), "label quality")
-    parts = [label_quality_scores(data.labels[rows], data.probs[rows], pooling=pooling) for rows in blocks]
-    return np.concatenate(parts)
 
 
 def _describe_images(

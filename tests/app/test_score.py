@@ -3,7 +3,10 @@
 import html
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +208,10 @@ def test_maps_larger_than_a_block_are_scored_with_progress_and_leave_only_the_re
     assert len(found["doubts"]) == 100
     told = capsys.readouterr().err.splitlines()
     assert told == ["checking values", "annotations in doubt", "label quality", "noise of classes"]
+    doubts = doubted_annotations(labels, probs)
+    summary = json.loads((folder / "scored" / "summary.json").read_text())
+    assert summary["doubted"]["annotations"] == len(doubts) > 100
+    assert summary["doubted"]["images"] == doubts["image"].nunique()
 
 
 # The other files ------------------------------------------------------------------------------------------------------
@@ -420,3 +427,34 @@ def test_an_interruption_leaves_nothing_behind(folder, frames, monkeypatch, caps
 def test_functions_raise_what_the_command_line_prints(folder):
     with pytest.raises(InputError, match=r"file: found .*none\.csv'; expected one that is there"):
         label_files.read_annotations(folder / "none.csv", folder / "none.csv")
+
+
+# By itself: the highest resident memory of a process counts the pages of a map too, and never falls.
+MEASURE = """
+from pathlib import Path
+from nlcore.app.cli import main
+from nlcore.app import scoring
+
+def highest_resident_bytes():
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+
+before = highest_resident_bytes()
+assert main(["score", "l.npy", "p.npy", "--top", "100"]) == 0
+print(highest_resident_bytes() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's process status")
+def test_maps_are_scored_in_bounded_memory(folder):
+    generator = np.random.default_rng(0)
+    labels = (generator.random((100_000, 500), dtype=np.float32) < 0.02).astype(np.int8)
+    probs = np.float32(0.4) * labels + np.float32(0.6) * generator.random(labels.shape, dtype=np.float32)
+    labels[:1000] = 1 - labels[:1000]
+    np.save("l.npy", labels)  # 250 MB of both, and 50 MB of flags
+    np.save("p.npy", probs)
+    command, places = [sys.executable, "-c", MEASURE], {"PYTHONPATH": str(Path(label_files.__file__).parents[2])}
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | places).stdout
+    assert int(told.splitlines()[-1]) < 200 << 20
+    assert len(tables(folder / "scored")["images"]) == 100
