@@ -94,7 +94,7 @@ class ArtefactWriter:
             write_atomically(self.folder / names[-1], to_csv(frame))
         for kind in ("png", "svg"):
             names.append(f"{stem}.{kind}")
-            write_atomically(self.folder / names[-1], _drawn(figure, kind))
+            write_atomically(self.folder / names[-1], drawn(figure, kind))
         self._enter(id, caption, names, alt=alt, **more)
         return figure
 
@@ -197,7 +197,8 @@ def _digest(checksums: Iterable[str]) -> str:
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
 
-def _drawn(figure: Figure, kind: str) -> bytes:
+def drawn(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a PNG or SVG, without a date or a program's name: the same on every day."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(SETTINGS):

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
+import pandas as pd
 import pytest
 
 from nlcore.app.site import build, reportable
@@ -118,10 +119,21 @@ def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_pa
         text = html.unescape(page.read_text())
         assert all(meaning in text for meaning in MEANINGS.values())
         assert "A stand-in cannot contradict a paper" in text
-        shown = re.findall(r">(\w+)(?:</b></a>)? <span class=\"verdict (\w+)\">.*?</span> ([\w ]+)</span> "
-                           r"<span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
+        shown = re.findall(r"(?:#claim-|<h3>)(\w+)(?:\">\w+</a>)? <span class=\"verdict (\w+)\">.*?</span> "
+                           r"([\w ]+)</span> <span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
         kinds = {"contradicted": "contradicted", "holds": "holds", "not seen here": "not_seen"}
         assert shown == [(id, kinds[words[stands]], words[stands], stands.value) for id, stands in evidence.items()]
+
+
+def test_the_first_page_says_every_claim_in_words_beside_its_verdicts_and_draws_those_with_a_size(report):
+    text = html.unescape((report / "index.html").read_text())
+    for one in papers().values():
+        for claim in one.contract.claims().values():
+            assert f"<b>{claim.id}</b> {claim.claim}" in text
+    drawn = pd.read_csv(report / "claims.csv")
+    assert {"ma1", "ml2", "ce4", "gs1", "ts3"} <= set(drawn.claim)
+    assert (drawn.published > 0).all() and (drawn.low <= drawn["mean"]).all()
+    assert 'src="claims.png"' in text and (report / "claims.svg").is_file()
 
 
 def test_every_word_of_a_verdict_has_a_sign_and_a_colour():

@@ -10,13 +10,16 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
 from nlcore.report.evidence import MEANINGS
+from nlcore.report.overview import overview_figure, overview_table
 from nlcore.report.verdicts import Verdict
+from nlcore.report.writer import drawn, to_csv
 
 SIGNS = {
     Verdict.HOLDS: "✓",
@@ -60,8 +63,9 @@ def build(figures: Path) -> Path:
     shown = _shown_profiles(found)
     states = _states(found, shown)
     page = pages.get_template("index.html.j2").render(
-        found=found, states=states, counts=_counts(states, shown), shown=shown, atlas=_atlas(found)
-    )
+        found=found, states=states, counts=_counts(states, shown), shown=shown, atlas=_atlas(found),
+        overview=_overview(figures, found),
+    )  # fmt: skip
     write_atomically(figures / "index.html", page)
     return figures / "index.html"
 
@@ -134,6 +138,20 @@ def _atlas(found: Mapping[str, Mapping[str, Folder]]) -> list[dict[str, str]]:
     return pd.concat(parts).to_dict("records") if parts else []
 
 
+def _overview(figures: Path, found: Mapping[str, Mapping[str, Folder]]) -> tuple[int, int] | None:
+    """Draw all claims in one picture (claims.png, .svg, .csv); its size, or None where no claim names a size."""
+    decided = {(paper, profile): folder.verdicts for paper, own in found.items() for profile, folder in own.items()}
+    table = overview_table(decided)
+    if table.empty:
+        return None
+    figure = overview_figure(table)
+    write_atomically(figures / "claims.csv", to_csv(table))
+    for kind in ("png", "svg"):
+        write_atomically(figures / f"claims.{kind}", drawn(figure, kind))
+    with Image.open(figures / "claims.png") as image:
+        return image.size
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("nlcore.app.site"),
@@ -149,12 +167,25 @@ def _environment() -> Environment:
         "titles": {name: one.title for name, one in papers().items()},
         "rows_shown": ROWS_SHOWN,
         "sign": lambda verdict: SIGNS[Verdict(verdict)],
+        "claims_of": _claims_of,
         "kind": lambda verdict: Verdict(verdict).name.lower(),
         "meanings": {evidence.value: meaning for evidence, meaning in MEANINGS.items()},
         "number": _number,
     }
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment
+
+
+def _claims_of(profiles: Mapping[str, Folder]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Variant of the algorithm ("" first) -> its claims, each with its verdict at every profile that has one."""
+    variants: dict[str, dict[str, dict[str, Any]]] = {}
+    for profile, folder in profiles.items():
+        for own in folder.verdicts:
+            id, _, variant = own.id.partition(" ")
+            claims = variants.setdefault(variant, {})
+            row = claims.setdefault(id, {"id": id, "claim": own.claim, "by_profile": []})
+            row["by_profile"].append((profile, own))
+    return [(variant, list(claims.values())) for variant, claims in variants.items()]
 
 
 def _number(value: Any) -> str:
