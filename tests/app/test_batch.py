@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = 45
+RUNS = 51
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 

@@ -120,7 +120,8 @@ def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_pa
         assert all(meaning in text for meaning in MEANINGS.values())
         assert "A stand-in cannot contradict a paper" in text
         shown = re.findall(r"(?:#claim-|<h3>)(\w+)(?:\">\w+</a>)? <span class=\"verdict (\w+)\">.*?</span> "
-                           r"([\w ]+)</span> <span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
+                           r"([\w ]+)</span> "
+                           r"<span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
         kinds = {"contradicted": "contradicted", "holds": "holds", "not seen here": "not_seen"}
         assert shown == [(id, kinds[words[stands]], words[stands], stands.value) for id, stands in evidence.items()]
 
