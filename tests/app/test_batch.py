@@ -63,7 +63,7 @@ def test_a_run_ends_with_what_was_made_and_what_holds(undisturbed):
         "notebook.ipynb",
     ):
         assert name in made
-    for text in ("fig_2", "EMA(0.8), AP@T", "0.7793", "ce1", "not run", "figures/cleanlab_ema/smoke"):
+    for text in ("fig_2", "EMA(0.8), AP@T", "0.7793", "ce1", "inconclusive", "figures/cleanlab_ema/smoke"):
         assert text in printed.replace("\n", "")
 
 
