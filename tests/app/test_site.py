@@ -144,6 +144,17 @@ def test_every_word_of_a_verdict_has_a_sign_and_a_colour():
     assert all(f".verdict.{word.name.lower()} {{" in style for word in Verdict)
 
 
+def test_a_folder_of_another_edition_is_left_out_and_named(tmp_path):
+    figures = tmp_path / "figures"
+    shutil.copytree(FIGURES / "cleanlab_ema" / "embedded", figures / "cleanlab_ema" / "embedded")
+    shutil.copytree(FIGURES / "cleanlab_ema" / "embedded", figures / "cleanlab_ema" / "paper")
+    (figures / "cleanlab_ema" / "paper" / "verdicts.json").write_text("[]")
+    text = build(figures).read_text()
+    assert "run the profile again): cleanlab_ema/paper." in text
+    assert "cleanlab_ema/paper/index.html" not in text
+    assert "cleanlab_ema/embedded/index.html" in text
+
+
 def test_a_contract_line_reads_as_text():
     row = {"is": "ASL by noise", "series": ["raw", "masked"], "panels": {"a": "mAP"}, "file": "x"}
     assert describe(row) == "ASL by noise; series: raw, masked; panels: (a) mAP"

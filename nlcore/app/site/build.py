@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect
+from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, of_another_edition
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
@@ -64,7 +64,7 @@ def build(figures: Path) -> Path:
     states = _states(found, shown)
     page = pages.get_template("index.html.j2").render(
         found=found, states=states, counts=_counts(states, shown), shown=shown, atlas=_atlas(found),
-        overview=_overview(figures, found),
+        overview=_overview(figures, found), outdated=of_another_edition(figures),
     )  # fmt: skip
     write_atomically(figures / "index.html", page)
     return figures / "index.html"

@@ -130,6 +130,12 @@ def collect(figures: Path) -> dict[str, dict[str, Folder]]:
     return {one.id: {folder.profile: folder for folder in _folders(figures, one)} for one in papers().values()}
 
 
+def of_another_edition(figures: Path) -> list[str]:
+    """Folders, `<paper>/<profile>`, whose verdicts are of another edition, and which are not collected for that."""
+    there = sorted(figures.glob(f"*/*/{VERDICTS}"))
+    return ["/".join(path.parent.parts[-2:]) for path in there if not is_readable(path)]
+
+
 def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
