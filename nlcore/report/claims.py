@@ -72,19 +72,19 @@ class ClaimVerdict:
 
 def among_all(parts: Sequence[Part]) -> tuple[Part, ...]:
     """The parts, with contradictions that are none after Holm's correction turned into *inconclusive*."""
-    tested = [part for part in parts if part.estimate is not None and part.estimate.bounded]
+    tested = sum(part.estimate is not None and part.estimate.bounded for part in parts)
     against = sorted(
-        (part for part in tested if part.verdict is Verdict.CONTRADICTED),
-        key=lambda part: part.region.chance(part.estimate),
+        (part.region.chance(part.estimate), place)
+        for place, part in enumerate(parts)
+        if part.verdict is Verdict.CONTRADICTED
     )
-    softened: set[int] = set()
-    for place, part in enumerate(against):
-        if softened or part.region.chance(part.estimate) > LEVEL / (len(tested) - place):
-            softened.add(id(part))
-    more = f"; among {len(tested)} parts that may be chance (Holm)"
+    stands = [chance <= LEVEL / (tested - rank) for rank, (chance, _) in enumerate(against)]
+    kept = stands.index(False) if False in stands else len(against)  # from the first that fails on, none stands
+    softened = {place for _, place in against[kept:]}
+    more = f"; among {tested} parts that may be chance (Holm)"
     return tuple(
-        replace(part, verdict=Verdict.INCONCLUSIVE, reason=part.reason + more) if id(part) in softened else part
-        for part in parts
+        replace(part, verdict=Verdict.INCONCLUSIVE, reason=part.reason + more) if place in softened else part
+        for place, part in enumerate(parts)
     )
 
 

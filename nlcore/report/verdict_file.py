@@ -93,13 +93,12 @@ def read_verdicts(path: Path) -> list[Decided]:
         raise InputError(f"{path}: {where}: {first['msg']}; expected {expected}") from error
 
 
-def is_readable(path: Path) -> bool:
-    """Whether a verdicts.json is of this edition: a folder of another says nothing until its profile is run again."""
+def read_if_current(path: Path) -> list[Decided] | None:
+    """As `read_verdicts`; None without a file of this edition: the folder says nothing until it is made anew."""
     try:
-        read_verdicts(path)
+        return read_verdicts(path)
     except InputError:
-        return False
-    return True
+        return None
 
 
 def schema() -> dict[str, Any]:
@@ -120,8 +119,9 @@ def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: 
     """
     found = {profile: [_decided(one) for one in verdicts]}
     for path in sorted(folder.glob(f"*/{NAME}")):
-        if "." not in path.parent.name and path.parent.name != profile and is_readable(path):
-            found[path.parent.name] = read_verdicts(path)
+        name, kept = path.parent.name, read_if_current(path)
+        if "." not in name and name != profile and kept is not None:
+            found[name] = kept
     said = {name: {one.id: _in_short(one) for one in all_of} for name, all_of in found.items()}
     return pd.DataFrame(
         {"claim": own.id, "says": own.claim, **{name: said[name].get(own.id, "") for name in said}}

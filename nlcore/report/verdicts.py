@@ -159,20 +159,16 @@ def not_testable(name: str, reason: str, *, published: float | None = None) -> P
 
 
 def _decided(name: str, units: Strata, region: Region, published: float | None) -> Part:
+    """The part with the word that the interval of its units leads to."""
     found = estimate_strata(units) if units else None
-    return decide_interval(Part(name, Verdict.NOT_RUN, "", published, region, found, units))
-
-
-def decide_interval(part: Part) -> Part:
-    """The part with the word that its interval leads to."""
-    found = part.estimate
+    part = Part(name, Verdict.NOT_RUN, TOO_FEW, published, region, found, units)
     if found is None or not found.bounded:
-        return replace(part, reason=TOO_FEW)
-    if found.mean == 0 == found.error and part.region.low >= 0 and not any(map(any, part.differences)):
+        return part
+    if region.low >= 0 and not any(map(any, units)):
         return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
-    if part.region.holds(found):
+    if region.holds(found):
         return _confirmed(part, found)
-    verdict = Verdict.CONTRADICTED if part.region.excluded(found) else Verdict.INCONCLUSIVE
+    verdict = Verdict.CONTRADICTED if region.excluded(found) else Verdict.INCONCLUSIVE
     return replace(part, verdict=verdict, reason=_against(part, found))
 
 

@@ -16,7 +16,7 @@ from nlcore.papers import papers
 from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
-from nlcore.report.verdict_file import Decided, is_readable, read_verdicts
+from nlcore.report.verdict_file import Decided, read_if_current
 from nlcore.report.writer import MANIFEST
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
@@ -133,13 +133,13 @@ def collect(figures: Path) -> dict[str, dict[str, Folder]]:
 def of_another_edition(figures: Path) -> list[str]:
     """Folders, `<paper>/<profile>`, whose verdicts are of another edition, and which are not collected for that."""
     there = sorted(figures.glob(f"*/*/{VERDICTS}"))
-    return ["/".join(path.parent.parts[-2:]) for path in there if not is_readable(path)]
+    return ["/".join(path.parent.parts[-2:]) for path in there if read_if_current(path) is None]
 
 
 def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
         path = figures / one.id / profile
-        if (path / MANIFEST).is_file() and is_readable(path / VERDICTS):
-            manifest = json.loads((path / MANIFEST).read_text())
-            yield Folder(one, profile, path, manifest, read_verdicts(path / VERDICTS))
+        verdicts = read_if_current(path / VERDICTS)
+        if (path / MANIFEST).is_file() and verdicts is not None:
+            yield Folder(one, profile, path, json.loads((path / MANIFEST).read_text()), verdicts)

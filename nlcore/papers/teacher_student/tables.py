@@ -10,6 +10,7 @@ import pandas as pd
 
 from nlcore.data.extended_coco import count_labels, label_quality
 from nlcore.papers.counts import counts_table
+from nlcore.papers.teacher_student.claims import ABLATIONS, TABLE_2
 from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, Study
@@ -64,9 +65,7 @@ def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def table_2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Table 2: every method at 5, 30 and 50 % clean labels."""
-    return _score_table(
-        study, out, "table_2", METHODS, (0.05, 0.3, 0.5), "Table 2. All methods by share of clean labels."
-    )
+    return _score_table(study, out, "table_2", METHODS, TABLE_2, "Table 2. All methods by share of clean labels.")
 
 
 def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -87,7 +86,7 @@ def ablation_table(study: Study, out: ArtefactWriter, id: str) -> pd.DataFrame:
     series = {"table_4": ("linear", "proposed"), "table_5": ("none", "teacher_only", "student_only", "both"),
               "table_6": ("soft", "hard")}[id]  # fmt: skip
     what = {"table_4": "Linear against non-linear", "table_5": "Pre-training", "table_6": "Soft against hard labels"}
-    return _score_table(study, out, id, series, (0.05, 0.1), f"{title(id)} {what[id]}.")
+    return _score_table(study, out, id, series, ABLATIONS, f"{title(id)} {what[id]}.")
 
 
 def activation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -96,7 +95,7 @@ def activation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for series in ("proposed", "tanh", "relu"):
         row = {"series": "sigmoid" if series == "proposed" else series}
         for metric in SCORES:
-            for fraction in (0.05, 0.1):
+            for fraction in ABLATIONS:
                 row |= _cell(study, series, fraction, metric, f"{metric} {fraction:.0%}")
         rows.append(row)
     return out.table("activations", pd.DataFrame(rows), caption="Sigmoid, tanh and ReLU in both heads.")
@@ -125,7 +124,7 @@ def _score_table(
 
 def published_cells(study: Study) -> Iterator[Cell]:
     """Tables 2 and 4 to 6, cell by cell; Table 3 where Open Images was run."""
-    shares = {"table_2": (0.05, 0.3, 0.5)} | dict.fromkeys(("table_4", "table_5", "table_6"), (0.05, 0.1))
+    shares = {"table_2": TABLE_2} | dict.fromkeys(("table_4", "table_5", "table_6"), ABLATIONS)
     for id, fractions in shares.items():
         for series, said in CONTRACT.published()[id].items():
             for (metric, fraction), paper in zip(product(SCORES, fractions), said, strict=True):
