@@ -7,6 +7,9 @@ clamped probability overflows.
 `reduction`: "sum" over everything; "mean" over the known cells of the last two axes, then summed over leading axes,
 so that every member of a stack is trained as it would be alone; "none" keeps the shape. Every loss is in nats, at least
 0, of float32 or, where the logits are, float64; it is a scalar tensor, or (..., B, K) for "none".
+
+Training needs no loss, only its gradient. Where that has a closed form it stands here too, as `..._gradient`: a few
+operations on (..., B, K) in place of some forty that automatic differentiation records and goes back through.
 """
 
 from __future__ import annotations
@@ -62,6 +65,37 @@ def asymmetric_loss(
     )
 
 
+def asymmetric_gradient(
+    logits: Tensor, targets: Tensor, *, gamma_neg: float = 4, gamma_pos: float = 0, clip: float = 0.05
+) -> Tensor:
+    """The gradient of the summed `asymmetric_loss` by the logits, the focusing factor taken as a constant.
+
+    With p_m = max(p - clip, 0) it is, in a cell,
+
+        -(1 - p)^(gamma_pos + 1)                     where the target is 1,
+        (p_m)^gamma_neg p (1 - p) / (1 - p_m)        where it is 0,
+        0                                            where it is -1.
+
+    Args:
+        logits, targets, gamma_neg, gamma_pos, clip: as for `asymmetric_loss`.
+
+    Returns:
+        (..., B, K), in float32 at least.
+
+    Raises:
+        InputError: the shapes differ.
+
+    >>> asymmetric_gradient(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]))  # -.5, .45^4 .25 / .55
+    tensor([[-0.5000,  0.0186,  0.0000]])
+    """
+    _check_shapes(logits, targets)
+    p = torch.sigmoid(_at_least_float32(logits))
+    q, shifted = 1 - p, (p - clip).clamp_(min=0)
+    absent = _absent(shifted, gamma_neg, cut=clip < SMALLEST_PROBABILITY) * (p * q)
+    present = (_power(q, gamma_pos) * q).neg_().masked_fill_(p < SMALLEST_PROBABILITY, 0)
+    return torch.where(targets > 0, present, absent).masked_fill_(targets < 0, 0)
+
+
 def asymmetric_loss_of_probabilities(
     probabilities: Tensor,
     targets: Tensor,
@@ -91,6 +125,34 @@ def asymmetric_loss_of_probabilities(
     return _asymmetric_loss_of_probabilities(
         _at_least_float32(probabilities), targets, gamma_neg, gamma_pos, clip, reduction, focusing_gradient
     )
+
+
+def asymmetric_gradient_of_probabilities(
+    probabilities: Tensor, targets: Tensor, *, gamma_neg: float = 4, gamma_pos: float = 0, clip: float = 0.05
+) -> Tensor:
+    """The gradient of the summed `asymmetric_loss_of_probabilities` by the probabilities; see `asymmetric_gradient`.
+
+    In a cell it is -(1 - p)^gamma_pos / p where the target is 1, and (p_m)^gamma_neg / (1 - p_m) where it is 0.
+
+    Args:
+        probabilities: (..., B, K) in [0, 1], or beyond 1 by what a correction leaves there.
+        targets, gamma_neg, gamma_pos, clip: as for `asymmetric_loss`.
+
+    Returns:
+        (..., B, K), in float32 at least.
+
+    Raises:
+        InputError: the shapes differ.
+
+    >>> asymmetric_gradient_of_probabilities(torch.tensor([[0.5, 0.5]]), torch.tensor([[1, 0]]))
+    tensor([[-2.0000,  0.0746]])
+    """
+    _check_shapes(probabilities, targets)
+    p = _at_least_float32(probabilities)
+    shifted, inside = (p - clip).clamp_(min=0), p >= SMALLEST_PROBABILITY
+    absent = _absent(shifted, gamma_neg, cut=True)
+    present = (_power(1 - p, gamma_pos) / p.clamp(min=SMALLEST_PROBABILITY)).neg_().masked_fill_(~inside, 0)
+    return torch.where(targets > 0, present, absent).masked_fill_(targets < 0, 0)
 
 
 def asymmetric_loss_raw(
@@ -158,6 +220,32 @@ def masked_binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: s
     return _reduce(cells.masked_fill(~known, 0), known, reduction)
 
 
+def binary_cross_entropy_gradient(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+    """The gradient of `masked_binary_cross_entropy` by the logits: p - t where the target is known, else 0.
+
+    Args:
+        logits, targets: as for `masked_binary_cross_entropy`.
+        reduction: "mean" divides by the number of known cells of the last two axes; "sum" does not.
+
+    Returns:
+        (..., B, K), in float32 at least.
+
+    Raises:
+        InputError: the shapes differ, or the reduction is another.
+
+    >>> binary_cross_entropy_gradient(torch.zeros(1, 3), torch.tensor([[1, 0, -1]]))
+    tensor([[-0.2500,  0.2500,  0.0000]])
+    """
+    _check_shapes(logits, targets)
+    require(reduction in ("mean", "sum"), "reduction", reduction, "'mean' or 'sum'")
+    unknown = targets < 0
+    cells = (torch.sigmoid(_at_least_float32(logits)) - targets).masked_fill_(unknown, 0)
+    if reduction == "sum":
+        return cells
+    known = cells.shape[-2] * cells.shape[-1] - unknown.sum((-2, -1), keepdim=True)
+    return cells.div_(known.clamp_(min=1))
+
+
 def _asymmetric_loss_of_probabilities(
     p: Tensor,
     targets: Tensor,
@@ -172,6 +260,13 @@ def _asymmetric_loss_of_probabilities(
     miss = 1 - (of_target if focusing_gradient else of_target.detach())
     factor = torch.where(positive, _power(miss, gamma_pos), _power(miss, gamma_neg)).masked_fill(~known, 0)
     return _reduce(-factor * of_target.clamp(min=SMALLEST_PROBABILITY).log(), known, reduction)
+
+
+def _absent(shifted: Tensor, gamma_neg: float, *, cut: bool) -> Tensor:
+    """(p_m)^gamma_neg / (1 - p_m), without gradient below the margin; `cut`: nor where the logarithm is cut off."""
+    factor = _power(shifted, gamma_neg) if gamma_neg else (shifted > 0).to(shifted.dtype)
+    rest = 1 - shifted
+    return (factor / rest).masked_fill_(rest < SMALLEST_PROBABILITY, 0) if cut else factor / rest
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:

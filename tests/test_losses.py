@@ -7,9 +7,12 @@ import torch
 
 from nlcore.errors import InputError
 from nlcore.losses import (
+    asymmetric_gradient,
+    asymmetric_gradient_of_probabilities,
     asymmetric_loss,
     asymmetric_loss_of_probabilities,
     asymmetric_loss_raw,
+    binary_cross_entropy_gradient,
     masked_binary_cross_entropy,
 )
 
@@ -64,6 +67,44 @@ def test_agrees_with_timm(loss, gamma_neg, gamma_pos, clip, focusing_gradient):
         gradients.append(logits.grad)
     torch.testing.assert_close(values[1], values[0])
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def by_differentiation(loss, values, targets):
+    values = values.clone().requires_grad_()
+    return torch.autograd.grad(loss(values, targets), values)[0]
+
+
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), [(4, 0, 0.05), (4, 1, 0.05), (2, 3, 0.0), (0, 0, 0.2)])
+def test_gradients_in_closed_form_are_those_of_the_losses(gamma_neg, gamma_pos, clip):
+    """Also of logits at which probabilities are cut off, and of probabilities that a correction leaves beyond 1."""
+    logits, targets = random_cells(16, 7, dtype=torch.float64)
+    logits[:4] *= 10
+    targets[:, 3] = -1
+    settings = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip}
+    expected = by_differentiation(lambda x, y: asymmetric_loss(x, y, **settings), logits, targets)
+    torch.testing.assert_close(asymmetric_gradient(logits, targets, **settings), expected)
+    corrected = 1.2 * torch.sigmoid(logits)
+    expected = by_differentiation(lambda x, y: asymmetric_loss_of_probabilities(x, y, **settings), corrected, targets)
+    torch.testing.assert_close(asymmetric_gradient_of_probabilities(corrected, targets, **settings), expected)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_cross_entropys_gradient_in_closed_form(reduction):
+    logits, targets = random_cells(3, 16, 7)
+    targets[1, :, 3] = -1
+    targets[2] = -1
+    targets[0, 0, 0] = 0.3
+    loss = lambda x, y: masked_binary_cross_entropy(x, y, reduction=reduction)
+    found = binary_cross_entropy_gradient(logits, targets, reduction=reduction)
+    torch.testing.assert_close(found, by_differentiation(loss, logits, targets))
+
+
+@pytest.mark.parametrize(
+    "gradient", [asymmetric_gradient, asymmetric_gradient_of_probabilities, binary_cross_entropy_gradient]
+)
+def test_gradients_refuse_wrong_shapes(gradient):
+    with pytest.raises(InputError, match="shape of targets"):
+        gradient(torch.zeros(2, 3), torch.zeros(2, 1))
 
 
 @pytest.mark.parametrize("loss", [asymmetric_loss, asymmetric_loss_raw])

@@ -14,11 +14,10 @@ from nlcore.data.source import Source
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.generators import torch_generator
-from nlcore.losses import asymmetric_loss
 from nlcore.training import FeatureBatches, ImageBatches, Recipe
 from nlcore.training.augmentation import augment
 from nlcore.training.batches import Augmentation
-from nlcore.training.learners import HEADS, Learner, Loss, head_learner, image_learner
+from nlcore.training.learners import ASYMMETRIC, HEADS, Learner, Loss, head_learner, image_learner
 from nlcore.training.models import image_model, normalisation
 
 Batches = FeatureBatches | ImageBatches
@@ -63,7 +62,7 @@ def make_batches(
 
 
 def make_learner(
-    source: Source, recipe: Recipe, *, paper: str, seeds: Sequence[int], loss: Loss = asymmetric_loss
+    source: Source, recipe: Recipe, *, paper: str, seeds: Sequence[int], loss: Loss = ASYMMETRIC
 ) -> Learner:
     """A learner with one member per seed: a stack of heads, or one image network.
 

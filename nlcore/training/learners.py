@@ -17,14 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from nlcore.generators import torch_generator
-from nlcore.losses import asymmetric_loss
+from nlcore.losses import asymmetric_gradient
 from nlcore.metrics import per_class_average_precision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import placed
+from nlcore.training.gradients import Differentiable, closed_form
 from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor], Differentiable]  # (logits, targets), both (..., B, K)
 Evaluate = Callable[["Learner", nn.Module], dict[str, np.ndarray]]
+ASYMMETRIC: Loss = closed_form(asymmetric_gradient)
 HEADS = {"linear": linear_head, "mlp": mlp_head}
 
 
@@ -37,7 +39,7 @@ class Learner:
     batches: Callable[[np.ndarray, bool], Any]
     orders: Sequence[torch.Generator]
     others: Sequence[torch.Generator] = ()  # that a fetch draws from
-    loss: Loss = asymmetric_loss
+    loss: Loss = ASYMMETRIC
 
     @property
     def members(self) -> int:
@@ -110,7 +112,7 @@ def head_learner(
     head: str,
     names: Sequence[tuple],
     device: torch.device,
-    loss: Loss = asymmetric_loss,
+    loss: Loss = ASYMMETRIC,
 ) -> Learner:
     """A stack of heads on `features` (N, D), one per entry of `names`, from which its generators are made."""
     heads = [HEADS[head](features.shape[1], classes, generator=torch_generator(*name, "weights")) for name in names]
@@ -133,7 +135,7 @@ def image_learner(
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device,
-    loss: Loss = asymmetric_loss,
+    loss: Loss = ASYMMETRIC,
 ) -> Learner:
     """A single image model on the decoded cache `images` (N, H, W, 3), augmented as ASL does while it trains."""
     augmentation = torch_generator(*name, "augmentation")

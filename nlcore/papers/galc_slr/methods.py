@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nlcore.correction import corrected_logits, corrected_probabilities
-from nlcore.losses import asymmetric_loss, asymmetric_loss_of_probabilities
+from nlcore.correction import corrected_probabilities
+from nlcore.losses import asymmetric_gradient_of_probabilities, asymmetric_loss
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
 from nlcore.papers.galc_slr.protocol import DEFAULTS, THRESHOLDS
+from nlcore.training.gradients import Differentiable, OutputGradients
+from nlcore.training.learners import ASYMMETRIC
 
 Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
@@ -93,21 +95,27 @@ class SilverGoldLoss:
     way: Way
     matrix: Tensor | None
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, targets: Tensor) -> Differentiable:
         labels, trusted = targets[..., :-1], targets[..., -1:] > 0
         if self.matrix is None:
-            return asymmetric_loss(logits, labels)
+            return ASYMMETRIC(logits, labels)
         if self.way.softmax:
             return self._cross_entropy(logits, labels, trusted)
         if self.way.second_sigmoid:
             corrected = corrected_probabilities(torch.sigmoid(logits.float()), self.matrix, floor=None)
             return asymmetric_loss(torch.where(trusted, logits.float(), corrected), labels)
-        if self.way.floor is not None:
-            logits = logits.float()
-            return asymmetric_loss(torch.where(trusted, logits, corrected_logits(logits, self.matrix)), labels)
-        g = torch.sigmoid(logits.float())
-        corrected = corrected_probabilities(g, self.matrix, floor=None)
-        return asymmetric_loss_of_probabilities(torch.where(trusted, g, corrected), labels)
+        return OutputGradients((logits, self._gradient(torch.sigmoid(logits.detach().float()), labels, trusted)))
+
+    def _gradient(self, g: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
+        """Of ASL(C'g, y) or ASL(g, y) by the logits: back through C, and through the sigmoid; none where C'g is cut."""
+        observed, floor = corrected_probabilities(g, self.matrix, floor=None), self.way.floor
+        seen = observed if floor is None else observed.clamp(floor, 1 - floor)
+        by_seen = asymmetric_gradient_of_probabilities(torch.where(trusted, g, seen), labels)
+        by_observed = by_seen.masked_fill(trusted, 0)
+        if floor is not None:
+            by_observed.masked_fill_(seen != observed, 0)
+        by_g = torch.where(trusted, by_seen, by_observed @ self.matrix.transpose(-1, -2))
+        return by_g * g * (1 - g)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
         """GLC's loss, with every label of an image as one observation: -log (C' softmax) and -log softmax."""

@@ -7,6 +7,7 @@ are paired.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
 from nlcore.data.source import Source
 from nlcore.errors import InputError
-from nlcore.losses import asymmetric_loss, masked_binary_cross_entropy
+from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.metrics import mean_average_precision
 from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
@@ -34,6 +35,8 @@ from nlcore.papers.galc_slr.methods import (
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
+from nlcore.training import closed_form
+from nlcore.training.learners import ASYMMETRIC, Loss
 
 
 class GalcSlrRun(Spec):
@@ -99,11 +102,12 @@ class SilverClassifier(GalcSlrRun):
         logits = {name: fit.logits(part).astype(np.float16) for name, part in rows.items() if len(part)}
         return [Result(arrays={name: own[m] for name, own in logits.items()}) for m in range(len(specs))]
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Summed over the batch, as in ASL's code; BCE is the option. Both (..., B, K)."""
+    @property
+    def loss(self) -> Loss:
+        """Summed over the batch, as in ASL's code; BCE is the option."""
         if self.silver_loss == "asl":
-            return asymmetric_loss(logits, targets)
-        return masked_binary_cross_entropy(logits, targets, reduction="none").sum()
+            return ASYMMETRIC
+        return closed_form(partial(binary_cross_entropy_gradient, reduction="sum"))
 
 
 class MatrixEstimates(GalcSlrRun):

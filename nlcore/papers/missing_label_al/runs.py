@@ -18,7 +18,7 @@ from nlcore.data.network import for_source, make_learner
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
-from nlcore.losses import asymmetric_loss, asymmetric_loss_raw
+from nlcore.losses import asymmetric_loss_raw
 from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
@@ -27,7 +27,7 @@ from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, run_active_learning
-from nlcore.training.learners import Learner, map_on
+from nlcore.training.learners import ASYMMETRIC, Learner, map_on
 
 EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
 
@@ -206,7 +206,7 @@ class WholeSetRun(MissingLabelRun):
             "schedule_epochs": protocol.whole_schedule_epochs,
             "evaluate_every": EVALUATE_WHOLE,
         }
-        learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else asymmetric_loss)
+        learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else ASYMMETRIC)
         history = learner.fit(
             split.pool,
             np.maximum(given, 0) if self.unknown_as == "negative" else given,

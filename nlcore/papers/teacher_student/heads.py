@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nlcore.errors import InputError
-from nlcore.losses import masked_binary_cross_entropy
+from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.papers.teacher_student.protocol import Activation
+from nlcore.training import OutputGradients
 from nlcore.training.models import linear_head, mlp_head
 
 ACTIVATIONS: dict[str, type[nn.Module] | None] = {
@@ -58,10 +58,10 @@ def teacher_labels(logits: Tensor, *, threshold: float | None = 0.4) -> Tensor:
     return soft if threshold is None else (soft >= threshold).to(soft.dtype)
 
 
-def pretraining_loss(model: TeacherStudent, batch: Batch) -> Tensor:
+def pretraining_loss(model: TeacherStudent, batch: Batch) -> OutputGradients:
     """Eq. 2 for both heads: binary cross-entropy against the noisy labels, -q log(o) - (1 - q) log(1 - o)."""
     features, noisy = batch
-    return sum(masked_binary_cross_entropy(logits, noisy) for logits in model(features))
+    return OutputGradients(*((o, binary_cross_entropy_gradient(o.detach(), noisy)) for o in model(features)))
 
 
 def joint_loss(
@@ -70,20 +70,24 @@ def joint_loss(
     threshold: float | None = 0.4,
     cleaning_weight: float = 0.1,
     classification_weight: float = 1.0,
-) -> Callable[[TeacherStudent, Batch], Tensor]:
+) -> Callable[[TeacherStudent, Batch], OutputGradients]:
     """Eqs. 3 and 4 on batches whose first `verified` images are from V, the others from T.
 
     L_clean: the teacher against the clean labels of V. L_classify: the student against the clean labels of V and the
-    teacher's labels of T. Full binary cross-entropy in both.
+    teacher's labels of T. Full binary cross-entropy in both. What the teacher says of T is a constant.
     """
 
-    def loss(model: TeacherStudent, batch: Batch) -> Tensor:
+    def loss(model: TeacherStudent, batch: Batch) -> OutputGradients:
         features, clean = batch
-        cleaned, classified = model(features)
-        told = teacher_labels(cleaned[verified:], threshold=threshold)
+        cleaned, classified = model.teacher(features[:verified]), model.student(features)
+        with torch.no_grad():
+            told = teacher_labels(model.teacher(features[verified:]), threshold=threshold)
         targets = torch.cat([clean[:verified], told])
-        cleaning = masked_binary_cross_entropy(cleaned[:verified], clean[:verified])
-        return cleaning_weight * cleaning + classification_weight * masked_binary_cross_entropy(classified, targets)
+        cleaning = binary_cross_entropy_gradient(cleaned.detach(), clean[:verified])
+        classification = binary_cross_entropy_gradient(classified.detach(), targets)
+        return OutputGradients(
+            (cleaned, cleaning_weight * cleaning), (classified, classification_weight * classification)
+        )
 
     return loss
 
@@ -126,30 +130,34 @@ class VeitModel(nn.Module):
 
 def veit_loss(
     verified: int, *, cleaning_weight: float = 0.1, classification_weight: float = 1.0
-) -> Callable[[VeitModel, Batch], Tensor]:
+) -> Callable[[VeitModel, Batch], OutputGradients]:
     """L1 of the cleaner on V; cross-entropy of the classifier against clean (V) and cleaned (T) labels, constants.
 
     Cells of V that nobody verified (-1) count in neither.
     """
 
-    def loss(model: VeitModel, batch: Batch) -> Tensor:
+    def loss(model: VeitModel, batch: Batch) -> OutputGradients:
         inputs, clean = batch
         cleaned, logits = model(inputs)
         targets = torch.cat([clean[:verified], cleaned[verified:].detach()])
-        known = targets >= 0
-        classification = functional.binary_cross_entropy_with_logits(logits[known], targets[known])
-        cleaning = _known_l1(cleaned[:verified], clean[:verified])
-        return cleaning_weight * cleaning + classification_weight * classification
+        classification = binary_cross_entropy_gradient(logits.detach(), targets)
+        of_verified = cleaned[:verified]
+        return OutputGradients(
+            (of_verified, cleaning_weight * _l1_gradient(of_verified.detach(), clean[:verified])),
+            (logits, classification_weight * classification),
+        )
 
     return loss
 
 
-def cleaning_loss(model: VeitModel, batch: Batch) -> Tensor:
+def cleaning_loss(model: VeitModel, batch: Batch) -> OutputGradients:
     """L1 of the cleaner against the clean labels that are known: its pre-training on V."""
     inputs, clean = batch
-    return _known_l1(model(inputs)[0], clean)
+    cleaned, _ = model(inputs)
+    return OutputGradients((cleaned, _l1_gradient(cleaned.detach(), clean)))
 
 
-def _known_l1(cleaned: Tensor, clean: Tensor) -> Tensor:
+def _l1_gradient(cleaned: Tensor, clean: Tensor) -> Tensor:
+    """The gradient of the mean absolute difference over the known cells, by the cleaned labels."""
     known = clean >= 0
-    return functional.l1_loss(cleaned[known], clean[known])
+    return (cleaned - clean).sign().masked_fill(~known, 0) / known.sum().clamp(min=1)

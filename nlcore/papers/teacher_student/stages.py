@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from nlcore.data.network import for_source
-from nlcore.losses import masked_binary_cross_entropy
+from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.papers.teacher_student.heads import TeacherStudent
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import Activation
 from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap
 from nlcore.runs import checkpoint_file
-from nlcore.training import Recipe, Sampler, TrainingResult, mixed, train
+from nlcore.training import OutputGradients, Recipe, Sampler, TrainingResult, closed_form, mixed, train
 
+CROSS_ENTROPY = closed_form(binary_cross_entropy_gradient)
 Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
 
 
@@ -49,9 +50,9 @@ def without_patience(recipe: Recipe) -> Recipe:
     return replace(recipe, patience=recipe.epochs)
 
 
-def network_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+def network_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> OutputGradients:
     """Binary cross-entropy of a network's logits."""
-    return masked_binary_cross_entropy(model(batch[0]), batch[1])
+    return CROSS_ENTROPY(model(batch[0]), batch[1])
 
 
 def cycled(indices: Tensor, batch_size: int, batches: int, *, generator: torch.Generator) -> Sampler:
