@@ -102,9 +102,9 @@ def test_both_classifiers_of_a_dataset_count_as_one():
 
 
 def test_a_panel_of_one_dataset_is_left_out():
-    """A group whose second panel has one dataset, as the embedded profile's joint forest."""
-    joint = study(CASES["ce4"][0], (("large", "joint_random_forest"),))
-    one = replace(joint, scores=joint.scores[joint.scores.seed == 0])
+    """A group whose second panel has one dataset: no interval can be had of it."""
+    forest = study(CASES["ce4"][0], (("large", "random_forest"),))
+    one = replace(forest, scores=forest.scores[forest.scores.seed == 0])
     rest = study(CASES["ce4"][0], (("large", "logistic_regression"), *PANEL))
     found = decide_claims(replace(rest, scores=pd.concat([rest.scores, one.scores])))[3]
     places = {part.name.rpartition("(")[2] for part in found.parts}

@@ -149,7 +149,7 @@ def test_the_artefacts_of_the_contract_are_made_and_traced_to_their_runs(study, 
 def test_the_atlas_has_the_claims_that_another_reading_touches(study):
     atlas = readings_atlas(study)
     assert set(atlas.claim) == {f"ce{n}" for n in range(1, 6)}
-    assert atlas.reading.str.startswith("T of the captions").all()  # no joint forest in smoke
+    assert atlas.reading.str.startswith("T of the captions").all()
 
 
 def test_an_artefact_is_written_once(study, out):

@@ -99,12 +99,3 @@ def test_every_file_and_table_of_a_session_says_the_same_word_and_its_evidence(e
     assert (compared["verdict by default"], compared["verdict"], compared["changes"]) == (said, "holds", "yes")
     written = "".join(path.read_text() for path in tmp_path.iterdir() if path.suffix in (".csv", ".md", ".json"))
     assert ("contradicted" in written, "not seen here" in written) == (evidence.refutes, not evidence.refutes)
-
-
-def test_what_cleanlab_ema_calls_exact_is_what_its_own_datasets_say_alone():
-    """One of the 26 embedded datasets is scored by a forest that the paper does not have: it must decide no word."""
-    stated = paper("cleanlab_ema").evidence(Asked("embedded"))
-    atlas = pd.read_csv(FIGURES / "cleanlab_ema" / "embedded" / "reading_atlas.csv", keep_default_na=False)
-    alone = atlas[(atlas.reading == "without the joint forest") & (atlas.claim.map(stated.of) == Evidence.EXACT)]
-    assert set(alone.claim) == {"ce2", "ce3", "ce4", "ce5"}
-    assert set(alone.changes) == {""}

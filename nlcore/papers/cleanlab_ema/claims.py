@@ -38,7 +38,7 @@ def decide_claims(study: Study) -> list[ClaimVerdict]:
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:
-    """What the other readings that were run do to the claims: the captions' T, and leaving out the joint forest."""
+    """What the other reading that was run does to the claims: the captions' T."""
     names = {
         "ap_at_t_2": "own count",
         "ap_at_t_2_all_t": "ap_at_t_2",
@@ -50,9 +50,6 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             study, scores=study.scores.assign(metric=study.scores.metric.replace(names))
         )
     }
-    joint = study.scores.classifier.str.startswith("joint_")
-    if joint.any():
-        studies["without the joint forest"] = replace(study, scores=study.scores[~joint])
     readings = {name: {id: decider(own) for id, decider in DECIDERS.items()} for name, own in studies.items()}
     return reading_atlas(decide_claims(study), readings)
 
@@ -66,7 +63,7 @@ def by_dataset(scores: pd.DataFrame) -> pd.DataFrame:
 def published_by_cell(study: Study) -> pd.DataFrame:
     """The published means in the shape of `by_dataset`, for the cells there are results for."""
     table = published_table().pivot_table(index=["group", "classifier", "metric"], columns="pooling", values="mean")
-    cells = [(group, classifier.replace("joint_", "")) for group, classifier in study.cells]
+    cells = [(group, classifier) for group, classifier in study.cells]
     return table[[row[:2] in cells for row in table.index]]
 
 
@@ -169,7 +166,7 @@ def _panels(
     """
     for group, classifier in _of_several(ours):
         place = f"{group}, {CLASSIFIERS[classifier]}{(more or {}).get(group, '')}"
-        said = None if paper is None else float(paper[group, _published_as(classifier)])
+        said = None if paper is None else float(paper[group, classifier])
         yield decide(f"{name} ({place})", ours[group, classifier], published=said)
     shared = shared_datasets(ours)
     if shared.index.droplevel("seed").nunique() > 1:
@@ -198,14 +195,10 @@ def shared_datasets(table: pd.Series | pd.DataFrame) -> pd.Series | pd.DataFrame
     return table[kept & (there.to_numpy() == wanted.to_numpy())]
 
 
-def _published_as(classifier: str) -> str:
-    return classifier.removeprefix("joint_")
-
-
 def _published(paper: pd.Series, ours: pd.Series) -> float:
     """A published difference over the panels that ours has, weighed as ours are: panels and groups alike."""
     panels = ours.index.droplevel("seed").unique()
-    said = pd.Series({panel: float(paper[panel[0], _published_as(panel[1])]) for panel in panels})
+    said = pd.Series({panel: float(paper[panel[0], panel[1]]) for panel in panels})
     return float(said.groupby(level=0).mean().mean())
 
 

@@ -58,11 +58,10 @@ def _as_published(pooling: str, options: Mapping[str, float]) -> tuple[str, str]
 
 
 def with_published(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores with the published mean of their cell; a joint forest is held against the one-vs-rest forests.
+    """Scores with the published mean of their cell.
 
     scores: long, with group, classifier, pooling and metric; returned with a column `published`.
     """
     keys = ["group", "classifier", "pooling", "metric"]
     paper = published_table().rename(columns={"mean": "published"}).drop(columns="std")
-    joint = paper[paper.classifier == "random_forest"].assign(classifier="joint_random_forest")
-    return scores.merge(pd.concat([paper, joint]), on=keys, how="left")
+    return scores.merge(paper, on=keys, how="left")

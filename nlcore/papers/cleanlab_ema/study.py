@@ -19,7 +19,7 @@ from nlcore.papers.cleanlab_ema.runs import (
     PoolingScores,
     TestPartAccuracy,
 )
-from nlcore.papers.cleanlab_ema.words import JOINT_FOREST, NOT_CELEBA
+from nlcore.papers.cleanlab_ema.words import NO_LARGE_FORESTS, NOT_CELEBA
 from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
 
@@ -68,7 +68,7 @@ class Study:
     @property
     def deviations(self) -> str:
         """How the benchmark's runs differ from the published protocol."""
-        return JOINT_FOREST if any(classifier == "joint_random_forest" for _, classifier in self.cells) else ""
+        return "" if ("large", "random_forest") in self.cells else NO_LARGE_FORESTS
 
     @property
     def held_out(self) -> tuple[Tagging, str]:

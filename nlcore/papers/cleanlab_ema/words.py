@@ -14,7 +14,6 @@ METRICS = {
 CLASSIFIERS = {
     "logistic_regression": "logistic regression",
     "random_forest": "random forest",
-    "joint_random_forest": "random forest (one joint forest)",
 }
 HEADLINE_NAMES = (  # of `scoring.HEADLINE`, in its order
     "EMA 0.8",
@@ -28,10 +27,7 @@ HEADLINE_NAMES = (  # of `scoring.HEADLINE`, in its order
     "median",
     "max",
 )
-JOINT_FOREST = (
-    "Large, random forest: one joint forest for all classes instead of one forest per class (the `paper` profile "
-    "runs the published one-vs-rest forests)."
-)
+NO_LARGE_FORESTS = "Large, random forest: not run here; it takes a day of two cores (profile `paper`)."
 NOT_CELEBA = (
     "Embedded COCO images with a linear head on EfficientNet-Lite2 features instead of CelebA with EfficientNet; "
     "with --celeba-root the same section runs on CelebA."
