@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nlcore.errors import InputError
 from nlcore.scorers.mislabelling import mislabelling_likelihood
@@ -65,7 +66,7 @@ class Look:
 
     def probabilities(self, member: int, rows: np.ndarray) -> np.ndarray:
         """(len(rows), K) sigmoids of one member."""
-        return self.predictions.probabilities[member].numpy()[np.searchsorted(self.rows, rows)]
+        return torch.sigmoid(self.predictions.logits[member]).numpy()[np.searchsorted(self.rows, rows)]
 
     def features(self, member: int, rows: np.ndarray) -> np.ndarray:
         """(len(rows), D) input of its last layer."""
@@ -143,7 +144,7 @@ def run_active_learning(
     initial: np.ndarray,
     pool: np.ndarray,
     budget: Budget,
-    strategy: Strategy,
+    strategies: Sequence[Strategy],
     rngs: Sequence[np.random.Generator],
     evaluate: Evaluate,
     safe: SafeMode | None = None,
@@ -158,7 +159,7 @@ def run_active_learning(
         initial: (M, n) rows of the clean images at the start.
         pool: (M, P) rows to choose from.
         budget: what the oracle may be asked.
-        strategy: chooses a batch from a member's pool.
+        strategies: M of them; each chooses a batch from its member's pool.
         rngs: M generators for the strategies.
         evaluate: metrics during training, one value per member.
         safe: Safe mode, or None.
@@ -183,7 +184,7 @@ def run_active_learning(
     train()  # the initial training, or the one that was interrupted
     for iteration in range(state.iteration + 1, budget.iterations + 1):
         look = Look(learner, np.unique(state.pool))
-        positions = _choose(strategy, _views(state, look, iteration, rngs), budget.batch)
+        positions = _choose(strategies, _views(state, look, iteration, rngs), budget.batch)
         _ask(state, positions, true)
         left = _views(state, look, iteration, rngs)  # what is left in the pool, by the same look at it
         state.safes.append(state.aside if safe is None else _set_aside(safe, left, state.aside))
@@ -206,9 +207,9 @@ def _views(state: ActiveState, look: Look, iteration: int, rngs: Sequence[np.ran
     return [PoolView(rows, state.targets[m, rows], iteration, rngs[m], look, m) for m, rows in enumerate(state.pool)]
 
 
-def _choose(strategy: Strategy, views: Sequence[PoolView], number: int) -> np.ndarray:
+def _choose(strategies: Sequence[Strategy], views: Sequence[PoolView], number: int) -> np.ndarray:
     """(M, number) positions in the pools."""
-    return np.stack([np.asarray(strategy(view, number)) for view in views])
+    return np.stack([np.asarray(choose(view, number)) for choose, view in zip(strategies, views, strict=True)])
 
 
 def _ask(state: ActiveState, positions: np.ndarray, true: np.ndarray) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+VECTOR = 64  # numbers; of every kind of processor that torch has kernels for, the longest, twice
 
 
 class Differentiable(Protocol):
@@ -38,3 +42,19 @@ class OutputGradients:
 def closed_form(gradient: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], OutputGradients]:
     """A loss (logits, targets) from its gradient by the logits, such as `nlcore.losses.asymmetric_gradient`."""
     return lambda logits, targets: OutputGradients((logits, gradient(logits.detach(), targets)))
+
+
+def whole_vectors(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch filled up with rows of unknown labels, without loss or gradient, until `VECTOR` divides its cells.
+
+    A processor computes a sigmoid in vectors, and the few cells that are left over at the end of a tensor in another
+    way, with other last digits. Which cells these are would depend on how many heads share the pass; so none are left.
+
+    >>> [tuple(part.shape) for part in whole_vectors(torch.zeros(2, 79, 80), torch.zeros(2, 79, 81))]
+    [(2, 80, 80), (2, 80, 81)]
+    """
+    missing = -logits.shape[-2] % (VECTOR // math.gcd(VECTOR, logits.shape[-1]))
+    if missing == 0:
+        return logits, targets
+    rows = (0, 0, 0, missing)
+    return functional.pad(logits, rows), functional.pad(targets, rows, value=-1)

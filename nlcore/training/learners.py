@@ -21,7 +21,7 @@ from nlcore.losses import asymmetric_gradient
 from nlcore.metrics import per_class_average_precision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import placed
-from nlcore.training.gradients import Differentiable, closed_form
+from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
 from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 
 Loss = Callable[[Tensor, Tensor], Differentiable]  # (logits, targets), both (..., B, K)
@@ -79,11 +79,16 @@ class Learner:
             recipe,
             sampler=stacked(samplers) if self.stacked else samplers[0],
             fetch=self.batches(targets if self.stacked else targets[0], True),
-            loss=lambda model, batch: self.loss(model(batch[0]), batch[1]),
+            loss=self._loss,
             evaluate=evaluate and (lambda model, epoch: evaluate(self, model)),
             generators=self.generators,
             checkpoint=checkpoint,
         ).history
+
+    def _loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Differentiable:
+        """A member's gradient does not depend on how many others there are."""
+        logits, targets = model(batch[0]), batch[1]
+        return self.loss(*whole_vectors(logits, targets)) if self.stacked else self.loss(logits, targets)
 
     def predict(self, rows: np.ndarray, *, model: nn.Module | None = None, features: bool = False) -> Predictions:
         """Logits (M, n, K) of images `rows` (n,), on the CPU; features (n, D), or (M, n, D) where members differ."""
@@ -157,7 +162,8 @@ def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluat
 
     def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
         logits = learner.predict(rows, model=model).logits.numpy()
-        values = per_class_average_precision(truth, logits)  # (M, K), NaN without a positive image
+        # One after the other: a sum over all of them would round a member's as the others' places in it have it.
+        values = np.stack([per_class_average_precision(truth, own) for own in logits])  # NaN without a positive image
         others = np.delete(values, person, axis=1)
         return {"map": np.nanmean(values, axis=1), "map_without_person": np.nanmean(others, axis=1)}
 

@@ -82,7 +82,7 @@ def learn_actively(kind: str, folder: Path | None = None, event: Event = lambda 
         learner,
         true=TRUE,
         pool=repeat(np.arange(8, 52)),
-        strategy=strategy,
+        strategies=[strategy] * learner.members,
         rngs=[generator("strategy", seed) for seed in range(learner.members)],
         evaluate=evaluate,
         safe=SafeMode(2, kept=True),

@@ -30,8 +30,8 @@ def run(seeds=(0, 1), *, strategy=first, budget=None, safe=None, given=None, **o
     repeat = lambda array: np.repeat(array[None], len(seeds), axis=0)
     history = run_active_learning(
         learner, given=repeat(given), true=TRUE, initial=repeat(INITIAL), pool=repeat(POOL),
-        budget=budget or Budget(20, 5), strategy=strategy, rngs=[np.random.default_rng(s) for s in seeds],
-        evaluate=map_on(TEST, TRUE), safe=safe, **options,
+        budget=budget or Budget(20, 5), strategies=[strategy] * len(seeds),
+        rngs=[np.random.default_rng(s) for s in seeds], evaluate=map_on(TEST, TRUE), safe=safe, **options,
     )  # fmt: skip
     return learner, history
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nlcore.data.network import for_source, make_batches, make_network
 from nlcore.data.source import Source
@@ -21,9 +19,8 @@ from nlcore.papers.galc_slr.examples import Examples
 from nlcore.papers.galc_slr.protocol import PAPER, Protocol
 from nlcore.runs.scratch import checkpoint_file
 from nlcore.training import ASL_RECIPE, Recipe, predict, shuffled, train
+from nlcore.training.gradients import whole_vectors
 from nlcore.training.models import stack_heads
-
-VECTOR = 64  # numbers; of every kind of processor that torch has kernels for, the longest, twice
 
 
 class Fit:
@@ -83,22 +80,6 @@ class Fit:
         found = predict(model or self.model, self.still, torch.as_tensor(rows), bfloat16=self.source.on_images)
         logits = found.logits.cpu().numpy()
         return logits[None] if self.source.on_images else logits
-
-
-def whole_vectors(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch filled up with rows of unknown labels, without loss or gradient, until `VECTOR` divides its cells.
-
-    A processor computes a sigmoid in vectors, and the few cells that are left over at the end of a tensor in another
-    way, with other last digits. Which cells these are would depend on how many heads share the pass; so none are left.
-
-    >>> [tuple(part.shape) for part in whole_vectors(torch.zeros(2, 79, 80), torch.zeros(2, 79, 81))]
-    [(2, 80, 80), (2, 80, 81)]
-    """
-    missing = -logits.shape[-2] % (VECTOR // math.gcd(VECTOR, logits.shape[-1]))
-    if missing == 0:
-        return logits, targets
-    rows = (0, 0, 0, missing)
-    return functional.pad(logits, rows), functional.pad(targets, rows, value=-1)
 
 
 def make_recipe(source: Source, protocol: Protocol, evaluate_every: int) -> Recipe:

@@ -1,13 +1,13 @@
 """The paper's experiments as runs: Algorithm 1 with every measure, and ASL on the whole partly labelled set.
 
-A run trains the members of a stack side by side, one per seed; on images it is one seed at a time. A seed decides the
-division, the noise, the first weights, the order of the images and how ties are broken, whatever the measure: results
-are paired.
+A run trains the members of a stack side by side, one per seed, and several runs share a pass; on images it is one seed
+at a time. A seed decides the division, the noise, the first weights, the order of the images and how ties are broken,
+whatever the measure: results are paired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,12 @@ from nlcore.losses import asymmetric_loss_raw
 from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
+from nlcore.papers.together import by_evaluation, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
-from nlcore.training.active import Budget, run_active_learning
+from nlcore.training.active import Budget, Strategy, run_active_learning
 from nlcore.training.learners import ASYMMETRIC, Learner, map_on
 
 EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
@@ -68,6 +69,10 @@ class MissingLabelRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
+    def shared_pass(self) -> Hashable | None:
+        """Heads see images of their own, but as many of them in the same steps."""
+        return None if self.source.on_images else (self.source, self.protocol, self.seeds)
+
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""
         protocol = self.protocol
@@ -80,10 +85,28 @@ class MissingLabelRun(Spec):
         }
         return for_source(self.source, Recipe(**settings | changes))
 
-    def learner(self, **options: Any) -> Learner:
-        """A fresh learner with one member per seed; `options` as for `make_learner`."""
-        recipe = self.recipe(self.protocol.epochs)
-        return make_learner(self.source, recipe, paper=PAPER, seeds=self.seeds, **options)
+    @classmethod
+    def learner(cls, specs: Sequence[MissingLabelRun], **options: Any) -> Learner:
+        """A fresh learner with one member per run and seed; `options` as for `make_learner`."""
+        first, seeds = specs[0], seeds_of(specs)
+        recipe = first.recipe(first.protocol.epochs)
+        return make_learner(first.source, recipe, paper=PAPER, seeds=seeds, **options)
+
+    @staticmethod
+    def labelled(specs: Sequence[MissingLabelRun]) -> tuple[ActiveSplit, np.ndarray]:
+        """The division, and the labels (M, N, K) that each run's noise leaves; members as in `learner`."""
+        first, images = specs[0], specs[0].source.load()
+        split = divide(images, first.protocol, seeds_of(specs))
+        pools = np.split(split.pool, len(specs))
+        given = [
+            partial_labels(images, pool, spec.noise or 0.0, spec.seeds)
+            for spec, pool in zip(specs, pools, strict=True)
+        ]
+        return split, np.concatenate(given)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
 
     def clean_size(self) -> int:
         """About how many images are clean from the start."""
@@ -128,7 +151,8 @@ class MeasureRun(MissingLabelRun):
         tested = protocol.epochs * (iterations + 1) * self.source.sizes()[1]
         return self.work_of(trained, tested + MEASURES[self.measure].entropy * iterations * self.pool_size())
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
+    @classmethod
+    def compute_together(cls, specs: Sequence[MeasureRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """Algorithm 1.
 
         1. Divide into clean images, pool and test images; hide a fraction `noise` of the pool's labels (Section 4).
@@ -140,23 +164,27 @@ class MeasureRun(MissingLabelRun):
 
         mAP on the test images is taken after every epoch. Increase per label (Eq. 7) is left to the study.
         """
-        images, protocol = self.source.load(), self.protocol
-        split = divide(images, protocol, self.seeds)
-        given = partial_labels(images, split.pool, self.noise or 0.0, self.seeds)
-        self._check_alike(given, split.pool)
+        first, truth = specs[0], specs[0].source.load().targets
+        split, given = cls.labelled(specs)
+        for spec, own, pool in zip(specs, *(np.split(part, len(specs)) for part in (given, split.pool)), strict=True):
+            spec._check_alike(own, pool)
         history = run_active_learning(
-            self.learner(),
+            cls.learner(specs),
             given=given,
-            true=images.targets,
+            true=truth,
             initial=split.initial,
             pool=split.pool,
-            budget=Budget(protocol.budget, protocol.batch),
-            strategy=strategy_of(self.measure, combination=self.combination, hard_share=self.hard_share),
-            rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
-            evaluate=map_on(split.test, images.targets),
+            budget=Budget(first.protocol.budget, first.protocol.batch),
+            strategies=[spec.strategy() for spec in specs for _ in spec.seeds],
+            rngs=[generator(PAPER, "strategy", seed) for seed in seeds_of(specs)],
+            evaluate=map_on(split.test, truth),
             checkpoint=scratch_folder(),
         )
-        return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32)})
+        return results_of(specs, {**history.metrics, "chosen": history.chosen.astype(np.int32)})
+
+    def strategy(self) -> Strategy:
+        """What chooses from a pool."""
+        return strategy_of(self.measure, combination=self.combination, hard_share=self.hard_share)
 
     def _check_alike(self, given: np.ndarray, pool: np.ndarray) -> None:
         """Where this run stands for measures that rank alike: no image of a pool lacks more than half of its labels."""
@@ -189,7 +217,13 @@ class WholeSetRun(MissingLabelRun):
         epochs = self.protocol.whole_epochs
         return self.work_of(epochs * self.pool_size(), -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
+    def shared_pass(self) -> Hashable | None:
+        """Each form of the loss goes by itself."""
+        shared = super().shared_pass()
+        return None if shared is None else (*shared, self.unknown_as == "raw")
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """The baseline of Figs. 2 and 6b.
 
         1. Divide, and hide a fraction `noise` of the pool's labels, as for the measures of the same seed.
@@ -198,21 +232,22 @@ class WholeSetRun(MissingLabelRun):
 
         mAP on the test images is taken every five epochs and at the end.
         """
-        images, protocol = self.source.load(), self.protocol
-        split = divide(images, protocol, self.seeds)
-        given = partial_labels(images, split.pool, self.noise, self.seeds)
+        first, truth = specs[0], specs[0].source.load().targets
+        split, given = cls.labelled(specs)
+        for spec, own in zip(specs, np.split(given, len(specs)), strict=True):
+            if spec.unknown_as == "negative":
+                np.maximum(own, 0, out=own)
         settings = {
             "schedule": "one_cycle",
-            "schedule_epochs": protocol.whole_schedule_epochs,
+            "schedule_epochs": first.protocol.whole_schedule_epochs,
             "evaluate_every": EVALUATE_WHOLE,
         }
-        learner = self.learner(loss=asymmetric_loss_raw if self.unknown_as == "raw" else ASYMMETRIC)
+        learner = cls.learner(specs, loss=asymmetric_loss_raw if first.unknown_as == "raw" else ASYMMETRIC)
         history = learner.fit(
             split.pool,
-            np.maximum(given, 0) if self.unknown_as == "negative" else given,
-            evaluate=map_on(split.test, images.targets),
-            recipe=self.recipe(protocol.whole_epochs, **settings),
+            given,
+            evaluate=map_on(split.test, truth),
+            recipe=first.recipe(first.protocol.whole_epochs, **settings),
             checkpoint=checkpoint_file(),
         )
-        names = [name for name in history[0] if name != "epoch"]
-        return Result(arrays={name: np.array([row[name] for row in history]).T for name in names})
+        return results_of(specs, by_evaluation(history))

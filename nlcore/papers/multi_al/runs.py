@@ -1,12 +1,13 @@
 """The paper's experiments as runs: active learning, plain ASL, the initial classifier, and what D1 and D2 tell apart.
 
-A run trains the members of a stack side by side, one per seed; on images it is one seed at a time. A seed decides the
-division, the noise, the first weights and the order of the images, whatever the strategy: results are paired.
+A run trains the members of a stack side by side, one per seed, and several runs share a pass; on images it is one seed
+at a time. A seed decides the division, the noise, the first weights and the order of the images, whatever the strategy:
+results are paired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from nlcore.generators import generator
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
+from nlcore.papers.together import by_evaluation, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.mislabelling import (
@@ -69,6 +71,10 @@ class MultiALRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
+    def shared_pass(self) -> Hashable | None:
+        """Heads see images of their own, but as many of them in the same steps."""
+        return None if self.source.on_images else (self.source, self.protocol, self.seeds)
+
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""
         protocol = self.protocol
@@ -82,16 +88,35 @@ class MultiALRun(Spec):
         }
         return for_source(self.source, Recipe(**settings | changes))
 
-    def learner(self, epochs: int, start: Start = "imagenet") -> Learner:
-        """A fresh learner; with `clean_coco` it has been trained on clean labels of all training images before."""
-        learner = make_learner(self.source, self.recipe(epochs), paper=PAPER, seeds=self.seeds)
+    @staticmethod
+    def learner(specs: Sequence[MultiALRun], epochs: int, start: Start = "imagenet") -> Learner:
+        """A fresh learner with one member per run and seed.
+
+        With `clean_coco` it has been trained on clean labels of all training images before.
+        """
+        first, seeds = specs[0], seeds_of(specs)
+        learner = make_learner(first.source, first.recipe(epochs), paper=PAPER, seeds=seeds)
         if start == "clean_coco":
-            images = self.source.load()
-            rows = np.repeat(images.train[None], len(self.seeds), axis=0)
-            targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
-            recipe = self.recipe(self.protocol.pretraining_epochs)
+            images = first.source.load()
+            rows, targets = (np.repeat(one[None], len(seeds), axis=0) for one in (images.train, images.targets))
+            recipe = first.recipe(first.protocol.pretraining_epochs)
             learner.fit(rows, targets, recipe=recipe, checkpoint=checkpoint_file("pretraining"))
         return learner
+
+    @staticmethod
+    def labelled(specs: Sequence[ActiveLearningRun | WholeSetRun]) -> tuple[ActiveSplit, np.ndarray]:
+        """The division, and the labels (M, N, K) that each run's noise leaves; members as in `learner`."""
+        first, images = specs[0], specs[0].source.load()
+        split = divide(images, first.protocol, seeds_of(specs))
+        pools = np.split(split.pool, len(specs))
+        given = [
+            noisy_labels(images, pool, spec.noise or 0.0, spec.seeds) for spec, pool in zip(specs, pools, strict=True)
+        ]
+        return split, np.concatenate(given)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
 
     def pool_size(self) -> int:
         """About how many images a pool holds."""
@@ -137,7 +162,13 @@ class ActiveLearningRun(MultiALRun):
         evaluations = (iterations + 1) * -(-protocol.epochs // protocol.evaluate_every)
         return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
+    def shared_pass(self) -> Hashable | None:
+        """In Safe mode there are more images; another start is another training before."""
+        shared, safe = super().shared_pass(), named(self.strategy, STRATEGIES).safe
+        return None if shared is None else (*shared, self.start, safe and self.safe_kept, safe)
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[ActiveLearningRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """Multi-AL and its baselines (Section 3, Fig. 3).
 
         1. Divide into clean initial images, pool and test images; swap a fraction `noise` of the pool's labels.
@@ -150,22 +181,24 @@ class ActiveLearningRun(MultiALRun):
 
         mAP on the test images is taken every few epochs of each training.
         """
-        way, images, protocol = named(self.strategy, STRATEGIES), self.source.load(), self.protocol
-        split = divide(images, protocol, self.seeds)
+        first, ways = specs[0], [named(spec.strategy, STRATEGIES) for spec in specs]
+        protocol, truth = first.protocol, first.source.load().targets
+        split, given = cls.labelled(specs)
         history = run_active_learning(
-            self.learner(protocol.epochs, self.start),
-            given=noisy_labels(images, split.pool, self.noise or 0.0, self.seeds),
-            true=images.targets,
+            cls.learner(specs, protocol.epochs, first.start),
+            given=given,
+            true=truth,
             initial=split.initial,
             pool=split.pool,
             budget=Budget(protocol.budget, protocol.batch),
-            strategy=way.make(protocol),
-            rngs=[generator(PAPER, "strategy", seed) for seed in self.seeds],
-            evaluate=map_on(split.test, images.targets),
-            safe=SafeMode(protocol.safe_step, self.safe_kept) if way.safe else None,
+            strategies=[way.make(protocol) for way, spec in zip(ways, specs, strict=True) for _ in spec.seeds],
+            rngs=[generator(PAPER, "strategy", seed) for seed in seeds_of(specs)],
+            evaluate=map_on(split.test, truth),
+            safe=SafeMode(protocol.safe_step, first.safe_kept) if ways[0].safe else None,
             checkpoint=scratch_folder(),
         )
-        return Result(arrays={**history.metrics, "chosen": history.chosen.astype(np.int32), **_safe_rows(history.safe)})
+        arrays = {**history.metrics, "chosen": history.chosen.astype(np.int32)}
+        return [_with_sizes(own, history.safe) for own in results_of(specs, arrays | _safe_rows(history.safe))]
 
 
 class WholeSetRun(MultiALRun):
@@ -181,7 +214,13 @@ class WholeSetRun(MultiALRun):
         epochs = self.protocol.whole_epochs
         return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
+    def shared_pass(self) -> Hashable | None:
+        """Another start is another training before."""
+        shared = super().shared_pass()
+        return None if shared is None else (*shared, self.start)
+
+    @classmethod
+    def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """The baseline of Figs. 2 and 10.
 
         1. Divide, and swap a fraction `noise` of the pool's labels, as for the strategies of the same seed.
@@ -189,25 +228,32 @@ class WholeSetRun(MultiALRun):
            cycle over `whole_schedule_epochs`, left after `whole_epochs`: the public ASL script stops before its cycle
            ends.
         """
-        images, protocol = self.source.load(), self.protocol
-        split = divide(images, protocol, self.seeds)
-        recipe = self.recipe(
-            protocol.whole_epochs,
+        first, truth = specs[0], specs[0].source.load().targets
+        split, given = cls.labelled(specs)
+        recipe = first.recipe(
+            first.protocol.whole_epochs,
             schedule="one_cycle",
-            schedule_epochs=protocol.whole_schedule_epochs,
+            schedule_epochs=first.protocol.whole_schedule_epochs,
             evaluate_every=1,
         )
-        history = self.learner(protocol.epochs, self.start).fit(
+        history = cls.learner(specs, first.protocol.epochs, first.start).fit(
             split.pool,
-            noisy_labels(images, split.pool, self.noise, self.seeds),
-            evaluate=map_on(split.test, images.targets),
+            given,
+            evaluate=map_on(split.test, truth),
             recipe=recipe,
             checkpoint=checkpoint_file(),
         )
-        return Result(arrays=_by_epoch(history))
+        return results_of(specs, by_evaluation(history))
 
 
-class InitialRun(MultiALRun):
+class AloneRun(MultiALRun):
+    """A run that has a pass to itself."""
+
+    def shared_pass(self) -> None:
+        """With nobody: it is the only one of its kind, or looks at more than a stack can show at once."""
+
+
+class InitialRun(AloneRun):
     """Fig. 6: the classifier on the clean initial images, trained longer than it will be.
 
     Arrays `train` and `validation`: (M, epochs) mAP, fractions.
@@ -234,13 +280,13 @@ class InitialRun(MultiALRun):
             train = [on_own(learner, model)["map"][member] for member, on_own in enumerate(on_train)]
             return {"train": np.array(train), "validation": on_test(learner, model)["map"]}
 
-        learner = self.learner(protocol.epochs)
+        learner = self.learner([self], protocol.epochs)
         recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)
         fitting = {"evaluate": evaluate, "recipe": recipe, "checkpoint": checkpoint_file()}
-        return Result(arrays=_by_epoch(learner.fit(split.initial, targets, **fitting)))
+        return Result(arrays=by_evaluation(learner.fit(split.initial, targets, **fitting)))
 
 
-class LikelihoodRun(MultiALRun):
+class LikelihoodRun(AloneRun):
     """Tables 1 to 3: clean and wrong pool images by D1 and by D2, after the initial training.
 
     Arrays `d1_clean`, `d1_wrong`, `d2_clean`, `d2_wrong`: (M, bins). Of one image of the first seed that has a picture
@@ -264,7 +310,7 @@ class LikelihoodRun(MultiALRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
-        learner = self.learner(protocol.epochs)
+        learner = self.learner([self], protocol.epochs)
         learner.fit(split.initial, given, checkpoint=checkpoint_file())
         arrays: dict[str, list] = {f"{name}_{kind}": [] for name in ("d1", "d2") for kind in ("clean", "wrong")}
         for member, rows in enumerate(split.pool):
@@ -298,12 +344,12 @@ def _example(images: Images, rows, labels, probabilities, features, weights) -> 
     }
 
 
-def _by_epoch(history: list[dict]) -> dict[str, np.ndarray]:
-    """Name -> (M, evaluations)."""
-    return {name: np.array([row[name] for row in history]).T for name in history[0] if name != "epoch"}
-
-
 def _safe_rows(safe: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays `safe` and `safe_sizes` of `ActiveLearningRun`; none without Safe mode."""
-    sizes = np.array([rows.shape[1] for rows in safe])
-    return {"safe": np.concatenate(safe, axis=1).astype(np.int32), "safe_sizes": sizes} if sizes.any() else {}
+    """Array `safe` of `ActiveLearningRun`, of all members; none without Safe mode."""
+    return {"safe": np.concatenate(safe, axis=1).astype(np.int32)} if any(rows.size for rows in safe) else {}
+
+
+def _with_sizes(result: Result, safe: Sequence[np.ndarray]) -> Result:
+    """With `safe_sizes`, where there is a `safe`."""
+    sizes = {"safe_sizes": np.array([rows.shape[1] for rows in safe])} if "safe" in result.arrays else {}
+    return Result(arrays={**result.arrays, **sizes})
