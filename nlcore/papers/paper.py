@@ -301,9 +301,11 @@ class Session:
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
     from nlcore.papers.prepare import have_weights
+    from nlcore.report.pictures import show_as_written
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Store, make_engine, plan_grid, run_grids
 
+    show_as_written()
     store, grid = Store(asked.store), paper.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
     if not asked.partial:
         plan = plan_grid(grid.specs, store)

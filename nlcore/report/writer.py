@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import subprocess
 from collections import Counter
@@ -12,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -21,7 +19,7 @@ from nlcore.files import require_writable_folder, write_atomically
 from nlcore.places import home
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.digits import rounded
-from nlcore.report.figures import SETTINGS
+from nlcore.report.pictures import drawn, keep_as_written
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import write_verdicts
 from nlcore.runs import Spec, Store, with_requirements
@@ -94,7 +92,9 @@ class ArtefactWriter:
             write_atomically(self.folder / names[-1], to_csv(frame))
         for kind in ("png", "svg"):
             names.append(f"{stem}.{kind}")
-            write_atomically(self.folder / names[-1], drawn(figure, kind))
+            write_atomically(self.folder / names[-1], content := drawn(figure, kind))
+            if kind == "png":
+                keep_as_written(figure, content)
         self._enter(id, caption, names, alt=alt, **more)
         return figure
 
@@ -195,15 +195,6 @@ def _commit() -> str | None:
 def _digest(checksums: Iterable[str]) -> str:
     """One name for all results together: equal only where every run gave the same bytes."""
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
-
-
-def drawn(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a PNG or SVG, without a date or a program's name: the same on every day."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context(SETTINGS):
-        figure.savefig(buffer, format=kind, metadata=metadata)
-    return buffer.getvalue()
 
 
 def _seeds(spec: Spec) -> tuple[int, ...]:

@@ -18,8 +18,9 @@ from nlcore.files import write_atomically
 from nlcore.papers import papers
 from nlcore.report.evidence import MEANINGS
 from nlcore.report.overview import overview_figure, overview_table
+from nlcore.report.pictures import drawn
 from nlcore.report.verdicts import Verdict
-from nlcore.report.writer import drawn, to_csv
+from nlcore.report.writer import to_csv
 
 SIGNS = {
     Verdict.HOLDS: "✓",

@@ -149,7 +149,7 @@ def _pictures(tagging: Tagging, parts: Sequence[pd.DataFrame]) -> Figure:
         axis.axis("off")
     for line, part in zip(axes, parts, strict=False):
         for axis, row in zip(line, part.itertuples(), strict=False):
-            axis.imshow(tagging.images.picture(row.row))
+            axis.imshow(tagging.images.picture(row.row), interpolation="none")
             doubt = f"{row.doubted_tag}: {row.suspected_error}?\nrank {row.rank}, score {row.score:.3f}"
             axis.set_title(doubt, fontsize=8)
             tags = textwrap.fill(row.given_tags, 38)

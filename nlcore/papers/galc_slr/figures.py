@@ -53,7 +53,7 @@ def figure_1(out: ArtefactWriter, *, noise: float = 0.4) -> Figure:
     signs = {"right": "+  {}", "wrong": "x  {}  (wrong)", "lost": "-  {}  (lost)"}
     with style():
         figure, axes = panels(1, 2, width=2.6, height=2.4)
-        axes[0, 0].imshow(data.picture(row))
+        axes[0, 0].imshow(data.picture(row), interpolation="none")
         for place, line in enumerate(table.itertuples()):
             text = signs[line.label].format(line[1])
             weight = "normal" if line.label == "right" else "bold"

@@ -44,7 +44,7 @@ def figure_1(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
     with style():
         figure, axes = panels(1, 2, width=2.9, height=3.6)
         for axis, shown in zip(axes.flat, (true, given), strict=True):
-            axis.imshow(data.picture(row))
+            axis.imshow(data.picture(row), interpolation="none")
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.set_title("all labels" if shown is true else "some missing", fontsize=9)

@@ -43,7 +43,7 @@ def figure_1(study: Study, out: ArtefactWriter, *, noise: float = 0.4) -> Figure
 def _show(axis: Axes, data: Images, row: int) -> None:
     """An image without axes; an empty panel where there is no picture of it."""
     if row in data.pictures:
-        axis.imshow(data.picture(row))
+        axis.imshow(data.picture(row), interpolation="none")
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
 

@@ -258,7 +258,7 @@ def _picture_grid(study: Study, rows: Sequence[int], *, columns: int, room: floa
         axis.axis("off")
         axis.set_anchor("NW")
     for axis, row in zip(axes.flat, rows, strict=False):
-        axis.imshow(study.images.picture(_place(study, row)))
+        axis.imshow(study.images.picture(_place(study, row)), interpolation="none")
     return figure, axes
 
 

@@ -1,0 +1,109 @@
+"""A figure as bytes: small enough for a repository and for notebooks that code hosts still render.
+
+Drawings have few colours and are kept in a palette of 256, a third of the size and as good to the eye. Photographs keep
+their colours, at the resolution of a screen; in an SVG, and in a notebook, they are JPEG.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nlcore.report.figures import SETTINGS
+
+PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
+JPEG_QUALITY = 85
+EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+
+
+def drawn(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a `png` or `svg`, without a date or a program's name: the same on every day."""
+    photographs = has_photographs(figure)
+    if kind == "svg":
+        text = _saved(figure, "svg", metadata={"Date": None})
+        return _with_jpegs(text) if photographs else text
+    options = {"dpi": PHOTOGRAPHS_DPI} if photographs else {}
+    pixels = Image.open(io.BytesIO(_saved(figure, "png", **options))).convert("RGB")
+    return _encoded(pixels if photographs else pixels.quantize(256), "PNG", optimize=True)
+
+
+def has_photographs(figure: Figure) -> bool:
+    """Whether an image of three colours lies on one of its axes."""
+    return any(image.get_array().ndim == 3 for axis in figure.axes for image in axis.images)
+
+
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def _encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pixels.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _with_jpegs(svg: bytes) -> bytes:
+    """An SVG whose embedded photographs are JPEG; matplotlib embeds everything as PNG, in lines of base64."""
+
+    def smaller(found: re.Match) -> str:
+        pixels = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA")
+        on_white = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels).convert("RGB")
+        return "data:image/jpeg;base64," + base64.b64encode(_encoded(on_white, "JPEG", quality=JPEG_QUALITY)).decode()
+
+    return EMBEDDED_PNG.sub(smaller, svg.decode("utf-8")).encode("utf-8")
+
+
+def show_as_written() -> None:
+    """In a notebook, show a figure that was written as its file has it, in place of drawing it once more."""
+    try:
+        from IPython import get_ipython
+    except ImportError:  # an install without notebooks
+        return
+    shell = get_ipython()
+    if shell is None:
+        return
+    formatters = shell.display_formatter.formatters
+    for kind in ("image/png", "image/jpeg"):
+        usual = formatters[kind].type_printers.get(Figure)
+        formatters[kind].for_type(Figure, _shown(kind, usual))
+
+
+def _shown(kind: str, usual: Any) -> Any:
+    """A notebook's formatter: a written figure in its one kind, any other as it was shown before."""
+
+    def show(figure: Figure) -> Any:
+        written = getattr(figure, "written", None)
+        if written is None:
+            return usual(figure) if usual else None
+        return (written.content, written.size) if written.kind == kind else None
+
+    return show
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a notebook shows of a figure that was written, and how large: as many inches as the figure has."""
+
+    kind: str
+    content: bytes
+    size: dict[str, int]  # width and height in a page's pixels, 100 to an inch
+
+
+def keep_as_written(figure: Figure, png: bytes) -> None:
+    """Remember what a notebook will show of this figure: its PNG, or with photographs a JPEG."""
+    pixels, photographs = Image.open(io.BytesIO(png)), has_photographs(figure)
+    shrink = 1 if photographs else SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
+    width, height = (round(shrink * side) for side in pixels.size)
+    kind = "image/jpeg" if photographs else "image/png"
+    content = _encoded(pixels.convert("RGB"), "JPEG", quality=JPEG_QUALITY) if photographs else png
+    figure.written = Written(kind, content, {"width": width, "height": height})

@@ -1,0 +1,97 @@
+"""Figures as bytes: small, the same every time, and as good to the eye; what a notebook shows of them."""
+
+import io
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nlcore.report.figures import SETTINGS, panels, style
+from nlcore.report.pictures import drawn, has_photographs, keep_as_written, show_as_written
+
+PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+
+
+def drawing() -> Figure:
+    with style():
+        figure, axes = panels(1, 2)
+        axes[0, 0].plot([0, 1, 3], [2, 0, 1], "o-")
+        axes[0, 1].imshow(np.arange(12).reshape(3, 4), cmap="PuOr")
+    return figure
+
+
+def photographs() -> Figure:
+    with style():
+        figure, axes = panels(1, 1)
+        axes[0, 0].imshow(PHOTOGRAPH, interpolation="none")
+        axes[0, 0].axis("off")
+    return figure
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+@pytest.mark.parametrize("make", [drawing, photographs])
+def test_a_figure_has_the_same_bytes_every_time(make, kind):
+    assert drawn(make(), kind) == drawn(make(), kind)
+
+
+def test_a_drawing_in_a_palette_looks_the_same_and_is_smaller():
+    plain, ours = io.BytesIO(), drawn(drawing(), "png")
+    with rc_context(SETTINGS):
+        drawing().savefig(plain, format="png")
+    assert opened(ours).mode == "P" and len(ours) < 0.7 * len(plain.getvalue())
+    colours = [np.asarray(opened(content).convert("RGB"), dtype=float) for content in (ours, plain.getvalue())]
+    assert colours[0].shape == colours[1].shape
+    assert np.abs(colours[0] - colours[1]).mean() < 0.5  # of 255
+
+
+def test_photographs_keep_their_colours():
+    figure = photographs()
+    assert has_photographs(figure) and not has_photographs(drawing())
+    picture = opened(drawn(figure, "png"))
+    assert picture.mode == "RGB"
+    seen = {tuple(colour) for colour in np.asarray(picture).reshape(-1, 3).tolist()}
+    assert {tuple(colour) for colour in PHOTOGRAPH[::20, ::20].reshape(-1, 3).tolist()} <= seen
+
+
+def test_an_svg_holds_photographs_as_jpeg():
+    text = drawn(photographs(), "svg").decode()
+    assert "data:image/jpeg;base64," in text and "data:image/png" not in text
+    assert "data:image/jpeg" not in drawn(drawing(), "svg").decode()
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    shell = InteractiveShell()
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    show_as_written()
+    return shell
+
+
+@pytest.mark.parametrize(("make", "kind"), [(drawing, "image/png"), (photographs, "image/jpeg")])
+def test_a_notebook_shows_what_was_written_in_the_size_of_the_figure(shell, make, kind):
+    figure = make()
+    content = drawn(figure, "png")
+    keep_as_written(figure, content)
+    shown, sizes = shell.display_formatter.format(figure)
+    assert set(shown) == {kind, "text/plain"}
+    width, height = opened(content).size
+    dpi = 150 if kind == "image/png" else 100
+    assert (sizes[kind]["width"], sizes[kind]["height"]) == (round(width * 100 / dpi), round(height * 100 / dpi))
+    assert opened(shown[kind]).size == (width, height)
+
+
+def test_a_figure_that_was_not_written_is_shown_as_ever(shell):
+    shown, _ = shell.display_formatter.format(drawing())
+    assert not {"image/jpeg"} & set(shown)
+
+
+def test_outside_of_a_notebook_nothing_happens(monkeypatch):
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    show_as_written()
