@@ -1,15 +1,18 @@
-# Two commands on a fresh machine with Python >= 3.11:
+# On a fresh machine with Python >= 3.11:
 #   make reproduce   installs into .venv, re-runs the papers on the embedded data, writes figures/
 #   make test        installs into .venv, runs every test
+#   make install     installs into .venv what `make reproduce` needs, and runs nothing
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: reproduce test lint notebooks
+.PHONY: install reproduce test lint notebooks
 
 reproduce: $(VENV)/installed
 	$(BIN)/python run_all.py
+
+install: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -27,7 +30,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[suite]'
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -1,4 +1,4 @@
-"""The one exception for input that a person gave and that cannot be used, and the one form of its message."""
+"""The one exception for input that a person gave and that cannot be used, in one form; and that of runs that failed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ class InputError(ValueError):
 
     The command line prints the line and exits with code 2; nothing has been written when it is raised.
     """
+
+
+class RunFailedError(RuntimeError):
+    """One or more runs of a grid did not finish; the others are in the store."""
 
 
 def require(valid: bool, what: str, found: object, expected: str) -> None:

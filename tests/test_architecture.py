@@ -13,7 +13,7 @@ from nlcore.papers import BUILT_IN
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nlcore"
 FLOORS = (
-    ("errors", "files", "generators", "devices", "places", "rows", "torchvision_compat"),
+    ("errors", "files", "generators", "devices", "places", "rows", "suite", "torchvision_compat"),
     ("losses", "noise", "correction", "scorers", "metrics"),
     ("training",),
     ("data",),
@@ -111,8 +111,8 @@ def test_the_builder_of_the_embedded_set_is_on_no_papers_path():
 @pytest.mark.parametrize(
     "module, unwanted",
     [
-        ("nlcore.app.cli", {"torch", "pandas", "papermill", "matplotlib"}),  # --help and mistyped options
-        ("nlcore.scorers", {"torch", "pandas", "sklearn"}),  # one's own labels
+        ("nlcore.scorers", {"torch", "pandas", "sklearn", "scipy", "matplotlib", "cleanlab"}),  # own labels
+        ("nlcore.app.scoring", {"torch", "sklearn", "matplotlib", "cleanlab"}),
         ("nlcore.training", {"torchvision", "timm"}),  # heads on features, in every worker
         ("nlcore.papers.galc_slr.runs", {"torchvision", "timm", "matplotlib", "papermill"}),
     ],
@@ -121,3 +121,17 @@ def test_what_is_slow_to_load_is_loaded_where_it_is_used(module, unwanted):
     code = f"import sys, {module}; print(*sorted({unwanted} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert loaded.split() == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--colour"]])
+def test_help_and_mistyped_options_are_answered_at_once(arguments):
+    unwanted = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "cleanlab", "papermill"}
+    code = f"""
+import contextlib, io, sys
+from nlcore.app.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.redirect_stderr(told):
+    main({arguments})
+print(len(told.getvalue()) > 0, *sorted({unwanted} & set(sys.modules)))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert loaded.split() == ["True"]

@@ -1,8 +1,9 @@
-"""The command line of `run_all.py`: options in, one clear line and an exit code out.
+"""The command line, `run_all.py` in a checkout and `nlcore` where installed: options in, one line and a code out.
 
 Exit codes: 0, every notebook executed; 1, a run or a notebook failed; 2, unusable input; 130, interrupted.
 
-What does the work is imported where it is asked for: `--help` and a mistyped option are answered at once.
+What does the work is imported where it is asked for: `--help` and a mistyped option are answered at once, and `score`
+does without the packages that only the papers need.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import typer
 import yaml
 from rich.console import Console
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, RunFailedError
 from nlcore.papers import BUILT_IN, add_folder, papers
 from nlcore.papers.paper import Asked
 from nlcore.papers.profiles import Resources, parse_seeds
 from nlcore.places import figures_folder, store_folder
-from nlcore.runs import RunFailedError, check_engine
+from nlcore.suite import require_suite
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -85,6 +86,7 @@ def run(
     if context.invoked_subcommand == "score":  # knows nothing of papers
         _refuse_options(context)
         return 0
+    require_suite()
     from nlcore.app import batch
 
     _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
@@ -196,6 +198,7 @@ def _names(text: str | None) -> list[str]:
 
 def _check(device: str, on_bad_image: str, engine: str, address: str | None, **counts: int | None) -> None:
     from nlcore.devices import resolve_device
+    from nlcore.runs import check_engine
 
     resolve_device(device)
     if on_bad_image not in ("fail", "skip"):

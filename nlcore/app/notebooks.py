@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 from traitlets.config import Config
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 
 TABLE_ID = re.compile(r"T_[0-9a-f]{5}(?![0-9a-f])")  # of pandas' styled tables
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in its repr
@@ -36,7 +36,11 @@ def stated_parameters(notebook: Path) -> dict[str, str]:
     """Name -> stated type of every parameter, from the annotated assignments of the cell tagged "parameters".
 
     Papermill's own reader passes over a type such as `list[int] | None`.
+
+    Raises:
+        InputError: the notebook is not there: an installed package has none.
     """
+    require(notebook.is_file(), "notebook", str(notebook), "one that is there, as in a checkout of the repository")
     cells = nbformat.read(notebook, 4).cells
     source = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
     stated = [node for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]

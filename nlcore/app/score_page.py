@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image, ImageOps
 
@@ -92,16 +92,17 @@ def _thumbnail(folder: Path, name: str) -> str | None:
 
 
 def _environment() -> Environment:
+    folder = files("nlcore.app") / "site" / "templates"  # not by way of `site`, which draws figures
+    read = lambda name: (folder / name).read_text(encoding="utf-8")
     environment = Environment(
-        loader=PackageLoader("nlcore.app.site"),
+        loader=FunctionLoader(read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    folder = files("nlcore.app.site") / "templates"
     for name, file in (("style", "style.css"), ("script", "script.js")):
-        environment.globals[name] = Markup((folder / file).read_text(encoding="utf-8"))
+        environment.globals[name] = Markup(read(file))
     environment.globals |= {"number": _number, "share": _share}
     return environment
 

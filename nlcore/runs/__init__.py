@@ -1,8 +1,8 @@
 """Runs: typed specs, a content-addressed store, and one way to compute grids, on this machine or on a cluster."""
 
+from nlcore.errors import RunFailedError
 from nlcore.runs.engine import check_engine, make_engine
 from nlcore.runs.grid import Plan, forget, plan_grid, run_grid, run_grids, with_requirements
-from nlcore.runs.schedule import RunFailedError
 from nlcore.runs.scratch import checkpoint_file, scratch_folder
 from nlcore.runs.spec import Result, Spec, Work
 from nlcore.runs.store import Store

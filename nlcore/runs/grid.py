@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, RunFailedError
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.job import make_jobs
 from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
-from nlcore.runs.schedule import RunFailedError, Schedule
+from nlcore.runs.schedule import Schedule
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
 

@@ -7,14 +7,11 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from graphlib import TopologicalSorter
 from itertools import count
 
+from nlcore.errors import RunFailedError
 from nlcore.runs.job import Job
 
 MAX_DEATHS = 3  # how often a worker may die on the same job before the grid gives up on it
 Ended = tuple[Job, BaseException | None]  # a job that is over, and why it failed
-
-
-class RunFailedError(RuntimeError):
-    """One or more runs of a grid did not finish; the others are in the store."""
 
 
 def died_too_often() -> RunFailedError:
