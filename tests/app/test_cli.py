@@ -8,6 +8,7 @@ import pytest
 from nlcore.app import notebooks
 from nlcore.app.batch import Batch
 from nlcore.app.cli import main
+from nlcore.errors import InputError
 from nlcore.papers import papers
 from nlcore.runs import Store, plan_grid
 from nlcore.runs.progress import duration
@@ -93,6 +94,11 @@ def test_every_notebook_states_a_type_for_every_parameter_and_takes_what_the_bat
     for one in papers().values():
         stated = set(notebooks.stated_parameters(one.notebook))
         assert stated == set(Batch().notebook_parameters(one)), one.id
+
+
+def test_an_installed_package_without_notebooks_says_so(tmp_path):
+    with pytest.raises(InputError, match=r"notebook: found .*01_multi_al\.ipynb'; expected one that is there, as in a"):
+        notebooks.check_parameters(tmp_path / "01_multi_al.ipynb", {})
 
 
 def _notebook(path, source):
