@@ -27,20 +27,7 @@ from nlcore.app.label_files import read_annotations
 from nlcore.app.score_page import SHOWN, render
 from nlcore.errors import InputError, require
 from nlcore.scorers import POOLINGS
-from nlcore.scorers.report import (
-    EXTRA,
-    MISSING,
-    Annotations,
-    Watch,
-    class_report,
-    count_images,
-    doubted_annotations,
-    flag_annotations,
-    rank_images,
-    score_images,
-    swapped_tags,
-    unwatched,
-)
+from nlcore.scorers.report import EXTRA, MISSING, Annotations, Watch, doubted_annotations, label_report, unwatched
 
 LARGE = 100_000_000  # bytes of input from which on progress is shown
 SWAPS = 20  # pairs of classes in summary.json
@@ -105,18 +92,15 @@ def score(asked: Scoring, console: Console) -> Path:
 
 def _score(data: Annotations, asked: Scoring, folder: Path, watch: Watch) -> Scored:
     """All of it; of images and annotations no more rows than were asked for, since there may be very many."""
-    with _flags(data, folder) as flags:
-        flag_annotations(data.labels, data.probs, out=flags, watch=watch)
-        scores = score_images(data.labels, data.probs, pooling=asked.pooling, watch=watch)
-        named = {"flags": flags, "classes": data.classes}
-        images = rank_images(*data[:2], **named, scores=scores, top=asked.top, delimiter=asked.delimiter)
-        doubts = doubted_annotations(*data[:2], **named, ids=data.ids, top=asked.top)
-        classes = class_report(*data[:2], **named, confused=CONFUSED, watch=watch)
-        swaps = swapped_tags(*data[:2], **named).head(SWAPS).to_dict("records")
-        shown = _doubts_of(data, flags, images["image"].head(SHOWN).to_numpy())
-        counts = count_images(data.labels, flags)
-    images["image"] = data.ids[images["image"]]
-    return Scored(images, doubts, classes, _summary(data, scores, classes, counts, asked) | {"swapped": swaps}, shown)
+    with _room_for_flags(data, folder) as flags:
+        found = label_report(
+            data.labels, data.probs, ids=data.ids, classes=data.classes, pooling=asked.pooling, top=asked.top,
+            confused=CONFUSED, delimiter=asked.delimiter, out=flags, watch=watch,
+        )  # fmt: skip
+        first = np.argsort(found.scores, kind="stable")[: min(SHOWN, len(found.images))]  # rows, as in found.images
+        shown = _doubts_of(data, flags, first)
+    swapped = {"swapped": found.swapped.head(SWAPS).to_dict("records")}
+    return Scored(found.images, found.doubts, found.classes, found.totals | _circumstances(asked) | swapped, shown)
 
 
 def _doubts_of(data: Annotations, flags: np.ndarray, rows: np.ndarray) -> list[list[dict[str, Any]]]:
@@ -127,7 +111,7 @@ def _doubts_of(data: Annotations, flags: np.ndarray, rows: np.ndarray) -> list[l
 
 
 @contextmanager
-def _flags(data: Annotations, folder: Path) -> Iterator[np.ndarray]:
+def _room_for_flags(data: Annotations, folder: Path) -> Iterator[np.ndarray]:
     """Where the flags go: on disk, where the labels are there too, since they have their size."""
     if not isinstance(data.labels, np.memmap):
         yield np.empty(data.probs.shape, dtype=bool)
@@ -139,30 +123,9 @@ def _flags(data: Annotations, folder: Path) -> Iterator[np.ndarray]:
         path.unlink(missing_ok=True)
 
 
-def _summary(
-    data: Annotations, scores: np.ndarray, classes: pd.DataFrame, counts: tuple[int, int], asked: Scoring
-) -> dict[str, Any]:
-    """The totals, options and versions, all of it JSON."""
-    total = {name: int(classes[name].sum()) for name in classes.columns[1:6]}
-    known, doubted = counts
-    scored = pd.Series(scores[~np.isnan(scores)], dtype=np.float64)
-    middle = {"lowest": scored.min(), "median": scored.median(), "highest": scored.max()}
+def _circumstances(asked: Scoring) -> dict[str, Any]:
+    """Options and versions, all of it JSON."""
     return {
-        "images": len(data.probs),
-        "classes": len(data.classes),
-        "annotations": {
-            "given": total["annotated"],
-            "not_given": total["not_annotated"],
-            "unknown": total["unknown"],
-        },
-        "doubted": {
-            "annotations": total["doubted_extra"] + total["doubted_missing"],
-            EXTRA: total["doubted_extra"],
-            MISSING: total["doubted_missing"],
-            "images": doubted,
-        },
-        "health": 1.0 - doubted / known if known else None,
-        "score": {name: _or_none(value) for name, value in middle.items()},
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(asked).items()},
         "versions": {
             "nlcore": nlcore.__version__,
@@ -171,10 +134,6 @@ def _summary(
             "python": platform.python_version(),
         },
     }
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _told(summary: dict[str, Any]) -> list[str]:

@@ -7,10 +7,13 @@ many of a class are wrong. Where cleanlab has the same number it is equal, and a
 Labels are (N, K) of 1, 0 and -1, probabilities (N, K) in [0, 1], best out of sample: NumPy arrays, memory maps, or
 pandas DataFrames, whose index and columns are taken for ids and class names. An unknown annotation (-1) is never in
 doubt and leaves every count. Arrays are read in blocks; what grows with N in memory is what is returned.
+
+`label_report` makes everything at once, as `run_all.py score` does; the other functions make a table each.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,17 +30,20 @@ from nlcore.scorers.confident_learning import (
     _class_blocks,
     _confident_thresholds,
     _count_joint,
-    _flag_classes,
     _likely_true,
+    _prune,
     _read,
     _write,
 )
-from nlcore.scorers.label_quality import label_quality_scores
+from nlcore.scorers.label_quality import POOLINGS, label_quality_scores
 
 Matrix = np.ndarray | pd.DataFrame
 Watch = Callable[[Iterable[Any], str], Iterable[Any]]  # (blocks, what is done) -> the same blocks, while it looks on
 
 EXTRA, MISSING = "extra", "missing"  # an annotated tag that does not apply; one that applies and is not annotated
+PLACE = re.compile(
+    r"(labels|probs)\[(\d+), (\d+)\]: found (.+); expected (.+)"
+)  # of a bad value, as `check_values` says it
 
 
 class Annotations(NamedTuple):
@@ -55,6 +61,18 @@ class DoubtedCells(NamedTuple):
     image: np.ndarray  # (D,) row
     tag: np.ndarray  # (D,) column
     given: np.ndarray  # (D,) bool: annotated as applying
+
+
+class LabelReport(NamedTuple):
+    """Everything that `label_report` finds; each table has its worst rows first."""
+
+    images: pd.DataFrame  # as `rank_images` returns it
+    doubts: pd.DataFrame  # as `doubted_annotations`
+    classes: pd.DataFrame  # as `class_report`
+    swapped: pd.DataFrame  # as `swapped_tags`
+    totals: dict[str, Any]  # counts of images, classes and annotations, health, and the range of scores: all of it JSON
+    scores: np.ndarray  # (N,) label quality, in the order of the labels
+    flags: np.ndarray  # (N, K) bool, likewise: the annotations in doubt
 
 
 def unwatched(blocks: Iterable[Any], what: str) -> Iterable[Any]:
@@ -107,6 +125,66 @@ def as_annotations(
     return Annotations(arrays[0], probs, ids, classes)
 
 
+def label_report(
+    labels: Matrix,
+    probs: Matrix,
+    *,
+    ids: Sequence[Any] | None = None,
+    classes: Sequence[str] | None = None,
+    pooling: str = "ema",
+    top: int | None = None,
+    confused: int = 5,
+    delimiter: str = ";",
+    out: np.ndarray | None = None,
+    watch: Watch = unwatched,
+) -> LabelReport:
+    """All that `run_all.py score` tells of one's own labels, as tables: sections 3 and 4 of paper 3.
+
+    Args:
+        labels: (N, K) of 1, 0 and -1 (unknown), an array, or a DataFrame with images as index and classes as columns.
+        probs: (N, K) probabilities in [0, 1] of a model that was not trained on the image; of two DataFrames rows are
+            matched by index and columns by name, whatever their order.
+        ids, classes: names of arrays, as for `as_annotations`.
+        pooling: how one score is made of an image's K: a key of `nlcore.scorers.POOLINGS`.
+        top: how many images, and how many annotations in doubt, the worst; all where None.
+        confused: how many classes to name that a class is confused with, at most.
+        delimiter: what stands between two tags.
+        out: (N, K) bool, where to put the flags, e.g. a memory map, if they are too many for memory.
+        watch: sees the blocks of rows and classes go by.
+
+    Raises:
+        InputError: values out of range, with the image and the class; or shapes, types, names or options that do not
+            fit.
+
+    >>> labels = pd.DataFrame({"cat": [1, 1, 1, 0, 0, 0]}, index=list("abcdef"))
+    >>> probs = pd.DataFrame({"cat": [0.1, 0.2, 0.1, 0.1, 0.8, 0.9]}, index=list("fedcba"))
+    >>> report = label_report(labels, probs)
+    >>> report.doubts
+      image  tag  given  probability  suggested direction  score
+    0     c  cat      1          0.1          0     extra    0.1
+    >>> report.totals["health"]
+    0.8333333333333334
+    """
+    require(top is None or is_count(top), "top", top, "a whole number of at least 1")
+    require(confused == 0 or is_count(confused), "confused", confused, "a whole number of at least 0")
+    require(isinstance(pooling, str) and pooling in POOLINGS, "pooling", pooling, f"one of {', '.join(POOLINGS)}")
+    data = as_annotations(labels, probs, ids=ids, classes=classes)
+    flags, joints = _flags_and_joints(data, out, watch)
+    scores = _scores(data, pooling, watch)
+    cells = doubted_cells(data, flags)
+    pairs = _swaps(cells, data.probs.shape)
+    table = _class_table(data, cells, joints, pairs, confused)
+    return LabelReport(
+        images=_ranked(data, flags, scores, top, delimiter),
+        doubts=_doubts(data, cells, None, top),
+        classes=table,
+        swapped=_swapped(pairs, data.classes),
+        totals=_totals(table, scores, count_images(data.labels, flags)),
+        scores=scores,
+        flags=flags,
+    )
+
+
 def flag_annotations(
     labels: Matrix, probs: Matrix, *, out: np.ndarray | None = None, watch: Watch = unwatched
 ) -> np.ndarray:
@@ -129,15 +207,7 @@ def flag_annotations(
     >>> flag_annotations(labels, np.array([[0.9], [0.8], [0.1], [0.2], [0.1], [0.1]])).ravel()
     array([False, False,  True, False, False, False])
     """
-    data = as_annotations(labels, probs)
-    flags = np.empty(data.probs.shape, dtype=bool) if out is None else out
-    _check_flags(flags, data)
-    check_all_values(data, watch=watch)
-    # As `find_label_issues` does it, which nobody can look on at.
-    for block in watch(list(_class_blocks(data.probs, None)), "annotations in doubt"):
-        columns = _read(data.labels, block, np.int8), _read(data.probs, block, data.probs.dtype)
-        _write(flags, block, _flag_classes(*columns))
-    return flags
+    return _flags_and_joints(as_annotations(labels, probs), out, watch)[0]
 
 
 def score_images(labels: Matrix, probs: Matrix, *, pooling: str = "ema", watch: Watch = unwatched) -> np.ndarray:
@@ -157,10 +227,7 @@ def score_images(labels: Matrix, probs: Matrix, *, pooling: str = "ema", watch: 
     >>> score_images(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.8, 0.6]])).round(2)
     array([0.82, 0.28])
     """
-    data = as_annotations(labels, probs)
-    blocks = watch(list(row_blocks(data.probs)), "label quality")  # the very blocks that it would take itself
-    parts = [label_quality_scores(data.labels[rows], data.probs[rows], pooling=pooling) for rows in blocks]
-    return np.concatenate(parts)
+    return _scores(as_annotations(labels, probs), pooling, watch)
 
 
 def rank_images(
@@ -207,11 +274,9 @@ def rank_images(
     require(top is None or is_count(top), "top", top, "a whole number of at least 1")
     data = as_annotations(labels, probs, ids=ids, classes=classes)
     flags = _flags_of(data, flags)
-    scores = score_images(data.labels, data.probs, pooling=pooling, watch=watch) if scores is None else scores
-    require(np.shape(scores) == (len(data.probs),), "shape of scores", np.shape(scores), f"({len(data.probs)},)")
-    order = np.argsort(scores, kind="stable")[:top]  # NaN last
-    doubted, given = _describe_images(data, flags, order, delimiter)
-    return pd.DataFrame({"image": data.ids[order], "score": scores[order], "doubted": doubted, "given": given})
+    scores = _scores(data, pooling, watch) if scores is None else scores
+    _check_scores(scores, data)
+    return _ranked(data, flags, scores, top, delimiter)
 
 
 def doubted_annotations(
@@ -219,6 +284,7 @@ def doubted_annotations(
     probs: Matrix,
     *,
     flags: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
     ids: Sequence[Any] | None = None,
     classes: Sequence[str] | None = None,
     top: int | None = None,
@@ -231,12 +297,15 @@ def doubted_annotations(
     Args:
         labels, probs, ids, classes: as for `as_annotations`.
         flags: (N, K) bool, from `flag_annotations`; computed where None.
-        top: how many annotations, the worst; all where None.
+        scores: (N,) of images, from `score_images`. With them the table is in the order in which a person would open
+            the images, the worst image first, as in `rank_images`, and the rows of an image stand together.
+        top: how many annotations, the first ones; all where None.
 
     Returns:
         A row per annotation in doubt: image (its id), tag, given (1 or 0), probability (that the tag applies),
         suggested (the other of 1 and 0), direction ("extra": the tag is given and should not be; "missing"), score (the
-        self-confidence of the annotation, in [0, 1]: by which they are ordered).
+        self-confidence of the annotation, in [0, 1]: by which they are ordered), and with `scores` image_score (by
+        which they are ordered first).
 
     Raises:
         InputError: values out of range, or shapes, types, names or options that do not fit.
@@ -249,22 +318,9 @@ def doubted_annotations(
     """
     require(top is None or is_count(top), "top", top, "a whole number of at least 1")
     data = as_annotations(labels, probs, ids=ids, classes=classes)
-    cells = doubted_cells(data, _flags_of(data, flags))
-    probability = _values_at(data.probs, cells)
-    score = np.where(cells.given, probability, 1 - probability)
-    order = np.argsort(score, kind="stable")[:top]
-    given = cells.given[order]
-    return pd.DataFrame(
-        {
-            "image": data.ids[cells.image[order]],
-            "tag": np.array(data.classes, dtype=object)[cells.tag[order]],
-            "given": given.astype(np.int8),
-            "probability": probability[order],
-            "suggested": (~given).astype(np.int8),
-            "direction": np.where(given, EXTRA, MISSING),
-            "score": score[order],
-        }
-    )
+    if scores is not None:
+        _check_scores(scores, data)
+    return _doubts(data, doubted_cells(data, _flags_of(data, flags)), scores, top)
 
 
 def class_report(
@@ -307,29 +363,13 @@ def class_report(
     """
     require(confused == 0 or is_count(confused), "confused", confused, "a whole number of at least 0")
     data = as_annotations(labels, probs, classes=classes)
-    cells = doubted_cells(data, _flags_of(data, flags))
-    annotated, not_annotated = count_annotations(data.labels)
-    known = annotated + not_annotated
-    extra, missing = (np.bincount(cells.tag[chosen], minlength=len(known)) for chosen in (cells.given, ~cells.given))
-    joint = confident_joints(data.labels, data.probs, watch=watch)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        noise = joint[:, [1, 0], [0, 1]] / joint.sum(axis=2)[:, ::-1]  # (K, 2): among given 1, among given 0
-        health = np.where(known > 0, 1 - extra / known, np.nan)
-    table = pd.DataFrame(
-        {
-            "tag": data.classes,
-            "annotated": annotated,
-            "not_annotated": not_annotated,
-            "unknown": len(data.probs) - known,
-            "doubted_extra": extra,
-            "doubted_missing": missing,
-            "noise_in_annotated": noise[:, 0],
-            "noise_in_not_annotated": noise[:, 1],
-            "health": health,
-            "confused_with": _confused_with(_swaps(cells, data.probs.shape), data.classes, confused),
-        }
-    )
-    return table.sort_values("health", kind="stable", ignore_index=True)
+    if flags is None:
+        flags, joints = _flags_and_joints(data, None, watch)
+    else:
+        _check_flags(flags, data)
+        joints = confident_joints(data.labels, data.probs, watch=watch)
+    cells = doubted_cells(data, flags)
+    return _class_table(data, cells, joints, _swaps(cells, data.probs.shape), confused)
 
 
 def swapped_tags(
@@ -360,12 +400,7 @@ def swapped_tags(
     0   cat       dog       1
     """
     data = as_annotations(labels, probs, classes=classes)
-    pairs = _swaps(doubted_cells(data, _flags_of(data, flags)), data.probs.shape)
-    order = np.lexsort((pairs.col, pairs.row, -pairs.data))
-    names = np.array(data.classes, dtype=object)
-    return pd.DataFrame(
-        {"given": names[pairs.row[order]], "suggested": names[pairs.col[order]], "images": pairs.data[order]}
-    )
+    return _swapped(_swaps(doubted_cells(data, _flags_of(data, flags)), data.probs.shape), data.classes)
 
 
 def label_health(labels: Matrix, flags: np.ndarray) -> float:
@@ -433,7 +468,7 @@ def confident_joints(labels: np.ndarray, probs: np.ndarray, *, watch: Watch = un
     joints = np.empty((probs.shape[1], 2, 2), dtype=np.int64)
     for classes in watch(list(_class_blocks(probs, None)), "noise of classes"):
         columns = _read(labels, classes, np.int8), _read(probs, classes, probs.dtype)
-        parts = [_confident_joint(columns[0][rows], columns[1][rows]) for rows in row_blocks(columns[1])]
+        parts = [_joint_of(columns[0][rows], columns[1][rows])[2] for rows in row_blocks(columns[1])]
         joints[classes] = np.concatenate(parts)
     return joints
 
@@ -484,16 +519,108 @@ def check_all_values(data: Annotations, *, watch: Watch = unwatched) -> None:
         watch: sees the blocks of rows go by.
 
     Raises:
-        InputError: names the first label that is not 1, 0 or -1, or the first probability outside [0, 1].
+        InputError: names the first label that is not 1, 0 or -1, or the first probability outside [0, 1], by row and
+            column, in the order of the labels, and by image and class where these have names.
 
     >>> check_all_values(as_annotations(np.array([[1, 2]]), np.array([[0.2, 0.1]])))
     Traceback (most recent call last):
     nlcore.errors.InputError: labels[0, 1]: found 2; expected 1, 0, or -1 for unknown
     """
     for rows in watch(list(row_blocks(data.probs)), "checking values"):
-        checked_block(data.labels, data.probs, rows)
+        try:
+            checked_block(data.labels, data.probs, rows)
+        except InputError as error:
+            raise _located(error, data) from error
         release_pages(data.labels)
         release_pages(data.probs)
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def _ranked(data: Annotations, flags: np.ndarray, scores: np.ndarray, top: int | None, delimiter: str) -> pd.DataFrame:
+    order = np.argsort(scores, kind="stable")[:top]  # NaN last
+    doubted, given = _describe_images(data, flags, order, delimiter)
+    return pd.DataFrame({"image": data.ids[order], "score": scores[order], "doubted": doubted, "given": given})
+
+
+def _doubts(data: Annotations, cells: DoubtedCells, scores: np.ndarray | None, top: int | None) -> pd.DataFrame:
+    probability = _values_at(data.probs, cells)
+    score = np.where(cells.given, probability, 1 - probability)
+    by_image = () if scores is None else (cells.image, scores[cells.image])
+    order = np.lexsort((score, *by_image))[:top] if by_image else np.argsort(score, kind="stable")[:top]
+    given = cells.given[order]
+    table = pd.DataFrame(
+        {
+            "image": data.ids[cells.image[order]],
+            "tag": np.array(data.classes, dtype=object)[cells.tag[order]],
+            "given": given.astype(np.int8),
+            "probability": probability[order],
+            "suggested": (~given).astype(np.int8),
+            "direction": np.array([MISSING, EXTRA], dtype=object)[given.astype(np.int8)],
+            "score": score[order],
+        }
+    )
+    return table if scores is None else table.assign(image_score=scores[cells.image[order]])
+
+
+def _class_table(
+    data: Annotations, cells: DoubtedCells, joints: np.ndarray, pairs: sparse.coo_array, confused: int
+) -> pd.DataFrame:
+    annotated, not_annotated = count_annotations(data.labels)
+    known = annotated + not_annotated
+    extra, missing = (np.bincount(cells.tag[chosen], minlength=len(known)) for chosen in (cells.given, ~cells.given))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = joints[:, [1, 0], [0, 1]] / joints.sum(axis=2)[:, ::-1]  # (K, 2): among given 1, among given 0
+        health = np.where(known > 0, 1 - extra / known, np.nan)
+    table = pd.DataFrame(
+        {
+            "tag": data.classes,
+            "annotated": annotated,
+            "not_annotated": not_annotated,
+            "unknown": len(data.probs) - known,
+            "doubted_extra": extra,
+            "doubted_missing": missing,
+            "noise_in_annotated": noise[:, 0],
+            "noise_in_not_annotated": noise[:, 1],
+            "health": health,
+            "confused_with": _confused_with(pairs, data.classes, confused),
+        }
+    )
+    return table.sort_values("health", kind="stable", ignore_index=True)
+
+
+def _swapped(pairs: sparse.coo_array, classes: Sequence[str]) -> pd.DataFrame:
+    order = np.lexsort((pairs.col, pairs.row, -pairs.data))
+    names = np.array(classes, dtype=object)
+    return pd.DataFrame(
+        {"given": names[pairs.row[order]], "suggested": names[pairs.col[order]], "images": pairs.data[order]}
+    )
+
+
+def _totals(classes: pd.DataFrame, scores: np.ndarray, counts: tuple[int, int]) -> dict[str, Any]:
+    """What the tables add up to; `counts` are those of `count_images`."""
+    total = {name: int(classes[name].sum()) for name in classes.columns[1:6]}
+    known, doubted = counts
+    scored = pd.Series(scores[~np.isnan(scores)], dtype=np.float64)
+    middle = {"lowest": scored.min(), "median": scored.median(), "highest": scored.max()}
+    return {
+        "images": len(scores),
+        "classes": len(classes),
+        "annotations": {
+            "given": total["annotated"],
+            "not_given": total["not_annotated"],
+            "unknown": total["unknown"],
+        },
+        "doubted": {
+            "annotations": total["doubted_extra"] + total["doubted_missing"],
+            EXTRA: total["doubted_extra"],
+            MISSING: total["doubted_missing"],
+            "images": doubted,
+        },
+        "health": 1.0 - doubted / known if known else None,
+        "score": {name: None if np.isnan(value) else float(value) for name, value in middle.items()},
+    }
 
 
 # Names ----------------------------------------------------------------------------------------------------------------
@@ -530,7 +657,7 @@ def _array(matrix: Matrix) -> np.ndarray:
         return matrix
     try:
         array = matrix.to_numpy()  # without a copy, where all columns are of one type
-        return matrix.to_numpy(dtype=np.float64) if array.dtype == object else array
+        return matrix.to_numpy(dtype=np.float64, na_value=np.nan) if array.dtype == object else array
     except (TypeError, ValueError) as error:
         raise InputError(f"labels or probs: found text ({error}); expected columns of numbers alone") from error
 
@@ -552,14 +679,63 @@ def _checked_classes(classes: Sequence[str] | None, columns: pd.Index | None, co
     return names
 
 
+def _located(error: InputError, data: Annotations, first_row: int = 0) -> InputError:
+    """The same error, its row counted in the whole and image and class by name: the arrays may be in another order.
+
+    `check_values` knows no names, and its source is part of the keys of finished runs.
+    """
+    found = PLACE.fullmatch(str(error))
+    if found is None:
+        return error
+    row, column = int(found[2]) + first_row, int(found[3])
+    named = "" if _only_counts(data.ids) else f", image {data.ids[row]!r}"
+    named += "" if data.classes[column] == str(column) else f", class {data.classes[column]!r}"
+    return InputError(f"{found[1]}[{row}, {column}]{named}: found {found[4]}; expected {found[5]}")
+
+
 # Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _flags_and_joints(data: Annotations, out: np.ndarray | None, watch: Watch) -> tuple[np.ndarray, np.ndarray]:
+    """Flags (N, K) as `find_label_issues` sets them, and confident joints (K, 2, 2), of columns that are read once."""
+    flags = np.empty(data.probs.shape, dtype=bool) if out is None else out
+    _check_flags(flags, data)
+    check_all_values(data, watch=watch)
+    joints = np.empty((data.probs.shape[1], 2, 2), dtype=np.int64)
+    for classes in watch(list(_class_blocks(data.probs, None)), "annotations in doubt"):
+        columns = _read(data.labels, classes, np.int8), _read(data.probs, classes, data.probs.dtype)
+        blocks = list(row_blocks(columns[1]))  # as many classes at a time as the cache holds
+        parts = [_judge(columns[0][rows], columns[1][rows]) for rows in blocks]
+        _write(flags, classes, np.concatenate([flagged for flagged, _ in parts]))
+        joints[classes] = np.concatenate([joint for _, joint in parts])
+    return flags, joints
+
+
+def _judge(labels: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flags (K, N) and C (K, 2, 2) of labels and probabilities (K, N): the four steps of `confident_learning`."""
+    given, prob, joint = _joint_of(labels, probs)
+    return _prune(given, prob, joint, 0) | _prune(given, prob, joint, 1), joint
+
+
+def _scores(data: Annotations, pooling: str, watch: Watch) -> np.ndarray:
+    parts = []
+    for rows in watch(list(row_blocks(data.probs)), "label quality"):  # the very blocks that it would take itself
+        try:
+            parts.append(label_quality_scores(data.labels[rows], data.probs[rows], pooling=pooling))
+        except InputError as error:
+            raise _located(error, data, rows.start) from error
+    return np.concatenate(parts)
 
 
 def _flags_of(data: Annotations, flags: np.ndarray | None) -> np.ndarray:
     if flags is None:
-        return flag_annotations(data.labels, data.probs)
+        return _flags_and_joints(data, None, unwatched)[0]
     _check_flags(flags, data)
     return flags
+
+
+def _check_scores(scores: np.ndarray, data: Annotations) -> None:
+    require(np.shape(scores) == (len(data.probs),), "shape of scores", np.shape(scores), f"({len(data.probs)},)")
 
 
 def _check_flags(flags: np.ndarray, data: Annotations) -> None:
@@ -589,27 +765,29 @@ def _joined(labels: np.ndarray, classes: Sequence[str], delimiter: str) -> list[
     image, tag = np.nonzero(labels == 1)
     ends = np.cumsum(np.bincount(image, minlength=len(labels)))
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    return [delimiter.join(classes[k] for k in tag[a:b]) for a, b in zip(starts, ends, strict=True)]
+    names = np.array(classes, dtype=object)[tag].tolist()
+    return [delimiter.join(names[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def _values_at(probs: np.ndarray, cells: DoubtedCells) -> np.ndarray:
     """Probabilities (D,) of the annotations in doubt; half precision becomes float32, as everywhere."""
     parts = [np.empty(0, dtype=probs.dtype)]
     for rows in row_blocks(probs):
-        first, last = np.searchsorted(cells.image, [rows.start, rows.stop])
+        bounds = np.array([rows.start, rows.stop], dtype=cells.image.dtype)  # of another type, all images are copied
+        first, last = np.searchsorted(cells.image, bounds)
         parts.append(np.asarray(probs[rows])[cells.image[first:last] - rows.start, cells.tag[first:last]])
         release_pages(probs)
     values = np.concatenate(parts)
     return values.astype(np.float32) if values.dtype.itemsize < 4 else values
 
 
-def _confident_joint(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """C (K, 2, 2) of labels and probabilities (K, N): the first three steps of `confident_learning`."""
+def _joint_of(labels: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which annotations are given, their probabilities, both (2, K, N), and C (K, 2, 2): the first three steps."""
     probs = probs.astype(np.float64)
     given, prob = np.stack([labels == 0, labels == 1]), np.stack([1 - probs, probs])
     counts = given.sum(axis=2, dtype=np.int64)
     likely = _likely_true(prob, _confident_thresholds(given, prob, counts))
-    return _calibrate(_count_joint(given, likely), counts.T)
+    return given, prob, _calibrate(_count_joint(given, likely), counts.T)
 
 
 def _swaps(cells: DoubtedCells, shape: tuple[int, int]) -> sparse.coo_array:

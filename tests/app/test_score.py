@@ -207,7 +207,7 @@ def test_maps_larger_than_a_block_are_scored_with_progress_and_leave_only_the_re
     assert found["images"]["image"].astype(int).tolist() == ranked["image"].tolist()
     assert len(found["doubts"]) == 100
     told = capsys.readouterr().err.splitlines()
-    assert told == ["checking values", "annotations in doubt", "label quality", "noise of classes"]
+    assert told == ["checking values", "annotations in doubt", "label quality"]
     doubts = doubted_annotations(labels, probs)
     summary = json.loads((folder / "scored" / "summary.json").read_text())
     assert summary["doubted"]["annotations"] == len(doubts) > 100

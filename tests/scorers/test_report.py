@@ -26,7 +26,9 @@ from nlcore.scorers.report import (
     doubted_annotations,
     flag_annotations,
     label_health,
+    label_report,
     rank_images,
+    score_images,
     swapped_tags,
 )
 
@@ -158,6 +160,49 @@ def test_swaps_are_counted_in_images_that_doubt_both_ways():
     assert fewer.loc["dog", "confused_with"] == "cat (3)"
 
 
+def test_one_call_makes_the_tables_of_all():
+    labels, probs = make_data((300, 7))
+    names, ids = list("abcdefg"), [f"{i}.jpg" for i in range(300)]
+    flags = np.empty(labels.shape, dtype=bool)
+    found = label_report(labels, probs, ids=ids, classes=names, pooling="min", delimiter="|", top=40, out=flags)
+    assert found.flags is flags
+    np.testing.assert_array_equal(flags, find_label_issues(labels, probs).per_class)
+    np.testing.assert_array_equal(found.scores, label_quality_scores(labels, probs, pooling="min"))
+    named = {"ids": ids, "classes": names}
+    expected = rank_images(labels, probs, **named, pooling="min", delimiter="|", top=40)
+    pd.testing.assert_frame_equal(found.images, expected)
+    pd.testing.assert_frame_equal(found.doubts, doubted_annotations(labels, probs, **named, top=40))
+    pd.testing.assert_frame_equal(found.classes, class_report(labels, probs, classes=names, confused=5))
+    pd.testing.assert_frame_equal(found.swapped, swapped_tags(labels, probs, classes=names))
+    assert found.totals["health"] == label_health(labels, flags) < 1
+    assert found.totals["doubted"]["annotations"] == flags.sum() > 40 == len(found.doubts)
+    assert found.totals["annotations"]["given"] == labels.sum()
+
+
+def test_one_call_matches_dataframes_by_index_and_columns():
+    labels, probs = make_data((300, 3))
+    ids, names = pd.Index([f"{i}.jpg" for i in range(300)], name="image"), ["cat", "dog", "fox"]
+    given, model = (pd.DataFrame(array, index=ids, columns=names) for array in (labels, probs))
+    shuffled = model.sample(frac=1, random_state=0)[["fox", "cat", "dog"]]
+    found, expected = label_report(given, shuffled), label_report(labels, probs, ids=list(ids), classes=names)
+    for name in ("images", "doubts", "classes", "swapped"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), check_names=False)
+    assert found.totals == expected.totals
+
+
+def test_doubts_with_the_scores_of_images_are_in_the_order_of_images():
+    labels, probs = make_data((300, 7))
+    scores = score_images(labels, probs).round(1)  # many are equal
+    ranked, plain = rank_images(labels, probs, scores=scores), doubted_annotations(labels, probs)
+    doubts = doubted_annotations(labels, probs, scores=scores)
+    assert doubts["image"].unique().tolist() == ranked.loc[ranked["doubted"] > 0, "image"].tolist()
+    np.testing.assert_array_equal(doubts["image_score"], scores[doubts["image"]])
+    assert doubts.groupby("image")["score"].is_monotonic_increasing.all()
+    restored = doubts.sort_values(["score", "image", "tag"], ignore_index=True)[list(plain.columns)]
+    pd.testing.assert_frame_equal(restored, plain.sort_values(["score", "image", "tag"], ignore_index=True))
+    pd.testing.assert_frame_equal(doubted_annotations(labels, probs, scores=scores, top=3), doubts.head(3))
+
+
 # Unknown labels -------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +315,82 @@ def test_bad_input_is_told_in_one_line(labels, probs, options, line):
     with pytest.raises(InputError, match=line) as error:
         rank_images(labels, probs, **options)
     assert "\n" not in str(error.value)
+
+
+NAMED = {"index": ["x", "y"], "columns": ["cat", "dog"]}
+BY_NAME = (frame(TWO, **NAMED), frame(HALF, **NAMED))
+
+
+@pytest.mark.parametrize(
+    ("labels", "probs", "options", "line"),
+    [
+        (
+            frame([[1, 0], [0, 3]], **NAMED),
+            BY_NAME[1],
+            {},
+            r"labels\[1, 1\], image 'y', class 'dog': found 3; expected 1",
+        ),
+        (
+            BY_NAME[0],
+            frame(HALF * 3, **NAMED),
+            {},
+            r"probs\[0, 0\], image 'x', class 'cat': found 1.5; expected a prob",
+        ),
+        (
+            frame([[1, np.nan], [0, 1]], **NAMED),
+            HALF,
+            {},
+            r"labels\[0, 1\], image 'x', class 'dog': found nan; expected",
+        ),
+        (frame({"cat": pd.array([1, None], "Int64"), "dog": [True, False]}), HALF, {}, r"labels\[1, 0\], class 'cat'"),
+        (TWO * 2, HALF, {"ids": ["x", "y"]}, r"labels\[0, 0\], image 'x': found 2; expected 1, 0, or -1"),
+        (TWO * 2, HALF, {}, r"labels\[0, 0\]: found 2; expected 1, 0, or -1"),
+        (
+            BY_NAME[0],
+            BY_NAME[1].rename(columns={"dog": "fox"}),
+            {},
+            r"classes of probs: found \['fox'\]; expected those",
+        ),
+        (BY_NAME[0], BY_NAME[1].drop(index="y"), {}, "ids of probs: found 'all but y'; expected those of labels"),
+        (TWO, HALF[:1], {}, r"shape of labels: found \(2, 2\); expected \(1, 2\), that of probs"),
+        (TWO, TWO, {}, "probs: found the type int64; expected floating-point numbers"),
+        ([[1, 0]], HALF, {}, "labels: found a list; expected a NumPy array"),
+        (TWO, HALF, {"pooling": "best"}, "pooling: found 'best'; expected one of min"),
+        (TWO, HALF, {"top": 0}, "top: found 0; expected a whole number"),
+        (TWO, HALF, {"confused": -1}, "confused: found -1; expected a whole number"),
+        (
+            TWO,
+            HALF,
+            {"out": np.empty((1, 2), bool)},
+            r"flags: found 'bool of shape \(1, 2\)'; expected booleans of shape",
+        ),
+    ],
+)
+def test_one_call_tells_bad_input_in_one_line_by_name(labels, probs, options, line):
+    with pytest.raises(InputError, match=f"^{line}") as error:
+        label_report(labels, probs, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_bad_probability_is_told_by_image_whatever_the_order_of_rows():
+    model = frame([[0.5, 0.5], [0.5, np.nan]], index=["y", "x"], columns=["dog", "cat"])
+    with pytest.raises(InputError, match=r"probs\[0, 0\], image 'x', class 'cat': found nan; expected a probability"):
+        label_report(BY_NAME[0], model)
+
+
+def test_a_bad_value_is_counted_in_the_whole_where_scores_are_made_in_blocks(monkeypatch):
+    labels, probs = make_data((300, 7))
+    probs[200, 3] = 1.5
+    monkeypatch.setattr("nlcore.scorers.blocks.CACHE_BYTES", 1 << 12)
+    for function in (score_images, label_report):
+        with pytest.raises(InputError, match=r"^probs\[200, 3\]: found 1.5"):
+            function(labels, probs)
+
+
+def test_scores_of_images_that_do_not_fit_are_refused():
+    for function in (rank_images, doubted_annotations):
+        with pytest.raises(InputError, match=r"shape of scores: found \(3,\); expected '?\(2,\)"):
+            function(TWO, HALF, scores=np.zeros(3))
 
 
 # Large arrays ---------------------------------------------------------------------------------------------------------
