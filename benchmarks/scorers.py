@@ -1,11 +1,15 @@
-"""Time the label-quality score and the flagger against cleanlab, and measure the memory they take.
+"""Time the label-quality score, the flagger and the whole report against cleanlab, and measure the memory they take.
 
     python benchmarks/scorers.py               # the full sizes: about twenty minutes and 7 GB of disk
-    python benchmarks/scorers.py --quick       # small sizes: about ten seconds
+    python benchmarks/scorers.py --quick       # small sizes: about twenty seconds
+    python benchmarks/scorers.py --only report --images 20000               # what `run_all.py score` computes
+    python benchmarks/scorers.py --only report --images 1000000 --ours-only
 
 Both sides run in one process on the same arrays, by turns; a ratio is cleanlab's time by ours in the same turn, so
 other work on the machine touches both alike. Where there is much of it, go by the processor time. Ours runs in one
-thread unless it says two. Extra memory is the peak of what NumPy allocates. The memory map is scored in a process of
+thread unless it says two, and so does cleanlab's report (n_jobs=1, where it may be said). Extra memory is the peak of
+what Python and NumPy allocate (tracemalloc), in a run of its own, since it is slower when watched. The numbers of both
+reports are compared first, and the benchmark ends there where they differ. The memory map is scored in a process of
 its own, whose highest resident memory (VmHWM) counts everything, pages of the map included; that works on Linux only.
 """
 
@@ -24,6 +28,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -31,6 +36,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from nlcore.scorers import find_label_issues, label_quality_scores
+
+if TYPE_CHECKING:
+    from nlcore.scorers.report import LabelReport
 
 MEGABYTE = 1e6
 
@@ -41,18 +49,21 @@ class Sizes:
 
     scores: tuple[int, int]
     flags: tuple[int, int]
+    report: tuple[int, int]
     memory_map: tuple[int, int]
 
 
-FULL = Sizes(scores=(1_000_000, 80), flags=(100_000, 80), memory_map=(200_000, 6_000))
-QUICK = Sizes(scores=(30_000, 80), flags=(5_000, 20), memory_map=(20_000, 600))
+FULL = Sizes(scores=(1_000_000, 80), flags=(100_000, 80), report=(20_000, 80), memory_map=(200_000, 6_000))
+QUICK = Sizes(scores=(30_000, 80), flags=(5_000, 20), report=(1_000, 20), memory_map=(20_000, 600))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each comparison (default 3)")
-    parser.add_argument("--only", choices=["scores", "flags", "memory_map"], help="one of the measurements")
+    parser.add_argument("--only", choices=["scores", "flags", "report", "memory_map"], help="one of the measurements")
+    parser.add_argument("--images", type=int, help="N of the report, x 80 classes")
+    parser.add_argument("--ours-only", action="store_true", help="of the report: without cleanlab")
     parser.add_argument("--folder", type=Path, help="where to put the memory map, deleted afterwards")
     parser.add_argument("--score-memory-map", nargs=3, help=argparse.SUPPRESS)  # what the process of its own runs
     options = parser.parse_args()
@@ -65,6 +76,9 @@ def main() -> None:
         compare_scores(sizes.scores, options.repeats)
     if options.only in (None, "flags"):
         compare_flags(sizes.flags, options.repeats)
+    if options.only in (None, "report"):
+        shape = sizes.report if options.images is None else (options.images, FULL.report[1])
+        compare_reports(shape, options.repeats, ours_only=options.ours_only)
     if options.only in (None, "memory_map"):
         measure_memory_map(sizes.memory_map, options.folder)
 
@@ -120,6 +134,70 @@ def compare_flags(shape: tuple[int, int], repeats: int) -> None:
     print_extra_memory(lambda: find_label_issues(labels, probs), labels, probs)
 
 
+def compare_reports(shape: tuple[int, int], repeats: int, *, ours_only: bool) -> None:
+    """All that `run_all.py score` computes, by cleanlab's functions that have the same numbers, one after the other."""
+    from nlcore.scorers.report import label_report
+
+    labels, probs = make_data(shape)
+    print(f"Report, {shape[0]:,} x {shape[1]:,}, float64")
+    ours = lambda: label_report(labels, probs)
+    if ours_only:
+        return print_alone(ours, labels, probs, repeats)
+    from cleanlab.internal.multilabel_utils import onehot2int
+
+    label_lists = onehot2int(labels)
+    parts = cleanlab_report(label_lists, probs)
+    assert_equal_numbers(ours(), {name: run() for name, run in parts.items()})
+    print("  numbers equal: scores, flags, their order in each class, health, counts by class and direction")
+    others = {f"cleanlab {name}": run for name, run in parts.items()}
+    compare(ours, {"cleanlab, all of them": lambda: [run() for run in parts.values()]} | others, repeats)
+    print_extra_memory(ours, labels, probs)
+    print_extra_memory(lambda: [run() for run in parts.values()], labels, probs, "cleanlab's extra memory")
+
+
+def cleanlab_report(label_lists: list[list[int]], probs: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """The functions of cleanlab that have a counterpart in ours; each judges the annotations anew, ours does it once.
+
+    The last three take no n_jobs, and begin a process for each core that they may use.
+    """
+    from cleanlab.filter import find_label_issues as cleanlab_issues
+    from cleanlab.multilabel_classification import dataset, get_label_quality_scores
+    from cleanlab.multilabel_classification.filter import find_multilabel_issues_per_class
+
+    ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    return {
+        "scores": lambda: get_label_quality_scores(label_lists, probs),
+        "images": lambda: cleanlab_issues(label_lists, probs, multi_label=True, **ranked),
+        "per_class": lambda: find_multilabel_issues_per_class(label_lists, probs, **ranked)[0],
+        "classes": lambda: dataset.rank_classes_by_multilabel_quality(label_lists, probs),
+        "common": lambda: dataset.common_multilabel_issues(label_lists, probs),
+        "health": lambda: dataset.overall_multilabel_health_score(label_lists, probs),
+    }
+
+
+def assert_equal_numbers(ours: LabelReport, theirs: dict[str, Any]) -> None:
+    """Raises an AssertionError, with the first numbers that differ."""
+    by_number = ours.classes.set_index(ours.classes["tag"].astype(int)).sort_index()
+    np.testing.assert_allclose(ours.scores, theirs["scores"], rtol=1e-12)
+    np.testing.assert_array_equal(np.flatnonzero(ours.flags.any(axis=1)), np.sort(theirs["images"]))
+    in_order = ours.doubts.groupby("tag")["image"].agg(list)
+    for k, rows in enumerate(theirs["per_class"]):
+        np.testing.assert_array_equal(in_order.get(str(k), []), rows)
+    classes = theirs["classes"].set_index("Class Index").sort_index()
+    np.testing.assert_allclose(by_number["health"], classes["Label Quality Score"], rtol=1e-12)
+    for given, column in ((True, "doubted_extra"), (False, "doubted_missing")):
+        common = theirs["common"][theirs["common"]["In Given Label"] == given].set_index("Class Index").sort_index()
+        np.testing.assert_array_equal(by_number[column], common["Num Examples"])
+    np.testing.assert_allclose(ours.totals["health"], theirs["health"], rtol=1e-12)
+
+
+def print_alone(run: Callable[[], object], labels: np.ndarray, probs: np.ndarray, repeats: int) -> None:
+    turns = [seconds(run) for _ in range(repeats)]
+    wall, processor = (", ".join(f"{turn[clock]:.2f}" for turn in turns) for clock in (0, 1))
+    print(f"  ours: {wall} s, processor time {processor} s")
+    print_extra_memory(run, labels, probs)
+
+
 def compare(ours: Callable[[], object], others: dict[str, Callable[[], object]], repeats: int) -> None:
     """Run ours and every other by turns; print times, and their ratios as median (smallest to largest)."""
     ours()  # the first call pays for imports and page faults
@@ -153,12 +231,14 @@ def processor_seconds() -> float:
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-def print_extra_memory(run: Callable[[], object], labels: np.ndarray, probs: np.ndarray) -> None:
+def print_extra_memory(
+    run: Callable[[], object], labels: np.ndarray, probs: np.ndarray, what: str = "extra memory"
+) -> None:
     tracemalloc.start()
     run()
     extra, size = tracemalloc.get_traced_memory()[1], labels.nbytes + probs.nbytes
     tracemalloc.stop()
-    print(f"  extra memory {extra / MEGABYTE:.0f} MB, {extra / size:.0%} of the input ({size / MEGABYTE:.0f} MB)")
+    print(f"  {what} {extra / MEGABYTE:.0f} MB, {extra / size:.0%} of the input ({size / MEGABYTE:.0f} MB)")
 
 
 def highest_resident_bytes() -> int:
