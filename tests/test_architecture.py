@@ -111,6 +111,7 @@ def test_the_builder_of_the_embedded_set_is_on_no_papers_path():
 @pytest.mark.parametrize(
     "module, unwanted",
     [
+        ("nlcore.app.doctor", {"torch", "pandas", "papermill", "matplotlib"}),  # to tell that one of them is missing
         ("nlcore.scorers", {"torch", "pandas", "sklearn", "scipy", "matplotlib", "cleanlab"}),  # own labels
         ("nlcore.app.scoring", {"torch", "sklearn", "matplotlib", "cleanlab"}),
         ("nlcore.training", {"torchvision", "timm"}),  # heads on features, in every worker

@@ -1,6 +1,7 @@
 """The command line, `run_all.py` in a checkout and `nlcore` where installed: options in, one line and a code out.
 
-Exit codes: 0, every notebook executed; 1, a run or a notebook failed; 2, unusable input; 130, interrupted.
+Exit codes: 0, every notebook executed; 1, a run or a notebook failed (`doctor`: something is missing); 2, unusable
+input; 130, interrupted.
 
 What does the work is imported where it is asked for: `--help` and a mistyped option are answered at once, and `score`
 does without the packages that only the papers need.
@@ -86,10 +87,8 @@ def run(
     if context.invoked_subcommand == "score":  # knows nothing of papers
         _refuse_options(context)
         return 0
-    require_suite()
-    from nlcore.app import batch
-
-    _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
+    if context.invoked_subcommand != "doctor":  # which says by itself what is missing
+        require_suite()
     for folder in paper_folder or []:
         add_folder(folder)
     roots = {"data_root": data_root, "celeba_root": celeba_root, "open_images_root": open_images_root}
@@ -103,6 +102,13 @@ def run(
         output=output or figures_folder(),
         store=store or store_folder(),
     )
+    if context.invoked_subcommand == "doctor":  # looks before torch is loaded
+        check_engine(engine, address)
+        context.obj = _names(named), asked, engine
+        return 0
+    from nlcore.app import batch
+
+    _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
     plain = batch.Batch(_names(named), asked, workers, engine, address, runs_per_gpu)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -156,6 +162,22 @@ def show(
     wanted, console = context.obj
     trace.show(wanted, target, console)
     return 0
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")] = False,
+) -> int:
+    """Whether the same command without this word can be expected to work here, and what it lacks; computes nothing.
+
+    Exit code 1 where something is missing. The folders and options of the papers belong before it.
+    """
+    from nlcore.app import doctor as checks
+
+    names, asked, engine = context.obj
+    wanted = checks.Wanted(names, asked, engine)
+    return 0 if checks.doctor(wanted, Console(width=None if sys.stdout.isatty() else 160), as_json=as_json) else 1
 
 
 @app.command()
