@@ -103,6 +103,8 @@ def run(
         store=store or store_folder(),
     )
     if context.invoked_subcommand == "doctor":  # looks before torch is loaded
+        from nlcore.runs import check_engine
+
         check_engine(engine, address)
         context.obj = _names(named), asked, engine
         return 0
