@@ -19,7 +19,7 @@ from PIL import Image
 from nlcore.report.figures import SETTINGS
 
 PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
-JPEG_QUALITY = 85
+JPEG_QUALITY = 70
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
@@ -64,7 +64,7 @@ def _with_jpegs(svg: bytes) -> bytes:
 
 
 def show_as_written() -> None:
-    """In a notebook, show a figure that was written as its file has it, in place of drawing it once more."""
+    """In a notebook, show a figure that was written as its file has it, smaller, in place of drawing it once more."""
     try:
         from IPython import get_ipython
     except ImportError:  # an install without notebooks
@@ -85,25 +85,25 @@ def _shown(kind: str, usual: Any) -> Any:
         written = getattr(figure, "written", None)
         if written is None:
             return usual(figure) if usual else None
-        return (written.content, written.size) if written.kind == kind else None
+        return written.content if written.kind == kind else None
 
     return show
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a notebook shows of a figure that was written, and how large: as many inches as the figure has."""
+    """What a notebook shows of a figure that was written, with as many dots to an inch as a page has."""
 
     kind: str
     content: bytes
-    size: dict[str, int]  # width and height in a page's pixels, 100 to an inch
 
 
 def keep_as_written(figure: Figure, png: bytes) -> None:
-    """Remember what a notebook will show of this figure: its PNG, or with photographs a JPEG."""
-    pixels, photographs = Image.open(io.BytesIO(png)), has_photographs(figure)
-    shrink = 1 if photographs else SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
-    width, height = (round(shrink * side) for side in pixels.size)
-    kind = "image/jpeg" if photographs else "image/png"
-    content = _encoded(pixels.convert("RGB"), "JPEG", quality=JPEG_QUALITY) if photographs else png
-    figure.written = Written(kind, content, {"width": width, "height": height})
+    """Remember what a notebook will show of this figure: a smaller copy of its PNG, with photographs as JPEG."""
+    pixels = Image.open(io.BytesIO(png)).convert("RGB")
+    if has_photographs(figure):
+        figure.written = Written("image/jpeg", _encoded(pixels, "JPEG", quality=JPEG_QUALITY))
+        return
+    shrink = SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
+    smaller = pixels.resize([round(shrink * side) for side in pixels.size], Image.Resampling.LANCZOS)
+    figure.written = Written("image/png", _encoded(smaller.quantize(256), "PNG", optimize=True))
