@@ -1,4 +1,4 @@
-"""Every exercise has one folded answer, which a browser and JupyterLab fold, and its code is code that we would write."""
+"""Every exercise has one folded answer that a browser and JupyterLab fold, with code as we would write it."""
 
 from html.parser import HTMLParser
 
@@ -7,7 +7,7 @@ from nbconvert.filters import markdown2html
 
 from tests.notebooks_answers.reading import exercise_cell, exercises
 
-ANSWERED = (1,)
+ANSWERED = (1, 2)
 
 
 class Folded(HTMLParser):
