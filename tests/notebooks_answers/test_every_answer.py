@@ -3,8 +3,8 @@
 from html.parser import HTMLParser
 
 import pytest
-from nbconvert.filters import markdown2html
 
+from nlcore.app.site.notebook_page import OfflineExporter
 from tests.notebooks_answers.reading import exercise_cell, exercises
 
 ANSWERED = (1, 2)
@@ -43,11 +43,12 @@ def test_every_exercise_has_one_answer(number):
 
 @pytest.mark.parametrize("number", ANSWERED)
 def test_a_browser_folds_the_answers_inside_of_the_list(number):
-    page = Folded(markdown2html(exercise_cell(number)))
+    page = Folded(OfflineExporter().markdown2html(exercise_cell(number)))
     found = exercises(number)
     assert page.opened.count(("details", True)) == page.opened.count(("summary", True)) == len(found)
     assert [tag for tag, _ in page.opened].count("ol") == 1
-    assert "```" not in page.text and "def " not in page.text
+    assert "```" not in page.text and "$" not in page.text and "def " not in page.text
+    assert ("merror", True) not in page.opened
 
 
 @pytest.mark.parametrize("number", ANSWERED)
