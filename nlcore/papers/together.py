@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from nlcore.runs import Result
 
 
-class Seeded(Protocol):
-    """A run with several seeds; runs that share a pass have the same ones."""
+class SharedPass:
+    """What a `Spec` with the fields `source`, `protocol` and `seeds` becomes whose heads train beside other runs'.
 
-    seeds: tuple[int, ...]
+    Heads see images of their own, but as many of them in the same steps. On images a run has its pass to itself.
+    """
+
+    def steps(self) -> tuple[Hashable, ...]:
+        """What else decides how the steps of a run go, besides its source, protocol and seeds."""
+        return ()
+
+    def shared_pass(self) -> Hashable | None:
+        """See `Spec.shared_pass`."""
+        return None if self.source.on_images else (self.source, self.protocol, self.seeds, *self.steps())
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
 
 
-def seeds_of(specs: Sequence[Seeded]) -> list[int]:
+def seeds_of(specs: Sequence[SharedPass]) -> list[int]:
     """The seed of every member (M,)."""
     return [seed for spec in specs for seed in spec.seeds]
+
+
+def given_labels(
+    specs: Sequence[SharedPass], pool: np.ndarray, spoil: Callable[[np.ndarray, float, Sequence[int]], np.ndarray]
+) -> np.ndarray:
+    """(M, N, K): what each run's noise leaves of the labels of its members' pools (M, P).
+
+    spoil: (pools, noise, seeds) of one run to its labels. A run without noise of its own (None) has 0.
+    """
+    pools = np.split(pool, len(specs))
+    return np.concatenate([spoil(own, spec.noise or 0.0, spec.seeds) for spec, own in zip(specs, pools, strict=True)])
 
 
 def by_evaluation(history: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -26,7 +50,7 @@ def by_evaluation(history: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]
     return {name: np.array([row[name] for row in history]).T for name in history[0] if name != "epoch"}
 
 
-def results_of(specs: Sequence[Seeded], arrays: Mapping[str, np.ndarray]) -> list[Result]:
+def results_of(specs: Sequence[SharedPass], arrays: Mapping[str, np.ndarray]) -> list[Result]:
     """Each run's share of arrays (M, ...)."""
     parts = {name: np.split(array, len(specs)) for name, array in arrays.items()}
     return [Result(arrays={name: own[place].copy() for name, own in parts.items()}) for place in range(len(specs))]

@@ -8,6 +8,7 @@ whatever the measure: results are paired.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from nlcore.losses import asymmetric_loss_raw
 from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
-from nlcore.papers.together import by_evaluation, results_of, seeds_of
+from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -59,7 +60,7 @@ def partial_labels(images: Images, pool: np.ndarray, noise: float, seeds: Sequen
     return given
 
 
-class MissingLabelRun(Spec):
+class MissingLabelRun(SharedPass, Spec):
     """What all runs of this paper share."""
 
     source: Source
@@ -68,10 +69,6 @@ class MissingLabelRun(Spec):
 
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
-
-    def shared_pass(self) -> Hashable | None:
-        """Heads see images of their own, but as many of them in the same steps."""
-        return None if self.source.on_images else (self.source, self.protocol, self.seeds)
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""
@@ -97,16 +94,7 @@ class MissingLabelRun(Spec):
         """The division, and the labels (M, N, K) that each run's noise leaves; members as in `learner`."""
         first, images = specs[0], specs[0].source.load()
         split = divide(images, first.protocol, seeds_of(specs))
-        pools = np.split(split.pool, len(specs))
-        given = [
-            partial_labels(images, pool, spec.noise or 0.0, spec.seeds)
-            for spec, pool in zip(specs, pools, strict=True)
-        ]
-        return split, np.concatenate(given)
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
+        return split, given_labels(specs, split.pool, partial(partial_labels, images))
 
     def clean_size(self) -> int:
         """About how many images are clean from the start."""
@@ -217,10 +205,9 @@ class WholeSetRun(MissingLabelRun):
         epochs = self.protocol.whole_epochs
         return self.work_of(epochs * self.pool_size(), -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
 
-    def shared_pass(self) -> Hashable | None:
+    def steps(self) -> tuple[Hashable, ...]:
         """Each form of the loss goes by itself."""
-        shared = super().shared_pass()
-        return None if shared is None else (*shared, self.unknown_as == "raw")
+        return (self.unknown_as == "raw",)
 
     @classmethod
     def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:

@@ -8,6 +8,7 @@ results are paired.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from nlcore.generators import generator
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
-from nlcore.papers.together import by_evaluation, results_of, seeds_of
+from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.mislabelling import (
@@ -71,10 +72,6 @@ class MultiALRun(Spec):
     def data_fingerprint(self) -> str:
         return self.source.fingerprint()
 
-    def shared_pass(self) -> Hashable | None:
-        """Heads see images of their own, but as many of them in the same steps."""
-        return None if self.source.on_images else (self.source, self.protocol, self.seeds)
-
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""
         protocol = self.protocol
@@ -108,15 +105,7 @@ class MultiALRun(Spec):
         """The division, and the labels (M, N, K) that each run's noise leaves; members as in `learner`."""
         first, images = specs[0], specs[0].source.load()
         split = divide(images, first.protocol, seeds_of(specs))
-        pools = np.split(split.pool, len(specs))
-        given = [
-            noisy_labels(images, pool, spec.noise or 0.0, spec.seeds) for spec, pool in zip(specs, pools, strict=True)
-        ]
-        return split, np.concatenate(given)
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
+        return split, given_labels(specs, split.pool, partial(noisy_labels, images))
 
     def pool_size(self) -> int:
         """About how many images a pool holds."""
@@ -131,7 +120,7 @@ class MultiALRun(Spec):
         return training_work(self.source, len(self.seeds) * trained, len(self.seeds) * looked_at)
 
 
-class ActiveLearningRun(MultiALRun):
+class ActiveLearningRun(SharedPass, MultiALRun):
     """One strategy, from the initial classifier to the end of the budget.
 
     `noise` is None for the strategies that never look at the labels the pool was given: they are the same at every
@@ -162,10 +151,10 @@ class ActiveLearningRun(MultiALRun):
         evaluations = (iterations + 1) * -(-protocol.epochs // protocol.evaluate_every)
         return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
 
-    def shared_pass(self) -> Hashable | None:
+    def steps(self) -> tuple[Hashable, ...]:
         """In Safe mode there are more images; another start is another training before."""
-        shared, safe = super().shared_pass(), named(self.strategy, STRATEGIES).safe
-        return None if shared is None else (*shared, self.start, safe and self.safe_kept, safe)
+        safe = named(self.strategy, STRATEGIES).safe
+        return self.start, safe, safe and self.safe_kept
 
     @classmethod
     def compute_together(cls, specs: Sequence[ActiveLearningRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
@@ -201,7 +190,7 @@ class ActiveLearningRun(MultiALRun):
         return [_with_sizes(own, history.safe) for own in results_of(specs, arrays | _safe_rows(history.safe))]
 
 
-class WholeSetRun(MultiALRun):
+class WholeSetRun(SharedPass, MultiALRun):
     """Plain ASL on the whole noisy pool, by its own recipe, at one noise level; 0 is the clean reference.
 
     Arrays `map` and `map_without_person`: (M, epochs), fractions.
@@ -214,10 +203,9 @@ class WholeSetRun(MultiALRun):
         epochs = self.protocol.whole_epochs
         return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
 
-    def shared_pass(self) -> Hashable | None:
+    def steps(self) -> tuple[Hashable, ...]:
         """Another start is another training before."""
-        shared = super().shared_pass()
-        return None if shared is None else (*shared, self.start)
+        return (self.start,)
 
     @classmethod
     def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
@@ -246,14 +234,7 @@ class WholeSetRun(MultiALRun):
         return results_of(specs, by_evaluation(history))
 
 
-class AloneRun(MultiALRun):
-    """A run that has a pass to itself."""
-
-    def shared_pass(self) -> None:
-        """With nobody: it is the only one of its kind, or looks at more than a stack can show at once."""
-
-
-class InitialRun(AloneRun):
+class InitialRun(MultiALRun):
     """Fig. 6: the classifier on the clean initial images, trained longer than it will be.
 
     Arrays `train` and `validation`: (M, epochs) mAP, fractions.
@@ -286,7 +267,7 @@ class InitialRun(AloneRun):
         return Result(arrays=by_evaluation(learner.fit(split.initial, targets, **fitting)))
 
 
-class LikelihoodRun(AloneRun):
+class LikelihoodRun(MultiALRun):
     """Tables 1 to 3: clean and wrong pool images by D1 and by D2, after the initial training.
 
     Arrays `d1_clean`, `d1_wrong`, `d2_clean`, `d2_wrong`: (M, bins). Of one image of the first seed that has a picture
