@@ -33,9 +33,9 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 
-from nlcore.losses import asymmetric_loss
 from nlcore.torchvision_compat import ensure_torchvision
 from nlcore.training import FeatureBatches, Recipe, fixed_order, stacked, train
+from nlcore.training.learners import ASYMMETRIC
 from nlcore.training.models import linear_head, mlp_head, stack_heads
 
 ensure_torchvision()
@@ -87,7 +87,7 @@ def ours(kind: str, members: int, data: Data, *, shared: bool = False) -> Step:
         repeated = [order.repeat(-(-rows // IMAGES))[:rows] for order in data.orders]
         orders = [fixed_order(order, data.batch_size) for order in repeated]
         sampler = orders[0] if shared else stacked(orders)
-        train(model, recipe, sampler=sampler, fetch=fetch, loss=lambda m, batch: asymmetric_loss(m(batch[0]), batch[1]))
+        train(model, recipe, sampler=sampler, fetch=fetch, loss=lambda m, batch: ASYMMETRIC(m(batch[0]), batch[1]))
 
     return run
 

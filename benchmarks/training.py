@@ -33,9 +33,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nlcore.devices import resolve_device
-from nlcore.losses import asymmetric_loss
 from nlcore.torchvision_compat import ensure_torchvision
 from nlcore.training import ASL_RECIPE, ImageBatches, shuffled, train
+from nlcore.training.gradients import Differentiable
+from nlcore.training.learners import ASYMMETRIC
 from nlcore.training.models import image_model
 
 ensure_torchvision()
@@ -158,13 +159,13 @@ def images_per_second(feed: Feed, model: torch.nn.Module, options: argparse.Name
     """Runs one turn of the training loop and times its steps after the warm-up ones."""
     started, done = [], 0
 
-    def loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Differentiable:
         nonlocal done
         if done == options.warm_up:
             synchronise(device)
             started.append(time.perf_counter())
         done += 1
-        return asymmetric_loss(model(batch[0]), batch[1])
+        return ASYMMETRIC(model(batch[0]), batch[1])
 
     recipe = replace(ASL_RECIPE, epochs=1, batch_size=options.batch_size, compile=options.compile)
     train(model, recipe, sampler=feed.sampler, fetch=feed.fetch, loss=loss)
