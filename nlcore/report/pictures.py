@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from nlcore.report.figures import SETTINGS
@@ -23,15 +24,34 @@ JPEG_QUALITY = 70
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
-def drawn(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a `png` or `svg`, without a date or a program's name: the same on every day."""
-    photographs = has_photographs(figure)
-    if kind == "svg":
-        text = _saved(figure, "svg", metadata={"Date": None})
-        return _with_jpegs(text) if photographs else text
-    options = {"dpi": PHOTOGRAPHS_DPI} if photographs else {}
-    pixels = Image.open(io.BytesIO(_saved(figure, "png", **options))).convert("RGB")
-    return _encoded(pixels if photographs else pixels.quantize(256), "PNG", optimize=True)
+def drawn(figure: Figure) -> dict[str, bytes]:
+    """A figure as the bytes of a `png` and of an `svg`, without a date or a program's name: the same on every day."""
+    photographs, extent = has_photographs(figure), _laid_out(figure)
+    quick = {"compress_level": 1}  # it is encoded anew below
+    png = _saved(figure, "png", bbox_inches=extent, dpi=_dots(photographs), pil_kwargs=quick)
+    svg = _saved(figure, "svg", bbox_inches=extent, metadata={"Date": None})
+    pixels = Image.open(io.BytesIO(png)).convert("RGB")
+    return {
+        "png": _encoded(pixels if photographs else pixels.quantize(256), "PNG", optimize=True),
+        "svg": _with_jpegs(svg) if photographs else svg,
+    }
+
+
+def _dots(photographs: bool) -> int:
+    """Of a PNG, to an inch."""
+    return PHOTOGRAPHS_DPI if photographs else SETTINGS["savefig.dpi"]
+
+
+def _laid_out(figure: Figure) -> Bbox:
+    """The part of a figure that is drawn on, in inches; its layout is solved here, once for all kinds of file.
+
+    Left to `savefig`, it would be solved for each: as long again as the drawing.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure.set_dpi(_dots(has_photographs(figure)))  # letters are measured as the PNG has them
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # "none" would leave a placeholder, for which `savefig` draws once more
+        return figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
 
 
 def has_photographs(figure: Figure) -> bool:

@@ -90,11 +90,10 @@ class ArtefactWriter:
         for panel, frame in parts.items():
             names.append(f"{stem}{panel}.csv")
             write_atomically(self.folder / names[-1], to_csv(frame))
-        for kind in ("png", "svg"):
+        for kind, content in (files := drawn(figure)).items():
             names.append(f"{stem}.{kind}")
-            write_atomically(self.folder / names[-1], content := drawn(figure, kind))
-            if kind == "png":
-                keep_as_written(figure, content)
+            write_atomically(self.folder / names[-1], content)
+        keep_as_written(figure, files["png"])
         self._enter(id, caption, names, alt=alt, **more)
         return figure
 

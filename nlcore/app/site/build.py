@@ -147,8 +147,8 @@ def _overview(figures: Path, found: Mapping[str, Mapping[str, Folder]]) -> tuple
         return None
     figure = overview_figure(table)
     write_atomically(figures / "claims.csv", to_csv(table))
-    for kind in ("png", "svg"):
-        write_atomically(figures / f"claims.{kind}", drawn(figure, kind))
+    for kind, content in drawn(figure).items():
+        write_atomically(figures / f"claims.{kind}", content)
     with Image.open(figures / "claims.png") as image:
         return image.size
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 
 import pandas as pd
@@ -29,8 +30,9 @@ def published_scores() -> pd.DataFrame:
     return pd.read_csv(files(__package__) / "contract" / "published_scores.csv")
 
 
+@cache
 def published_table() -> pd.DataFrame:
-    """The published scores in our names: group, classifier, pooling, metric, mean, std."""
+    """The published scores in our names: group, classifier, pooling, metric, mean, std. Read once, to be read only."""
     rows = []
     known = {_as_published(pooling, options): pooling_name(pooling, options) for pooling, options in POOLINGS}
     for _, row in published_scores().iterrows():
