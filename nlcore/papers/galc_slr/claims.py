@@ -17,6 +17,7 @@ from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
+from nlcore.report.intervals import estimate
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_within, not_run, not_testable
 from nlcore.report.words import percent
@@ -185,7 +186,8 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
 
     A seed's fall is measured from the epoch at which the *other* seeds' mean is highest: a seed's own maximum lies
     above its last value by construction. A mean curve that is highest at the last epoch has not peaked yet: where it
-    would peak, and how far it would fall, more epochs alone could tell.
+    would peak, and how far it would fall, more epochs alone could tell. Nor can a peak be dated on a plateau that
+    lasts to the end, where thousandths of a point decide which epoch is highest.
     """
     curves = {method: curve(study, method) for method in ("asl", variant)}
     said = CONTRACT.published()["text"]["peak_epoch"]
@@ -196,15 +198,19 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
         names = f"{method}: half of the epochs minus the peak's", f"{method}: mAP at the peak minus the last"
         if censored(table):
             yield from (not_testable(name, f"by censoring: {method} is highest at the last epoch") for name in names)
+            continue
+        if on_a_plateau(table):
+            yield not_testable(names[0], f"by censoring: {method}'s highest cannot be told from its last epoch")
         else:
             yield _decided(names[0], half - peaks[method], decide)
-            yield _decided(names[1], fall(table), decide)
+        yield _decided(names[1], fall(table), decide)
     last = (
         paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
     )
     yield _decided(f"last mAP: {variant} minus asl", last, decide)
     later, name = paired(peaks[variant], peaks["asl"]), f"epoch of the peak: {variant} minus asl"
-    size = None if any(map(censored, curves.values())) else said["galc_slr"] - said["asl"]
+    undated = any(censored(table) or on_a_plateau(table) for table in curves.values())
+    size = None if undated else said["galc_slr"] - said["asl"]
     yield _decided(name, later, decide, published=size)
 
 
@@ -259,6 +265,15 @@ def fall(curves: pd.DataFrame) -> pd.Series:
 def censored(curves: pd.DataFrame) -> bool:
     """Whether the mean over the seeds is highest at the last epoch; (seeds, epochs)."""
     return len(curves) > 0 and bool(curves.mean().iloc[-1] >= curves.mean().max())
+
+
+def on_a_plateau(curves: pd.DataFrame) -> bool:
+    """Whether the seeds cannot tell the highest epoch from the last: the interval of the fall takes in zero."""
+    falls = fall(curves)
+    if falls.empty:
+        return False
+    found = estimate(falls)
+    return found.low <= 0 <= found.high
 
 
 def published_gains(metric: str) -> dict[float, float]:
