@@ -17,11 +17,18 @@ os.environ.setdefault("NLCORE_STORE", os.path.join(_folder.name, "store"))
 collect_ignore = [] if importlib.util.find_spec("ray") else ["nlcore/runs/ray_engine.py"]
 
 # Whole batches and clusters take minutes: begun first, they leave no worker alone with them at the end.
-LONG = ("tests/app/test_batch.py", "tests/app/test_verification.py", "tests/runs/test_ray_engine.py")
+# Verification reads the batch that test_batch.py makes, and comes after it.
+LONG = (
+    "tests/app/test_batch.py",
+    "tests/runs/test_ray_engine.py",
+    "tests/papers/test_add_a_paper.py",
+    "tests/app/test_verification.py",
+)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    place = {file: number for number, file in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,33 +4,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.app.conftest import ROOT, command, run
+
 RUNS = 51
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def command(folder):
-    options = ["--papers", "cleanlab_ema", "--profile", "smoke", "--workers", "2"]
-    return [
-        sys.executable,
-        "run_all.py",
-        *options,
-        "--output",
-        str(folder / "figures"),
-        "--store",
-        str(folder / "store"),
-    ]
-
-
-def run(folder):
-    return subprocess.run(command(folder), cwd=ROOT, capture_output=True, text=True)
 
 
 def tables(folder):
@@ -39,14 +22,6 @@ def tables(folder):
 
 def finished(folder):
     return len(list((folder / "store").rglob("*.safetensors")))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    done = run(folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
 
 
 def test_a_run_ends_with_what_was_made_and_what_holds(undisturbed):
@@ -89,25 +64,33 @@ def test_damaged_records_are_computed_again_and_the_tables_are_the_same(undistur
     assert tables(tmp_path) == tables(folder)
 
 
-@pytest.mark.parametrize("after", [1, 40])
-def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after):
-    """SIGKILL of run_all.py once so many runs are finished, then the same command."""
-    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: finished(tmp_path) >= after)
-    driver.kill()
-    driver.wait()
-    assert finished(tmp_path) <= RUNS
-    assert run(tmp_path).returncode == 0
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(undisturbed, tmp_path):
+    """SIGKILL of run_all.py early and late, the same command each time; then of a worker, which costs but its run."""
+    for after in (1, 25):
+        with started(tmp_path) as driver:
+            _wait_for(lambda after=after: finished(tmp_path) >= after)
+            driver.kill()
+        assert after <= finished(tmp_path) < RUNS
+    with started(tmp_path) as driver:
+        _wait_for(lambda: finished(tmp_path) >= 35)
+        os.kill(workers_of(driver)[0].pid, signal.SIGKILL)
+        assert driver.wait() == 0
+    assert finished(tmp_path) == RUNS
     assert tables(tmp_path) == tables(undisturbed[0])
 
 
-def test_a_killed_worker_costs_nothing_but_its_run(undisturbed, tmp_path):
-    driver = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: finished(tmp_path) >= 5)
-    workers = [c for c in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(c.cmdline())]
-    os.kill(workers[0].pid, signal.SIGKILL)
-    assert driver.wait() == 0
-    assert tables(tmp_path) == tables(undisturbed[0])
+@contextmanager
+def started(folder):
+    """The batch, running; its end is waited for."""
+    driver = subprocess.Popen(command(folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield driver
+    finally:
+        driver.wait()
+
+
+def workers_of(driver):
+    return [child for child in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_an_interrupt_is_answered_with_how_to_go_on(tmp_path):

@@ -95,30 +95,14 @@ def test_other_evidence_is_a_drift_even_where_numbers_moved(stated):
     assert any("column 'verdict': was contradicted, is not seen here" in line for line in found.drifts)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Artefacts of the smallest profile, and the store they came from."""
-    root = tmp_path_factory.mktemp("verify")
-    assert main(options(root)) == 0
-    return root
-
-
-def options(root):
-    return [
-        "--papers",
-        "cleanlab_ema",
-        "--profile",
-        "smoke",
-        "--output",
-        str(root / "figures"),
-        "--store",
-        str(root / "store"),
-    ]
+def options(folder):
+    return ["--papers", "cleanlab_ema", "--profile", "smoke", "--output", str(folder / "figures")]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_verify_names_an_edited_digit_and_nothing_else(made, tmp_path, capsys):
+def test_verify_names_an_edited_digit_and_nothing_else(undisturbed, tmp_path, capsys):
+    made, _ = undisturbed
     shutil.copytree(made / "figures", tmp_path / "figures")
     table = tmp_path / "figures" / "cleanlab_ema" / "smoke" / "table_s2.csv"
     lines = table.read_text().splitlines(keepends=True)
@@ -127,9 +111,7 @@ def test_verify_names_an_edited_digit_and_nothing_else(made, tmp_path, capsys):
     cells[5] = cells[5][:-1] + ("1" if digit != "1" else "2")
     table.write_text("".join([*lines[:2], ",".join(cells), *lines[3:]]))
     column = lines[0].split(",")[5]
-    arguments = options(made)
-    arguments[arguments.index("--output") + 1] = str(tmp_path / "figures")
-    assert main([*arguments, "verify"]) == 1
+    assert main([*options(tmp_path), "--store", str(made / "store"), "verify"]) == 1
     printed = capsys.readouterr().out
     assert "nothing to compute" in printed
     assert "exactly: the runs are those that made them" in printed
@@ -139,7 +121,7 @@ def test_verify_names_an_edited_digit_and_nothing_else(made, tmp_path, capsys):
 
 
 def test_nothing_to_compare_with_is_one_clear_line(tmp_path, capsys):
-    assert main([*options(tmp_path), "verify"]) == 2
+    assert main([*options(tmp_path), "--store", str(tmp_path / "store"), "verify"]) == 2
     assert "no CSV to compare with; expected the artefacts of cleanlab_ema, smoke" in capsys.readouterr().err
-    assert main([*options(tmp_path), "verify", "--revision", "HEAD"]) == 2
+    assert main([*options(tmp_path), "--store", str(tmp_path / "store"), "verify", "--revision", "HEAD"]) == 2
     assert "expected an output folder that Git keeps" in capsys.readouterr().err

@@ -146,7 +146,7 @@ def test_a_curve_that_is_highest_at_its_end_has_not_peaked_yet():
 
 
 def test_a_peak_on_a_plateau_that_lasts_to_the_end_has_no_date():
-    """A hundredth of a point more at one epoch is chance where the seeds differ by tenths; without such noise it is a fall."""
+    """A hundredth of a point at one epoch is chance where seeds differ by tenths; without such noise it is a fall."""
 
     def parts(noise):
         level = lambda method, epoch: 0.01 * (epoch == EPOCHS - 2) if method in VARIANTS else peaked(method, epoch)
