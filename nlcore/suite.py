@@ -24,6 +24,7 @@ SUITE = (
 
 # Parts of nlcore that a light install cannot import, each by a package that it cannot do without.
 NEEDS = {
+    "nlcore.app.crate": "matplotlib",
     "nlcore.app.notebooks": "papermill", "nlcore.app.site": "matplotlib", "nlcore.app.trace": "safetensors",
     "nlcore.correction": "torch", "nlcore.data": "torch", "nlcore.devices": "torch", "nlcore.generators": "torch",
     "nlcore.losses": "torch", "nlcore.metrics": "sklearn", "nlcore.papers.prepare": "torch",

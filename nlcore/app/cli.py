@@ -115,7 +115,7 @@ def run(
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
     context.obj = wanted, console
-    if context.invoked_subcommand in ("report", "show"):
+    if context.invoked_subcommand in ("report", "show", "crate"):
         return 0
     batch.check(wanted)
     if context.invoked_subcommand:
@@ -150,6 +150,19 @@ def report(context: typer.Context) -> int:
 
     wanted, console = context.obj
     console.print(f"report: {site.build(wanted.asked.output)}", soft_wrap=True)
+    return 0
+
+
+@app.command()
+def crate(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(help="the folder to make")],
+) -> int:
+    """The artefacts that there are, with the notebooks and what made them, as a RO-Crate; computes nothing."""
+    from nlcore.app import crate as crates
+
+    wanted, console = context.obj
+    crates.export(wanted.names, wanted.asked.output, target, console)
     return 0
 
 
