@@ -28,7 +28,8 @@ class Evidence(StrEnum):
 MEANINGS = {
     Evidence.EXACT: "the paper's data and protocol",
     Evidence.SIMULATED: "its size and labels, simulated features",
-    Evidence.STAND_IN: "small real data, others than the paper's, or simulated features where they predict real ones badly",
+    Evidence.STAND_IN: "small real data, others than the paper's, or simulated features where they predict real ones "
+    "badly",
 }
 
 
