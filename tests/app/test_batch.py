@@ -64,18 +64,23 @@ def test_damaged_records_are_computed_again_and_the_tables_are_the_same(undistur
     assert tables(tmp_path) == tables(folder)
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(undisturbed, tmp_path):
-    """SIGKILL of run_all.py early and late, the same command each time; then of a worker, which costs but its run."""
-    for after in (1, 25):
-        with started(tmp_path) as driver:
-            _wait_for(lambda after=after: finished(tmp_path) >= after)
-            driver.kill()
-        assert after <= finished(tmp_path) < RUNS
+@pytest.mark.parametrize("after", [1, 40])
+def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after):
+    """SIGKILL of run_all.py once so many runs are finished, then the same command."""
     with started(tmp_path) as driver:
-        _wait_for(lambda: finished(tmp_path) >= 35)
-        os.kill(workers_of(driver)[0].pid, signal.SIGKILL)
+        _wait_for(lambda: finished(tmp_path) >= after)
+        driver.kill()
+    assert finished(tmp_path) <= RUNS
+    assert run(tmp_path).returncode == 0
+    assert tables(tmp_path) == tables(undisturbed[0])
+
+
+def test_a_killed_worker_costs_nothing_but_its_run(undisturbed, tmp_path):
+    with started(tmp_path) as driver:
+        _wait_for(lambda: finished(tmp_path) >= 5)
+        workers = [c for c in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(c.cmdline())]
+        os.kill(workers[0].pid, signal.SIGKILL)
         assert driver.wait() == 0
-    assert finished(tmp_path) == RUNS
     assert tables(tmp_path) == tables(undisturbed[0])
 
 
@@ -87,10 +92,6 @@ def started(folder):
         yield driver
     finally:
         driver.wait()
-
-
-def workers_of(driver):
-    return [child for child in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_an_interrupt_is_answered_with_how_to_go_on(tmp_path):
