@@ -7,7 +7,7 @@ reproducibility has: scope, method, results, what was left open, what was not ru
 
 from __future__ import annotations
 
-import json
+import mimetypes
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,13 +25,6 @@ from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.writer import MANIFEST, PROVENANCE, to_markdown
 
 PROCESS_RUN = "https://w3id.org/ro/wfrun/process/0.5"
-KINDS = {
-    ".csv": "text/csv",
-    ".md": "text/markdown",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
-}
 
 
 def export(names: Iterable[str], figures: Path, target: Path, console: Console) -> Path:
@@ -54,7 +47,7 @@ def export(names: Iterable[str], figures: Path, target: Path, console: Console) 
         for id, folders in found.items():
             page = Path(beside) / f"{id}.md"
             page.write_text(report(folders), encoding="utf-8")
-            crate.add_file(page, f"{id}.md", properties=_file("Scope, method, results and limits", ".md"))
+            crate.add_file(page, f"{id}.md", properties=_file(page.name, "Scope, method, results and limits"))
         crate.write(Path(beside) / "crate")
         (Path(beside) / "crate").rename(target)
     count = sum(len(folders) for folders in found.values())
@@ -81,8 +74,7 @@ def _scope(folders: Mapping[str, Folder]) -> str:
 def _method(folder: Folder) -> str:
     runs, seeds = folder.manifest["runs"], ", ".join(map(str, folder.manifest["seeds"]))
     text = f"Profile `{folder.profile}`: {runs['finished']} of {runs['planned']} runs, seeds {seeds or 'none'}."
-    made = _provenance(folder)
-    if made:
+    if made := folder.provenance:
         text += f" {made['core_seconds']:.0f} core-seconds; code of commit {made['commit']}."
     return text
 
@@ -101,12 +93,6 @@ def _not_run(folder: Folder) -> str:
     lines = [f"* {artefact}: not made" for artefact in folder.manifest["not_made"]]
     lines += [f"* {', '.join(need.artefacts)}: {need.instead}; needs {need.data}" for need in folder.needs()]
     return "\n".join([f"### {folder.profile}", "", *(lines or ["Nothing."])])
-
-
-def _provenance(folder: Folder) -> dict[str, Any]:
-    """What made the artefacts, where the machine that made them still has it."""
-    path = folder.path / PROVENANCE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _empty_crate() -> Any:
@@ -162,23 +148,21 @@ def _add_notebook(crate: Any, paper: Paper) -> Any:
 def _add_artefacts(crate: Any, folder: Folder) -> Any:
     """A data set of all files that the manifest names, each with its caption; the verdicts as its properties."""
     place = f"figures/{folder.paper.id}/{folder.profile}"
-    verdicts = [
-        {"@type": "PropertyValue", "name": claim.id, "value": str(claim.verdict), "description": claim.claim}
-        for claim in folder.verdicts
-    ]
     described = {"name": f"Tables and figures of {folder.paper.id}, profile {folder.profile}"}
     whole = crate.add_dataset(dest_path=place, properties=described)
     names = {name: entry["caption"] for entry in folder.manifest["artefacts"].values() for name in entry["files"]}
     names |= {VERDICTS: "Every claim and its parts", MANIFEST: "What was made"}
-    if _provenance(folder):
+    if folder.provenance:
         names[PROVENANCE] = "What made it, and on which machines"
     for name, caption in names.items():
-        kind = _file(caption, Path(name).suffix)
-        whole.append_to("hasPart", crate.add_file(folder.path / name, f"{place}/{name}", properties=kind))
-    for value in verdicts:
-        whole.append_to("variableMeasured", crate.add_jsonld({"@id": f"#{place}/{value['name']}", **value}))
+        described = _file(name, caption)
+        whole.append_to("hasPart", crate.add_file(folder.path / name, f"{place}/{name}", properties=described))
+    for claim in folder.verdicts:
+        value = {"@type": "PropertyValue", "name": claim.id, "value": str(claim.verdict), "description": claim.claim}
+        whole.append_to("variableMeasured", crate.add_jsonld({"@id": f"#{place}/{claim.id}", **value}))
     return whole
 
 
-def _file(caption: str, suffix: str) -> dict[str, str]:
-    return {"description": caption, "encodingFormat": KINDS[suffix]}
+def _file(name: str, caption: str) -> dict[str, str]:
+    """What a crate says of a file."""
+    return {"description": caption, "encodingFormat": mimetypes.guess_type(name)[0]}

@@ -1,6 +1,7 @@
 """`run_all.py crate` on the committed figures: every file described, read back by the library that others use."""
 
 import json
+import sys
 
 import pytest
 from rocrate.rocrate import ROCrate
@@ -60,6 +61,16 @@ def test_the_page_of_a_paper_has_the_sections_of_a_report(made):
     ]  # fmt: skip
     assert "* ts4: **larger than published** (stand-in; 12 of 12 parts hold" in text
     assert "Open Images V1" in text
+
+
+def test_without_the_library_it_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
+    options = ["--papers", "teacher_student", "--output", str(FIGURES)]
+    assert main([*options, "crate", str(tmp_path / "crate")]) == 2
+    assert capsys.readouterr().err == (
+        "error: crate: the package rocrate is missing; expected pip install '.[crate]'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_input_is_one_line_and_nothing_is_left(made, tmp_path, capsys):

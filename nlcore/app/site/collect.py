@@ -17,7 +17,7 @@ from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import Decided, read_if_current
-from nlcore.report.writer import MANIFEST
+from nlcore.report.writer import MANIFEST, PROVENANCE
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
@@ -99,6 +99,12 @@ class Folder:
         lacks_data = entry and entry.get("deviations") and any(id in need.artefacts for need in self.paper.needs)
         state = "not made" if entry is None else "stand-in" if lacks_data else "made"
         return Artefact(id, contract, entry, state, self.path)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What made the artefacts; empty where they came with the repository, which does not keep it."""
+        path = self.path / PROVENANCE
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @cached_property
     def atlas(self) -> pd.DataFrame | None:
