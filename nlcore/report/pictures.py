@@ -26,9 +26,10 @@ EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 def drawn(figure: Figure) -> dict[str, bytes]:
     """A figure as the bytes of a `png` and of an `svg`, without a date or a program's name: the same on every day."""
-    photographs, extent = has_photographs(figure), _laid_out(figure)
-    quick = {"compress_level": 1}  # it is encoded anew below
-    png = _saved(figure, "png", bbox_inches=extent, dpi=_dots(photographs), pil_kwargs=quick)
+    photographs = has_photographs(figure)
+    dpi = PHOTOGRAPHS_DPI if photographs else SETTINGS["savefig.dpi"]
+    extent, quick = _laid_out(figure, dpi), {"compress_level": 1}  # the PNG is encoded anew below
+    png = _saved(figure, "png", bbox_inches=extent, dpi=dpi, pil_kwargs=quick)
     svg = _saved(figure, "svg", bbox_inches=extent, metadata={"Date": None})
     pixels = Image.open(io.BytesIO(png)).convert("RGB")
     return {
@@ -37,18 +38,13 @@ def drawn(figure: Figure) -> dict[str, bytes]:
     }
 
 
-def _dots(photographs: bool) -> int:
-    """Of a PNG, to an inch."""
-    return PHOTOGRAPHS_DPI if photographs else SETTINGS["savefig.dpi"]
-
-
-def _laid_out(figure: Figure) -> Bbox:
+def _laid_out(figure: Figure, dpi: int) -> Bbox:
     """The part of a figure that is drawn on, in inches; its layout is solved here, once for all kinds of file.
 
     Left to `savefig`, it would be solved for each: as long again as the drawing.
     """
     with matplotlib.rc_context(SETTINGS):
-        figure.set_dpi(_dots(has_photographs(figure)))  # letters are measured as the PNG has them
+        figure.set_dpi(dpi)  # letters are measured as the PNG has them
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # "none" would leave a placeholder, for which `savefig` draws once more
         return figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])

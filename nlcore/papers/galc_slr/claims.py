@@ -191,27 +191,34 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
     """
     curves = {method: curve(study, method) for method in ("asl", variant)}
     said = CONTRACT.published()["text"]["peak_epoch"]
-    peaks = {}
+    peaks, undated = {}, {}
     for method, table in curves.items():
+        undated[method] = _why_undated(method, table)
         peaks[method] = table.idxmax(axis=1) if len(table) else pd.Series(dtype=float)
         half = table.columns.max() / 2 if len(table) else 0
         names = f"{method}: half of the epochs minus the peak's", f"{method}: mAP at the peak minus the last"
-        if censored(table):
-            yield from (not_testable(name, f"by censoring: {method} is highest at the last epoch") for name in names)
-            continue
-        if on_a_plateau(table):
-            yield not_testable(names[0], f"by censoring: {method}'s highest cannot be told from its last epoch")
+        if undated[method]:
+            yield not_testable(names[0], undated[method])
         else:
             yield _decided(names[0], half - peaks[method], decide)
-        yield _decided(names[1], fall(table), decide)
+        if censored(table):
+            yield not_testable(names[1], undated[method])
+        else:
+            yield _decided(names[1], fall(table), decide)
     last = (
         paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
     )
     yield _decided(f"last mAP: {variant} minus asl", last, decide)
     later, name = paired(peaks[variant], peaks["asl"]), f"epoch of the peak: {variant} minus asl"
-    undated = any(censored(table) or on_a_plateau(table) for table in curves.values())
-    size = None if undated else said["galc_slr"] - said["asl"]
+    size = None if any(undated.values()) else said["galc_slr"] - said["asl"]
     yield _decided(name, later, decide, published=size)
+
+
+def _why_undated(method: str, curves: pd.DataFrame) -> str | None:
+    """Why it cannot be said when a method's curve is highest; None where it can."""
+    if censored(curves):
+        return f"by censoring: {method} is highest at the last epoch"
+    return f"by censoring: {method}'s highest cannot be told from its last epoch" if on_a_plateau(curves) else None
 
 
 def beyond_clean_gold(study: Study, variant: str) -> Iterable[Part]:
