@@ -1,5 +1,6 @@
 """multi_al: claims on made-up results both ways, the smallest study from end to end, and images end to end."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -38,10 +39,10 @@ def study(final, *, ratio_falls=True, gained=0.2, safe_at_60=True):
     for seed, noise, (name, value) in itertools.product(SEEDS, NOISES, final.items()):
         if name.endswith("_safe") and noise == 0.6 and safe_at_60:
             value = final[name.removesuffix("_safe")] + 0.1
-        cell = {"noise": noise, "start": "imagenet", "seed": seed, "map": value + noise_of()}
+        cell = {"noise": noise, "start": "imagenet", "reading": "", "seed": seed, "map": value + noise_of()}
         cell["map_without_person"] = cell["map"]
         if name == "asl":
-            whole.append({**cell, "epoch": 41})
+            whole.append({**cell, "baseline": "asl", "epoch": 41, "held_out": 50.0})
         else:
             active.append({**cell, "strategy": name, "safe_kept": False, "iteration": 10, "labelled": 600})
     initial = [{"seed": s, "epoch": e, "train": 90.0, "validation": 20 + noise_of() + gained * (e == 40)}
@@ -105,7 +106,8 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     tables.ratio_table(found, out, "table_1", "d1")
     tables.ratio_table(found, out, "table_2", "d2")
     for make in (tables.table_3, figures.figure_1, figures.figure_2, figures.figure_4, figures.figure_5,
-                 figures.figure_6, figures.figure_10, tables.why_table, tables.exact_counts):  # fmt: skip
+                 figures.figure_6, figures.figure_10, figures.figure_fair_baselines, tables.fair_gains_table,
+                 tables.why_table, tables.start_bins_table, tables.exact_counts):  # fmt: skip
         make(found, out)
     figures.figure_3(out)
     for noise in NOISES:
@@ -116,12 +118,13 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     assert set(contract) <= set(out.entries)
     assert {"40 %", "60 %"} <= set(pd.read_csv(out.folder / "exact_counts.csv")["at"])
     assert set(pd.read_csv(out.folder / "fig_2.csv").series) == {"test mAP", "clean reference"}
-    assert set(readings_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4"}
+    assert set(readings_atlas(found).claim) == {"ma1", "ma2", "ma3", "ma4", "ma8", "ma9", "ma10"}
 
 
 @pytest.mark.slow
 def test_a_strategy_that_never_sees_the_noise_is_one_run_and_really_is_the_same(store):
-    runs = [spec for spec in PAPER.grid("smoke").main if isinstance(spec, ActiveLearningRun)]
+    active = [spec for spec in PAPER.grid("smoke").main if isinstance(spec, ActiveLearningRun)]
+    runs = [run for run in active if not run.protocol.reading]
     assert sum(run.noise is None for run in runs) == 2  # entropy and random without Safe mode
     blind = next(run for run in runs if run.strategy == "multi_al")
     noisy = [blind.model_copy(update={"noise": noise}).compute([]) for noise in (0.2, 0.6)]  # past the validation
@@ -137,6 +140,45 @@ def test_what_was_chosen_is_kept_and_its_shares_follow_the_noise(store):
     wrong = active[active.iteration > 0].groupby(["strategy", "noise"]).chosen_wrong.mean().unstack("noise")
     assert (wrong[0.2] < wrong[0.6]).all()
     assert active[active.strategy.isin(["random", "cbim"])].safe_clean.isna().all()
+
+
+def test_a_stopped_baseline_is_the_epoch_that_is_best_on_the_clean_images_not_on_the_tested_ones():
+    found = study(GOOD)
+    epochs = [{**row, "epoch": epoch, "map": value, "held_out": held_out}
+              for row in found.whole.to_dict("records")
+              for epoch, value, held_out in ((1, 70.0, 30.0), (2, 35.0, 60.0), (41, 20.0, 40.0))]  # fmt: skip
+    found = dataclasses.replace(found, whole=pd.DataFrame(epochs))
+    assert (found.asl_stopped() == 35).all()
+    assert (found.baselines()[["asl", "asl, stopped"]] == [20, 35]).all(axis=None)
+    ma1 = readings_atlas(found).query("claim == 'ma1' and reading.str.contains('stopped')")
+    assert ma1.ours.iloc[0].startswith("18.")  # 53.4 on average minus 35; 20 is the paper's baseline
+
+
+def test_a_baseline_that_sees_clean_images_is_given_their_true_labels_and_no_other_label_changes():
+    spec = next(s for s in PAPER.grid("smoke").main if isinstance(s, WholeSetRun) and s.beside == "relabelled")
+    truth = spec.source.load().targets
+    split, given = spec.labelled([spec])
+    rows, labels = spec._with_clean_images([spec], split, given.copy(), truth)
+    assert rows.shape[1] == split.pool.shape[1] + spec.protocol.initial
+    for member in range(len(spec.seeds)):
+        changed = np.flatnonzero((labels[member] != given[member]).any(axis=1))
+        assert 0 < len(changed) <= spec.protocol.budget
+        assert set(changed) <= set(split.pool[member])
+        assert (labels[member, changed] == truth[changed]).all()
+    with pytest.raises(ValueError, match="expected at most one to be changed"):
+        spec.model_validate(spec.model_dump() | {"mixup": True})
+
+
+@pytest.mark.slow
+def test_another_protocol_is_a_reading_of_its_own_and_leaves_the_default_as_it_was(store):
+    specs = PAPER.grid("smoke").main
+    found = load_study(specs, store)
+    alone = load_study([spec for spec in specs if not spec.protocol.reading], store)
+    pd.testing.assert_frame_equal(found.final(), alone.final())
+    assert set(found.readings) == {"learning rate 0.001", "safe step 5"}
+    fewer = found.final_under("safe step 5")
+    pd.testing.assert_series_equal(fewer.random, found.final().random)  # Safe mode has no part in it
+    assert not fewer.multi_al_safe.equals(found.final().multi_al_safe)
 
 
 def small_images(root, **protocol):

@@ -10,6 +10,7 @@ from scipy import stats
 
 from nlcore.papers.multi_al.protocol import CONTRACT
 from nlcore.papers.multi_al.study import Study
+from nlcore.papers.multi_al.words import BASELINE_SERIES
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
@@ -21,21 +22,13 @@ EMPTY = "by construction: no image has a D2 below 0.1"
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
     """All claims of the paper, in the contract's order."""
-    final = study.final()
-    parts = {
-        "ma1": gain_over_asl(final),
-        "ma2": safe_mode(final),
-        "ma3": entropy_over_random(final),
-        "ma4": conflict_below_random(final),
+    final, known = study.final(), CONTRACT.claims()
+    parts = {id: decider(final) for id, decider in OF_FINAL.items()} | {
         "ma5": cleaner_with_lower_d1(study.bins),
         "ma6": d2_against_d1(study.bins),
         "ma7": longer_training(study),
-        "ma8": entropy_over_conflict(final),
-        "ma9": over_random_everywhere(final),
-        "ma10": safe_mode_at_most_noise(final),
     }
-    known = CONTRACT.claims()
-    return [ClaimVerdict(known[id], tuple(found)) for id, found in parts.items()]
+    return [ClaimVerdict(known[id], tuple(parts[id])) for id in known]
 
 
 def gain_over_asl(final: pd.DataFrame) -> Iterable[Part]:
@@ -137,6 +130,18 @@ def safe_mode_at_most_noise(final: pd.DataFrame) -> Iterable[Part]:
     yield decide(f"entropy, {_at(0.6)}: with Safe minus without", gain)
 
 
+# Claims about the last models alone.
+OF_FINAL = {
+    "ma1": gain_over_asl,
+    "ma2": safe_mode,
+    "ma3": entropy_over_random,
+    "ma4": conflict_below_random,
+    "ma8": entropy_over_conflict,
+    "ma9": over_random_everywhere,
+    "ma10": safe_mode_at_most_noise,
+}
+
+
 def headline_effects(study: Study) -> list[Effect]:
     """ma1, ma3 (without Safe mode) and ma4, level by level."""
     final, size = study.final(), _text("gain_over_random_20_40")
@@ -162,11 +167,16 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         leaked = study.final(start="clean_coco")
         finals["both start from clean COCO labels"] = leaked
         finals["Multi-AL alone starts from clean COCO labels"] = leaked.assign(asl=default.asl)
-    deciders = {"ma1": gain_over_asl, "ma2": safe_mode, "ma3": entropy_over_random, "ma4": conflict_below_random}
     readings = {
-        name: {id: decider(final) for id, decider in deciders.items() if id == "ma1" or "random" in final}
+        name: {id: OF_FINAL[id](final) for id in ("ma1", "ma2", "ma3", "ma4") if id == "ma1" or "random" in final}
         for name, final in finals.items()
     }
+    for name in study.baselines().columns.drop("asl"):
+        fair = default.assign(asl=study.baselines()[name])
+        readings[f"the baseline: {BASELINE_SERIES[name]}"] = {"ma1": gain_over_asl(fair)}
+    for name in study.readings:
+        final = study.final_under(name)
+        readings[name] = {id: decider(final) for id, decider in OF_FINAL.items()}
     return reading_atlas(decide_claims(study), readings)
 
 

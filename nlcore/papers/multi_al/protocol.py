@@ -14,6 +14,10 @@ MIN_LABELS = 2  # images with a single label are removed
 BINS = 10  # of D1 and D2, in Tables 1 to 3
 TABLE_NOISES = (0.4, 0.6)  # fractions of swapped labels in Tables 1 to 3
 Start = Literal["imagenet", "clean_coco"]  # what the first classifier was pre-trained on
+# What plain ASL is given beside the noisy pool, so that it sees as much of the truth as the method: nothing; the clean
+# initial images; these and true labels for as many images of the pool as the expert relabels, drawn at random.
+Beside = Literal["nothing", "initial", "relabelled"]
+MIXUP_ALPHA = 1.0  # of Beta(alpha, alpha): a uniform share, as mixup's own experiments on small images have it
 
 
 class Protocol(BaseModel):
@@ -38,3 +42,4 @@ class Protocol(BaseModel):
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
     evaluate_every: int = 5
+    reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own

@@ -7,20 +7,22 @@ results are paired.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from pydantic import model_validator
+from torch import nn
 
 from nlcore.data.division import ActiveSplit
 from nlcore.data.network import for_source, make_learner
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
+from nlcore.losses import asymmetric_gradient
 from nlcore.noise import swap_labels
-from nlcore.papers.multi_al.protocol import BINS, PAPER, Protocol, Start
+from nlcore.papers.multi_al.protocol import BINS, MIXUP_ALPHA, PAPER, Beside, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
@@ -33,6 +35,7 @@ from nlcore.scorers.mislabelling import (
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, SafeMode, named, run_active_learning
 from nlcore.training.learners import Learner, map_on
+from nlcore.training.mixup import with_mixup
 
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
@@ -193,45 +196,90 @@ class ActiveLearningRun(SharedPass, MultiALRun):
 class WholeSetRun(SharedPass, MultiALRun):
     """Plain ASL on the whole noisy pool, by its own recipe, at one noise level; 0 is the clean reference.
 
-    Arrays `map` and `map_without_person`: (M, epochs), fractions.
+    `beside` names clean images that it is given with the pool, `mixup` whether it trains on mixtures of two images.
+    Arrays `map` and `map_without_person`: (M, epochs), fractions; and where the clean initial images are not trained
+    on, `held_out`: mAP on these, by which a training could be stopped without looking at the test images.
     """
 
     noise: float
     start: Start = "imagenet"
+    beside: Beside = "nothing"
+    mixup: bool = False
+
+    @model_validator(mode="after")
+    def _one_change_at_a_time(self) -> WholeSetRun:
+        if (self.start != "imagenet") + (self.beside != "nothing") + self.mixup > 1:
+            raise InputError(
+                f"start {self.start!r}, beside {self.beside!r}, mixup {self.mixup}: expected at most one to be changed"
+            )
+        return self
 
     def work(self) -> Work:
         epochs = self.protocol.whole_epochs
-        return self.work_of(epochs * self.pool_size(), epochs * self.test_size())
+        looked_at = self.test_size() + self.protocol.initial * (self.beside == "nothing")
+        return self.work_of(epochs * self.pool_size(), epochs * looked_at)
 
     def steps(self) -> tuple[Hashable, ...]:
-        """Another start is another training before."""
-        return (self.start,)
+        """Another start is another training before; clean images beside the pool and mixtures are other steps."""
+        return self.start, self.beside != "nothing", self.mixup
 
     @classmethod
     def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """The baseline of Figs. 2 and 10.
 
-        1. Divide, and swap a fraction `noise` of the pool's labels, as for the strategies of the same seed.
-        2. Train with ASL on the whole pool; mAP on the test images is taken every epoch. The learning rate follows one
+        1. Divide, and swap a fraction `noise` of the pool's labels, as for the strategies of the same seed. Where the
+           baseline is given clean images beside the pool, add them.
+        2. Train with ASL on all of these; mAP on the test images is taken every epoch. The learning rate follows one
            cycle over `whole_schedule_epochs`, left after `whole_epochs`: the public ASL script stops before its cycle
            ends.
         """
         first, truth = specs[0], specs[0].source.load().targets
         split, given = cls.labelled(specs)
+        learner = cls.learner(specs, first.protocol.epochs, first.start)
+        if first.mixup:
+            rngs = [generator(PAPER, "mixup", seed) for seed in seeds_of(specs)]
+            learner = with_mixup(learner, rngs, asymmetric_gradient, alpha=MIXUP_ALPHA)
         recipe = first.recipe(
             first.protocol.whole_epochs,
             schedule="one_cycle",
             schedule_epochs=first.protocol.whole_schedule_epochs,
             evaluate_every=1,
         )
-        history = cls.learner(specs, first.protocol.epochs, first.start).fit(
-            split.pool,
-            given,
-            evaluate=map_on(split.test, truth),
+        on_test, on_initial = map_on(split.test, truth), _map_on_own(split.initial, truth)
+
+        def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
+            held_out = {"held_out": on_initial(learner, model)} if first.beside == "nothing" else {}
+            return {**on_test(learner, model), **held_out}
+
+        history = learner.fit(
+            *cls._with_clean_images(specs, split, given, truth),
+            evaluate=evaluate,
             recipe=recipe,
             checkpoint=checkpoint_file(),
         )
         return results_of(specs, by_evaluation(history))
+
+    @staticmethod
+    def _with_clean_images(
+        specs: Sequence[WholeSetRun], split: ActiveSplit, given: np.ndarray, truth: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rows (M, n) that each member trains on, and its labels (M, N, K), in place."""
+        beside = [spec.beside for spec in specs for _ in spec.seeds]
+        budget = specs[0].protocol.budget
+        for member, seed in enumerate(seeds_of(specs)):
+            if beside[member] == "relabelled":
+                rows = generator(PAPER, "relabelled", seed).permutation(split.pool[member])[:budget]
+                given[member, rows] = truth[rows]
+        rows = split.pool if beside[0] == "nothing" else np.concatenate([split.initial, split.pool], axis=1)
+        return rows, given
+
+
+def _map_on_own(rows: np.ndarray, truth: np.ndarray) -> Callable[[Learner, nn.Module], np.ndarray]:
+    """mAP (M,) of each member on images of its own, `rows` (M, n)."""
+    evaluations = [map_on(own, truth) for own in rows]
+    return lambda learner, model: np.array(
+        [evaluate(learner, model)["map"][member] for member, evaluate in enumerate(evaluations)]
+    )
 
 
 class InitialRun(MultiALRun):
@@ -254,12 +302,10 @@ class InitialRun(MultiALRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
-        on_test = map_on(split.test, images.targets)
-        on_train = [map_on(rows, images.targets) for rows in split.initial]
+        on_test, on_train = map_on(split.test, images.targets), _map_on_own(split.initial, images.targets)
 
-        def evaluate(learner: Learner, model) -> dict[str, np.ndarray]:
-            train = [on_own(learner, model)["map"][member] for member, on_own in enumerate(on_train)]
-            return {"train": np.array(train), "validation": on_test(learner, model)["map"]}
+        def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
+            return {"train": on_train(learner, model), "validation": on_test(learner, model)["map"]}
 
         learner = self.learner([self], protocol.epochs)
         recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)
@@ -276,9 +322,11 @@ class LikelihoodRun(MultiALRun):
     """
 
     noise: float
+    start: Start = "imagenet"
 
     def work(self) -> Work:
-        return self.work_of(self.protocol.initial * self.protocol.epochs, self.pool_size())
+        before = self.protocol.pretraining_epochs * self.source.sizes()[0] if self.start == "clean_coco" else 0
+        return self.work_of(before + self.protocol.initial * self.protocol.epochs, self.pool_size())
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Tables 1 to 3, and the image of Figs. 1, 4 and 5.
@@ -291,7 +339,7 @@ class LikelihoodRun(MultiALRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         given = noisy_labels(images, split.pool, self.noise, self.seeds)
-        learner = self.learner([self], protocol.epochs)
+        learner = self.learner([self], protocol.epochs, self.start)
         learner.fit(split.initial, given, checkpoint=checkpoint_file())
         arrays: dict[str, list] = {f"{name}_{kind}": [] for name in ("d1", "d2") for kind in ("clean", "wrong")}
         for member, rows in enumerate(split.pool):

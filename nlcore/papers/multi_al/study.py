@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +12,12 @@ import pandas as pd
 
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
-from nlcore.papers.multi_al.protocol import MIN_LABELS, PAPER, TABLE_NOISES, Protocol
+from nlcore.papers.multi_al.protocol import BINS, MIN_LABELS, PAPER, TABLE_NOISES, Protocol
 from nlcore.papers.multi_al.runs import (
     ActiveLearningRun,
     InitialRun,
     LikelihoodRun,
+    MultiALRun,
     WholeSetRun,
     divide,
     noisy_labels,
@@ -28,9 +30,30 @@ from nlcore.runs import Result, Spec, Store
 def of_headline(spec: Spec) -> bool:
     """Whether a run stands behind the claims of the ladder: strategies under the default readings, and plain ASL."""
     if isinstance(spec, WholeSetRun):
-        return spec.noise > 0 and spec.start == "imagenet"
+        return spec.noise > 0 and is_default(spec)
     compared = isinstance(spec, ActiveLearningRun) and spec.strategy in ("multi_al_safe", "multi_al", "random", "cbim")
-    return compared and spec.start == "imagenet" and not spec.safe_kept
+    return compared and is_default(spec)
+
+
+def is_default(spec: MultiALRun) -> bool:
+    """Whether a run is of the default readings, a baseline the paper's own."""
+    changed = {"start": "imagenet", "safe_kept": False, "beside": "nothing", "mixup": False}
+    return not spec.protocol.reading and all(getattr(spec, name, usual) == usual for name, usual in changed.items())
+
+
+def of_start(spec: MultiALRun) -> bool:
+    """Whether a run stands behind what the first weights are worth."""
+    if isinstance(spec, LikelihoodRun):
+        return True
+    plain = isinstance(spec, ActiveLearningRun | WholeSetRun) and not spec.protocol.reading
+    return plain and is_default(spec.model_copy(update={"start": "imagenet"}))
+
+
+def of_baselines(spec: MultiALRun) -> bool:
+    """Whether a run stands behind the comparison of Multi-AL with baselines that see what it sees."""
+    if isinstance(spec, WholeSetRun):
+        return spec.start == "imagenet" and not spec.protocol.reading
+    return isinstance(spec, ActiveLearningRun) and spec.strategy == "multi_al_safe" and is_default(spec)
 
 
 def training_images(spec: Spec) -> int:
@@ -40,30 +63,46 @@ def training_images(spec: Spec) -> int:
 
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
-    **dict.fromkeys(("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"), LikelihoodRun),
-    "fig_2": WholeSetRun,
+    **dict.fromkeys(
+        ("table_1", "table_2", "table_3", "fig_1", "fig_4", "fig_5"),
+        lambda spec: isinstance(spec, LikelihoodRun) and is_default(spec),
+    ),
+    "fig_2": lambda spec: isinstance(spec, WholeSetRun) and is_default(spec),
     **dict.fromkeys(("fig_3", "exact_counts"), ()),
     "fig_6": InitialRun,
     **{f"fig_{n}": lambda spec, noise=noise: at_noise(spec, noise) for n, noise in ((7, 0.2), (8, 0.4), (9, 0.6))},
-    **dict.fromkeys(("fig_10", "gains", "why_start"), (ActiveLearningRun, WholeSetRun)),
-    "selection": ActiveLearningRun,
+    **dict.fromkeys(
+        ("fig_10", "gains"), lambda spec: isinstance(spec, ActiveLearningRun | WholeSetRun) and is_default(spec)
+    ),
+    "selection": lambda spec: isinstance(spec, ActiveLearningRun) and is_default(spec),
+    **dict.fromkeys(("why_start", "why_start_bins"), of_start),
+    **dict.fromkeys(("fair_baselines", "fair_gains"), of_baselines),
     "where_it_holds": of_headline,
 }
 
 
 def at_noise(spec: Spec, noise: float) -> bool:
     """Whether a run stands behind the figure of one noise level."""
-    return isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise)
+    return isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise) and is_default(spec)
+
+
+# Baselines beside plain ASL, by name, and what they change.
+BASELINES: dict[str, dict[str, Any]] = {
+    "asl + initial": {"beside": "initial"},
+    "asl + relabelled": {"beside": "relabelled"},
+    "asl with mixup": {"mixup": True},
+}
 
 
 @dataclass(frozen=True)
 class Study:
     """Results of one profile; mAP in percent, always of the last model of a training.
 
-    `active`: strategy, noise, start, safe_kept, seed, iteration, labelled, map, map_without_person, and from
-    iteration 1 chosen_wrong and safe_clean. `whole`: noise, start, seed, epoch, map, map_without_person. `initial`:
-    seed, epoch, train, validation. `bins`: noise, measure, seed, bin, clean, wrong. `examples`: noise -> arrays of one
-    image.
+    `active`: strategy, noise, start, safe_kept, reading, seed, iteration, labelled, map, map_without_person, and from
+    iteration 1 chosen_wrong and safe_clean. `whole`: baseline, noise, start, reading, seed, epoch, map,
+    map_without_person, held_out (NaN where the clean images are trained on). `initial`: seed, epoch, train, validation.
+    `bins`: noise, measure, seed, bin, clean, wrong; `leaked_bins`: the same of a classifier that has seen clean labels
+    of the training images before. `examples`: noise -> arrays of one image.
     """
 
     active: pd.DataFrame
@@ -71,6 +110,7 @@ class Study:
     initial: pd.DataFrame
     bins: pd.DataFrame
     examples: dict[float, dict[str, np.ndarray]] = field(default_factory=dict)
+    leaked_bins: pd.DataFrame = field(default_factory=pd.DataFrame)
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
 
@@ -96,19 +136,51 @@ class Study:
 
     def defaults(self) -> pd.DataFrame:
         """The active-learning runs under the default readings."""
-        return self.active[(self.active.start == "imagenet") & ~self.active.safe_kept.astype(bool)]
+        usual = (self.active.start == "imagenet") & ~self.active.safe_kept.astype(bool) & (self.active.reading == "")
+        return self.active[usual]
 
-    def final(self, *, metric: str = "map", start: str = "imagenet", safe_kept: bool = False) -> pd.DataFrame:
+    @property
+    def readings(self) -> list[str]:
+        """What was run with another protocol, in words."""
+        return [reading for reading in self.active.reading.unique() if reading]
+
+    def final(
+        self, *, metric: str = "map", start: str = "imagenet", safe_kept: bool = False, reading: str = ""
+    ) -> pd.DataFrame:
         """The last model of every active-learning run: rows (noise, seed), a column per strategy, and `asl`."""
         last = self.active[(self.active.iteration == self.active.iteration.max()) & (self.active.start == start)]
-        last = last[last.safe_kept == safe_kept]
+        last = last[(last.safe_kept == safe_kept) & (last.reading == reading)]
         table = last.pivot_table(index=["noise", "seed"], columns="strategy", values=metric)
-        return table.join(self.asl(metric=metric, start=start).rename("asl"), how="left")
+        return table.join(self.asl(metric=metric, start=start, reading=reading).rename("asl"), how="left")
 
-    def asl(self, *, metric: str = "map", start: str = "imagenet") -> pd.Series:
-        """Plain ASL's last epoch by (noise, seed)."""
-        rows = self.whole[(self.whole.epoch == self.whole.epoch.max()) & (self.whole.start == start)]
-        return rows.set_index(["noise", "seed"])[metric]
+    def final_under(self, reading: str) -> pd.DataFrame:
+        """`final` under another reading; what that does not touch, and so was not run anew, is as by default."""
+        anew = self.final(reading=reading).dropna(axis="columns", how="all")
+        return self.final().assign(**{name: anew[name] for name in anew})
+
+    def asl(
+        self, *, metric: str = "map", start: str = "imagenet", reading: str = "", baseline: str = "asl"
+    ) -> pd.Series:
+        """The last epoch of plain ASL, or of another baseline, by (noise, seed)."""
+        rows = self.of_baseline(baseline, start=start, reading=reading)
+        return rows[rows.epoch == rows.epoch.max()].set_index(["noise", "seed"])[metric]
+
+    def asl_stopped(self, *, metric: str = "map") -> pd.Series:
+        """Plain ASL at the epoch of its highest mAP on the clean initial images, by (noise, seed)."""
+        rows = self.of_baseline("asl")
+        best = rows.loc[rows.groupby(["noise", "seed"]).held_out.idxmax()] if len(rows) else rows
+        return best.set_index(["noise", "seed"])[metric]
+
+    def of_baseline(self, baseline: str, *, start: str = "imagenet", reading: str = "") -> pd.DataFrame:
+        """The epochs of plain ASL ("asl"), or of another baseline."""
+        whole = self.whole
+        return whole[(whole.start == start) & (whole.reading == reading) & (whole.baseline == baseline)]
+
+    def baselines(self) -> pd.DataFrame:
+        """What Multi-AL can be compared with: rows (noise, seed), a column per baseline that was run; noise only."""
+        found = {baseline: self.asl(baseline=baseline) for baseline in self.whole.baseline.unique()}
+        columns = {"asl": found.pop("asl"), "asl, stopped": self.asl_stopped(), **found}
+        return pd.DataFrame(columns).loc[lambda table: table.index.get_level_values("noise") > 0]
 
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
@@ -130,22 +202,46 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
         specs += [WholeSetRun(**shared, noise=noise) for noise in (0.0, *settings["noises"])]
         for noise in settings["noises"]:
             specs += _active_runs(shared, noise, settings)
-    return specs
+            specs += [WholeSetRun(**shared, noise=noise, **BASELINES[name]) for name in settings["baselines"]]
+        specs += _other_readings(shared, settings)
+        if settings["why"]:
+            specs += [LikelihoodRun(**shared, noise=noise, start="clean_coco") for noise in TABLE_NOISES]
+    return list(dict.fromkeys(specs))
+
+
+def _baseline(spec: WholeSetRun) -> str:
+    """The name of a baseline."""
+    own = {"beside": spec.beside, "mixup": spec.mixup}
+    return next((name for name, change in BASELINES.items() if change.items() <= own.items()), "asl")
+
+
+def _other_readings(shared: dict, settings: Mapping[str, Any]) -> Iterator[Spec]:
+    """The runs that another protocol touches: Safe mode's where only its step changes, else all, and plain ASL."""
+    for change in settings["changes"]:
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in change.items())
+        fields = shared | {"protocol": shared["protocol"].model_copy(update=change | {"reading": words})}
+        for noise in settings["noises"]:
+            if change.keys() == {"safe_step"}:
+                yield from (_run(fields, noise, name) for name, way in STRATEGIES.items() if way.safe)
+                continue
+            yield from (_run(fields, noise, name) for name in STRATEGIES)
+            yield WholeSetRun(**fields, noise=noise)
 
 
 def _active_runs(shared: dict, noise: float, settings: Mapping[str, Any]) -> Iterator[Spec]:
-    """The runs at one level; a strategy that never sees the noise has the same run at every level."""
-
-    def run(strategy: str, **options: Any) -> Spec:
-        level = noise if STRATEGIES[strategy].sees_given_labels else None
-        return ActiveLearningRun(**shared, noise=level, strategy=strategy, **options)
-
-    yield from (run(strategy) for strategy in STRATEGIES)
+    """The runs at one level, with the profile's own protocol."""
+    yield from (_run(shared, noise, strategy) for strategy in STRATEGIES)
     if settings["safe_kept"]:
-        yield run("multi_al_safe", safe_kept=True)
-    yield from (run(strategy, start="clean_coco") for strategy in settings["why"])
+        yield _run(shared, noise, "multi_al_safe", safe_kept=True)
+    yield from (_run(shared, noise, strategy, start="clean_coco") for strategy in settings["why"])
     if settings["why"]:
         yield WholeSetRun(**shared, noise=noise, start="clean_coco")
+
+
+def _run(shared: Mapping[str, Any], noise: float, strategy: str, **options: Any) -> ActiveLearningRun:
+    """A strategy at one level; one that never sees the noise has the same run at every level."""
+    level = noise if STRATEGIES[strategy].sees_given_labels else None
+    return ActiveLearningRun(**shared, noise=level, strategy=strategy, **options)
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:
@@ -159,19 +255,16 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     finished, left_out = store.results(specs, partial=partial)
     if not any(isinstance(spec, ActiveLearningRun) for spec in finished):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one strategy")
-    frames = [pd.DataFrame(_rows(finished, kind)) for kind in (WholeSetRun, InitialRun, LikelihoodRun)]
+    bins = {spec: result for spec, result in finished.items() if isinstance(spec, LikelihoodRun)}
+    leaked = {spec: bins.pop(spec) for spec in list(bins) if not is_default(spec)}
+    frames = [pd.DataFrame(_epoch_rows(finished, kind)) for kind in (WholeSetRun, InitialRun)]
+    frames.append(pd.DataFrame(_bin_rows(bins)))
     examples = {
         spec.noise: {name: array for name, array in result.arrays.items() if name.startswith("example_")}
-        for spec, result in reversed(finished.items())
-        if isinstance(spec, LikelihoodRun)
+        for spec, result in reversed(bins.items())
     }
-    return Study(_active_frame(finished), *frames, examples, tuple(finished), left_out)
-
-
-def _rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:
-    for spec, result in finished.items():
-        if isinstance(spec, kind):
-            yield from _bin_rows(spec, result) if kind is LikelihoodRun else _epoch_rows(spec, result)
+    found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked))}
+    return Study(_active_frame(finished), *frames, **found, specs=tuple(finished), left_out=left_out)
 
 
 def _active_frame(finished: Mapping[Spec, Result]) -> pd.DataFrame:
@@ -189,13 +282,14 @@ def _at(noise: float, finished: Mapping[Spec, Result]) -> Iterator[ActiveLearnin
     return (spec for spec in finished if isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise))
 
 
-def _place(spec: ActiveLearningRun) -> tuple[bool, bool, int]:
+def _place(spec: ActiveLearningRun) -> tuple[bool, bool, str, int]:
     """Of a run in tables: the defaults first, strategies in their order."""
-    return spec.start != "imagenet", spec.safe_kept, list(STRATEGIES).index(spec.strategy)
+    return spec.start != "imagenet", spec.safe_kept, spec.protocol.reading, list(STRATEGIES).index(spec.strategy)
 
 
 def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Iterator[dict]:
     cell = {"strategy": spec.strategy, "noise": noise, "start": spec.start, "safe_kept": spec.safe_kept}
+    cell["reading"] = spec.protocol.reading
     shares = label_shares(spec, result, noise)
     for member, seed in enumerate(spec.seeds):
         for iteration in range(result.arrays["map"].shape[1]):
@@ -219,18 +313,23 @@ def label_shares(spec: ActiveLearningRun, result: Result, noise: float) -> dict[
     return shares | {"safe_clean": np.stack([(~wrong)[members, rows].mean(axis=1) for rows in safe], axis=1)}
 
 
-def _epoch_rows(spec: WholeSetRun | InitialRun, result: Result) -> Iterator[dict]:
-    cell = {name: getattr(spec, name) for name in ("noise", "start") if hasattr(spec, name)}
-    epochs = next(iter(result.arrays.values())).shape[1]
-    for member, seed in enumerate(spec.seeds):
-        for epoch in range(epochs):
-            values = {name: 100 * array[member, epoch] for name, array in result.arrays.items()}
-            yield {**cell, "seed": seed, "epoch": epoch + 1, **values}
-
-
-def _bin_rows(spec: LikelihoodRun, result: Result) -> Iterator[dict]:
-    for measure in ("d1", "d2"):
+def _epoch_rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:
+    for spec, result in finished.items():
+        if not isinstance(spec, kind):
+            continue
+        cell: dict[str, Any] = {}
+        if isinstance(spec, WholeSetRun):
+            cell = {"baseline": _baseline(spec), "reading": spec.protocol.reading}
+            cell |= {"noise": spec.noise, "start": spec.start}
         for member, seed in enumerate(spec.seeds):
-            for place in range(result.arrays["d1_clean"].shape[1]):
+            for epoch, values in enumerate(zip(*(array[member] for array in result.arrays.values()), strict=True)):
+                percents = {name: 100 * value for name, value in zip(result.arrays, values, strict=True)}
+                yield {**cell, "seed": seed, "epoch": epoch + 1, **percents}
+
+
+def _bin_rows(finished: Mapping[LikelihoodRun, Result]) -> Iterator[dict]:
+    for (spec, result), measure in itertools.product(finished.items(), ("d1", "d2")):
+        for member, seed in enumerate(spec.seeds):
+            for place in range(BINS):
                 counts = {kind: int(result.arrays[f"{measure}_{kind}"][member, place]) for kind in ("clean", "wrong")}
                 yield {"noise": spec.noise, "measure": measure, "seed": seed, "bin": place, **counts}

@@ -12,6 +12,13 @@ SERIES = {
     "random_safe": "random + Safe",
     "cbim": "CBIM",
 }
+BASELINE_SERIES = {
+    "asl": "ASL on the noisy pool (the paper's)",
+    "asl, stopped": "ASL, stopped on the clean initial images",
+    "asl + initial": "ASL on the pool and the clean initial images",
+    "asl + relabelled": "ASL on the pool and as many clean images as Multi-AL",
+    "asl with mixup": "ASL with mixup",
+}
 MAP, WITHOUT = "mAP", "mAP without person"
 EMBEDDED = (
     "On the embedded set 500 of about 1,870 pool images are relabelled, in the paper 500 of 23,497: mAP levels, and "
