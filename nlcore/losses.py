@@ -246,6 +246,51 @@ def binary_cross_entropy_gradient(logits: Tensor, targets: Tensor, *, reduction:
     return cells.div_(known.clamp_(min=1))
 
 
+def large_loss_gradient(logits: Tensor, targets: Tensor, *, share: float, corrected: bool) -> Tensor:
+    """The gradient by the logits of "large loss matters" (Kim et al., CVPR 2022): LL-R, or LL-Ct where `corrected`.
+
+    Unknown labels count as absent, with binary cross-entropy as the loss. Present ones among them are learnt late, and
+    until then cost most: so in a batch of B images the `share` of its B K cells that are unknown and cost most is left
+    out (LL-R, rejected), or counts as present (LL-Ct, temporarily corrected). The paper lets the share grow by 0.002 an
+    epoch from 0.
+
+    Args:
+        logits: (..., B, K).
+        targets: (..., B, K) of 1, 0 and -1 (unknown). An image without any known label takes no part.
+        share: of the cells of a batch, a fraction in [0, 1]; rounded up to a whole number of cells.
+        corrected: LL-Ct in place of LL-R.
+
+    Returns:
+        (..., B, K), in float32 at least; of the mean over the cells of the images that take part.
+
+    Raises:
+        InputError: the shapes differ, or the share is no fraction.
+
+    >>> logits, targets = torch.tensor([[2.0, 0.0, -2.0]]), torch.tensor([[-1, 1, -1]])
+    >>> 3 * large_loss_gradient(logits, targets, share=0.3, corrected=False)  # the first costs most
+    tensor([[ 0.0000, -0.5000,  0.1192]])
+    >>> 3 * large_loss_gradient(logits, targets, share=0.3, corrected=True)
+    tensor([[-0.1192, -0.5000,  0.1192]])
+    """
+    _check_shapes(logits, targets)
+    require(0 <= share <= 1, "share", share, "a fraction from 0 to 1")
+    z = _at_least_float32(logits)
+    taking_part = (targets >= 0).any(dim=-1, keepdim=True)
+    cells = taking_part.sum((-2, -1), keepdim=True) * targets.shape[-1]
+    largest = _largest(z.masked_fill((targets >= 0) | ~taking_part, -torch.inf), (share * cells).ceil())
+    gradient = torch.sigmoid(z) - targets.clamp(min=0)
+    gradient = torch.where(largest, gradient - 1 if corrected else 0, gradient)
+    return gradient.masked_fill(~taking_part, 0) / cells.clamp(min=1)
+
+
+def _largest(values: Tensor, numbers: Tensor) -> Tensor:
+    """Where the `numbers` (..., 1, 1) largest of each (B, K) of `values` (..., B, K) are; never where one is -inf."""
+    ordered = values.flatten(-2).sort(dim=-1, descending=True).values
+    last = (numbers.long().flatten(-2) - 1).clamp(min=0)
+    bound = ordered.gather(-1, last).unsqueeze(-1)
+    return (values >= bound) & (numbers > 0) & values.isfinite()
+
+
 def _asymmetric_loss_of_probabilities(
     p: Tensor,
     targets: Tensor,

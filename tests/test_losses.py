@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from nlcore.errors import InputError
 from nlcore.losses import (
@@ -13,6 +14,7 @@ from nlcore.losses import (
     asymmetric_loss_of_probabilities,
     asymmetric_loss_raw,
     binary_cross_entropy_gradient,
+    large_loss_gradient,
     masked_binary_cross_entropy,
 )
 
@@ -183,3 +185,52 @@ def test_wrong_shapes_and_reductions_are_refused():
         asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 1))
     with pytest.raises(InputError, match="reduction: found 'average'; expected"):
         asymmetric_loss(torch.zeros(2, 3), torch.zeros(2, 3), reduction="average")
+
+
+class TestLargeLosses:
+    """LL-R and LL-Ct, against a plain loop over the cells."""
+
+    @staticmethod
+    def by_hand(logits, targets, share, corrected):
+        logits = logits.clone().requires_grad_()
+        taking_part = [i for i in range(len(targets)) if (targets[i] >= 0).any()]
+        cells = len(taking_part) * targets.shape[1]
+        unknown = [(i, k) for i in taking_part for k in range(targets.shape[1]) if targets[i, k] < 0]
+        cost = lambda i, k, t: functional.binary_cross_entropy_with_logits(logits[i, k], torch.tensor(float(t)))
+        large = sorted(unknown, key=lambda cell: -float(cost(*cell, 0)))[: math.ceil(share * cells)]
+        total = torch.zeros(())
+        for i in taking_part:
+            for k in range(targets.shape[1]):
+                if (i, k) in large:
+                    total = total + cost(i, k, 1) if corrected else total
+                else:
+                    total = total + cost(i, k, max(int(targets[i, k]), 0))
+        (total / cells).backward()
+        return logits.grad
+
+    @pytest.mark.parametrize("corrected", [False, True])
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+    def test_the_gradient_is_that_of_the_loss_cell_by_cell(self, share, corrected):
+        generator = torch.Generator().manual_seed(1)
+        logits = torch.randn(2, 6, 5, generator=generator)
+        targets = torch.randint(-1, 2, (2, 6, 5), generator=generator).float()
+        targets[:, 3] = -1  # an image of which nothing is known
+        found = large_loss_gradient(logits, targets, share=share, corrected=corrected)
+        for member in range(2):
+            wanted = self.by_hand(logits[member], targets[member], share, corrected)
+            torch.testing.assert_close(found[member], wanted)
+
+    def test_rows_that_fill_a_batch_up_change_nothing(self):
+        generator = torch.Generator().manual_seed(2)
+        logits, targets = torch.randn(3, 7, generator=generator), torch.tensor([[1.0, -1, -1, 0, -1, -1, -1]] * 3)
+        options = {"share": 0.2, "corrected": False}
+        alone = large_loss_gradient(logits, targets, **options)
+        filled = large_loss_gradient(
+            functional.pad(logits, (0, 0, 0, 5), value=9.0), functional.pad(targets, (0, 0, 0, 5), value=-1), **options
+        )
+        torch.testing.assert_close(filled[:3], alone)  # a sigmoid's last digit hangs on its place in a tensor
+        assert not filled[3:].any()
+
+    def test_a_share_is_a_fraction(self):
+        with pytest.raises(InputError, match=r"share: found 1\.5"):
+            large_loss_gradient(torch.zeros(1, 2), torch.zeros(1, 2), share=1.5, corrected=True)

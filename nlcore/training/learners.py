@@ -20,13 +20,35 @@ from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_gradient
 from nlcore.metrics import per_class_average_precision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
-from nlcore.training.batches import placed
+from nlcore.training.batches import Sampler, placed
 from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
 from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
 
 Loss = Callable[[Tensor, Tensor], Differentiable]  # (logits, targets), both (..., B, K)
 Evaluate = Callable[["Learner", nn.Module], dict[str, np.ndarray]]
 ASYMMETRIC: Loss = closed_form(asymmetric_gradient)
+
+
+@dataclass
+class ByEpoch:
+    """A loss that changes from epoch to epoch: `make(epoch)`, epochs counted from 0."""
+
+    make: Callable[[int], Loss]
+
+    def followed_by(self, sampler: Sampler) -> Sampler:
+        """The sampler, whose every epoch also begins one of the loss: so a training that goes on finds its own."""
+
+        def sample(epoch: int) -> Sequence[Tensor]:
+            self.now = self.make(epoch)
+            return sampler(epoch)
+
+        return sample
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Differentiable:
+        """The loss of this epoch."""
+        return self.now(logits, targets)
+
+
 HEADS = {"linear": linear_head, "mlp": mlp_head}
 
 
@@ -74,10 +96,11 @@ class Learner:
             shuffled(torch.from_numpy(np.ascontiguousarray(own)), recipe.batch_size, generator=order)
             for own, order in zip(rows, self.orders, strict=True)
         ]
+        sampler = stacked(samplers) if self.stacked else samplers[0]
         return train(
             self.model,
             recipe,
-            sampler=stacked(samplers) if self.stacked else samplers[0],
+            sampler=self.loss.followed_by(sampler) if isinstance(self.loss, ByEpoch) else sampler,
             fetch=self.batches(targets if self.stacked else targets[0], True),
             loss=self._loss,
             evaluate=evaluate and (lambda model, epoch: evaluate(self, model)),

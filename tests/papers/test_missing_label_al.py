@@ -16,7 +16,7 @@ from nlcore.papers.missing_label_al.claims import decide_claims, readings_atlas
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, canonical, stands_for, strategy_of
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, UNKNOWN_AS, Protocol
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
-from nlcore.papers.missing_label_al.study import Study, costs, load_study
+from nlcore.papers.missing_label_al.study import Study, costs, is_plain, load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
@@ -238,6 +238,46 @@ def test_runs_that_stand_for_others_really_are_the_same(store):
     assert not np.array_equal(different["map"], store.result(runs[Choice("hard", 0.4)]).arrays["map"])
 
 
+@pytest.mark.slow
+def test_measures_that_are_one_run_are_one_row_and_share_all_their_images(store, tmp_path):
+    found = load_study(PAPER.grid("smoke").main, store)
+    out = ArtefactWriter("missing_label_al", "smoke", tmp_path, PAPER.contract.artefacts())
+    flips = tables.sign_flip_table(found, out)
+    assert flips[flips.noise == 0.2].measure.tolist() == ["Medium, Hard, Hard+Medium"]
+    assert len(flips[flips.noise == 0.6]) == 3
+    chosen = tables.chosen_table(found, out).set_index(["noise", "measure"])
+    assert (chosen["also Hard's"].xs("Hard", level="measure") == chosen.of.xs("Hard", level="measure")).all()
+    assert chosen.loc[(0.2, "Medium"), "also Hard's"] == 60 > chosen.loc[(0.6, "Medium"), "also Hard's"]
+
+
+@pytest.mark.parametrize(("differences", "chance"), [([1, 2, 3], 0.25), ([1, -1], 1), ([5] * 5, 2 / 32)])
+def test_a_sign_flip_test_counts_the_signs_that_lead_as_far(differences, chance):
+    assert tables.sign_flip_chance(np.array(differences, float)) == chance
+
+
+def test_sign_flips_of_many_pairs_are_drawn_and_a_difference_that_is_none_is_found_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    chances = [tables.sign_flip_chance(rng.normal(size=8)) for _ in range(400)]
+    assert abs(np.mean(np.array(chances) <= 0.1) - 0.1) < 0.045
+    assert tables.sign_flip_chance(rng.normal(loc=2, size=20)) < 0.001
+
+
+@pytest.mark.slow
+def test_baselines_that_see_more_stand_beside_plain_asl_and_are_no_part_of_it(store):
+    specs = PAPER.grid("smoke").main
+    found = load_study(specs, store)
+    assert set(found.others.baseline) == {f"asl {name} + initial" for name in UNKNOWN_AS} | {"ll-r", "ll-ct"}
+    plain = load_study([spec for spec in specs if not isinstance(spec, WholeSetRun) or is_plain(spec)], store)
+    pd.testing.assert_frame_equal(found.whole, plain.whole)
+    assert plain.others.empty
+    for baseline in found.others.baseline.unique():
+        ours = found.final().query("noise == 0.4 and measure == 'hard_entropy'").set_index("seed")["map"]
+        theirs = found.others.query("noise == 0.4 and baseline == @baseline").set_index("seed")["map"]
+        pd.testing.assert_series_equal(found.gain_over(baseline, 0.4), ours - theirs)
+    with pytest.raises(ValueError, match="ll-r counts it as absent; expected 'negative'"):
+        WholeSetRun(source=Source(), protocol=Protocol(), seeds=(0,), noise=0.4, unknown_as="masked", loss="ll-r")
+
+
 def test_measures_that_do_not_rank_alike_are_not_taken_for_one():
     run = next(run for run in measure_runs("smoke") if run.noise == 0.2)
     bound = run.protocol.model_copy(update={"alike_up_to": 0.5})
@@ -253,9 +293,10 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
         load_study(PAPER.grid("smoke").main, store),
         ArtefactWriter("missing_label_al", "smoke", tmp_path, contract),
     )
-    drawn = (figures.figure_1, figures.figure_2, figures.figure_6, figures.figure_7)
-    told = (tables.heuristics_table, tables.cost_table, tables.permutation_table, tables.combination_table)
-    for make in (*drawn, *told, tables.why_asl_table, tables.exact_counts):
+    drawn = (figures.figure_1, figures.figure_2, figures.figure_6, figures.figure_7, figures.figure_fair_baselines)
+    told = (tables.heuristics_table, tables.cost_table, tables.sign_flip_table, tables.combination_table,
+            tables.chosen_table)  # fmt: skip
+    for make in (*drawn, *told, tables.why_asl_table, tables.fair_gains_table, tables.exact_counts):
         make(found, out)
     for noise in NOISES:
         figures.level_figure(found, out, noise)

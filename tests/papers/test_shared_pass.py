@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nlcore.papers import paper
+from nlcore.papers.missing_label_al.study import is_plain
 from nlcore.runs.job import make_jobs
 
 
@@ -39,5 +40,8 @@ def test_what_differs_in_its_steps_has_a_pass_of_its_own():
     safe = {spec.strategy: spec.shared_pass() for spec in runs if spec.source == runs[0].source}
     assert safe["multi_al_safe"] != safe["multi_al"]
     whole = [spec for spec in paper("missing_label_al").specs("embedded") if type(spec).__name__ == "WholeSetRun"]
-    passes = {spec.unknown_as: spec.shared_pass() for spec in whole if spec.source == whole[0].source}
+    whole = [spec for spec in whole if spec.source == whole[0].source]
+    passes = {spec.unknown_as: spec.shared_pass() for spec in whole if is_plain(spec)}
     assert passes["raw"] != passes["masked"] == passes["negative"]
+    assert len({spec.shared_pass() for spec in whole if spec.loss != "asl"}) == 2
+    assert not {spec.shared_pass() for spec in whole if not is_plain(spec)} & set(passes.values())

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nlcore.papers.missing_label_al.protocol import CONTRACT, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
-from nlcore.papers.missing_label_al.words import EQUAL_COST, FINAL, PER_LABEL
+from nlcore.papers.missing_label_al.words import BASELINE_SERIES, EQUAL_COST, FINAL, PER_LABEL
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
@@ -51,6 +51,9 @@ def headline_effects(study: Study) -> list[Effect]:
 def readings_atlas(study: Study) -> pd.DataFrame:
     """What the other readings that were run do to the claims they touch."""
     readings = {f"ASL: -1 {unknown_as}": {"ml1": over_asl(study, [unknown_as])} for unknown_as in UNKNOWN_AS}
+    readings["% of ASL's mAP, not points"] = {"ml1": percent_over_asl(study)}
+    for name in study.others.baseline.unique():
+        readings[f"the baseline: {BASELINE_SERIES[name]}"] = {"ml1": over_baseline(study, name)}
     last = replace(study, active=study.active.assign(map=study.active.map_last))
     readings["mAP of the last epoch"] = {id: decider(last) for id, decider in DECIDERS.items() if id not in OF_COST}
     counted = replace(study, entropy_alone=True)
@@ -74,6 +77,23 @@ def over_asl(study: Study, baselines: Sequence[str] = UNKNOWN_AS) -> Iterable[Pa
         for noise in study.noises:
             gain, size = study.gain_over_asl(noise, unknown_as), float(said[percent(noise)])
             yield decide(f"{_at(noise)}: Hard+entropy minus ASL ({unknown_as})", gain, published=size)
+
+
+def percent_over_asl(study: Study) -> Iterable[Part]:
+    """ml1, if its "%" are of what ASL reaches and not points of mAP."""
+    said = CONTRACT.published()["text"]["gain_over_asl"]
+    for unknown_as in UNKNOWN_AS:
+        for noise in study.noises:
+            gain, size = study.percent_over_asl(noise, unknown_as), float(said[percent(noise)])
+            yield decide(f"{_at(noise)}: Hard+entropy over ASL ({unknown_as}), in % of it", gain, published=size)
+
+
+def over_baseline(study: Study, baseline: str) -> Iterable[Part]:
+    """ml1 against a baseline that sees the clean images too, or that has another loss."""
+    said = CONTRACT.published()["text"]["gain_over_asl"]
+    for noise in study.noises:
+        gain, size = study.gain_over(baseline, noise), float(said[percent(noise)])
+        yield decide(f"{_at(noise)}: Hard+entropy minus {BASELINE_SERIES[baseline]}", gain, published=size)
 
 
 def over_random(study: Study) -> Iterable[Part]:

@@ -19,6 +19,12 @@ DEFAULT_SHARE = 0.1  # "the first 10 %" of Hard+Medium are Hard
 # masked: it costs nothing.
 UnknownAs = Literal["raw", "negative", "masked"]
 UNKNOWN_AS: tuple[UnknownAs, ...] = ("raw", "negative", "masked")
+# Whether a baseline is given the clean images that the method starts from.
+Beside = Literal["nothing", "initial"]
+# Baselines of today: the asymmetric loss, or cross-entropy from which the largest losses of unknown labels are left out
+# (rejected), or counted as present (corrected). LL-R and LL-Ct of Kim et al., CVPR 2022.
+Baseline = Literal["asl", "ll-r", "ll-ct"]
+LARGE_LOSS_STEP = 0.002  # by how much that share grows in an epoch, as published
 
 
 class Protocol(BaseModel):

@@ -19,17 +19,26 @@ from nlcore.data.network import for_source, make_learner
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
-from nlcore.losses import asymmetric_loss_raw
+from nlcore.losses import asymmetric_loss_raw, large_loss_gradient
 from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
-from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, PAPER, Protocol, UnknownAs
+from nlcore.papers.missing_label_al.protocol import (
+    DEFAULT_SHARE,
+    LARGE_LOSS_STEP,
+    PAPER,
+    Baseline,
+    Beside,
+    Protocol,
+    UnknownAs,
+)
 from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, Strategy, run_active_learning
-from nlcore.training.learners import ASYMMETRIC, Learner, map_on
+from nlcore.training.gradients import closed_form
+from nlcore.training.learners import ASYMMETRIC, ByEpoch, Learner, Loss, map_on
 
 EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
 
@@ -189,25 +198,31 @@ class MeasureRun(MissingLabelRun):
 class WholeSetRun(MissingLabelRun):
     """Plain ASL on the whole partly labelled pool, `unknown_as` saying what becomes of -1; without noise: masked.
 
-    Arrays `map` and `map_without_person`: (M, evaluations), fractions.
+    `beside` adds the clean images to the pool; `loss` is another one, which counts what is unknown as absent. Arrays
+    `map` and `map_without_person`: (M, evaluations), fractions.
     """
 
     noise: float
     unknown_as: UnknownAs
+    beside: Beside = "nothing"
+    loss: Baseline = "asl"
 
     @model_validator(mode="after")
     def _one_spec_for_one_result(self) -> WholeSetRun:
         if self.noise == 0 and self.unknown_as != "masked":
             raise InputError(f"unknown_as {self.unknown_as!r}: nothing is unknown at noise 0; expected 'masked'")
+        if self.loss != "asl" and self.unknown_as != "negative":
+            raise InputError(f"unknown_as {self.unknown_as!r}: {self.loss} counts it as absent; expected 'negative'")
         return self
 
     def work(self) -> Work:
         epochs = self.protocol.whole_epochs
-        return self.work_of(epochs * self.pool_size(), -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
+        trained = self.pool_size() + self.clean_size() * (self.beside == "initial")
+        return self.work_of(epochs * trained, -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
 
     def steps(self) -> tuple[Hashable, ...]:
-        """Each form of the loss goes by itself."""
-        return (self.unknown_as == "raw",)
+        """Each form of the loss goes by itself, and so does a set of another size."""
+        return self.unknown_as == "raw", self.beside, self.loss
 
     @classmethod
     def compute_together(cls, specs: Sequence[WholeSetRun], inputs: Sequence[Sequence[Result]]) -> list[Result]:
@@ -222,19 +237,30 @@ class WholeSetRun(MissingLabelRun):
         first, truth = specs[0], specs[0].source.load().targets
         split, given = cls.labelled(specs)
         for spec, own in zip(specs, np.split(given, len(specs)), strict=True):
-            if spec.unknown_as == "negative":
+            if spec.unknown_as == "negative" and spec.loss == "asl":
                 np.maximum(own, 0, out=own)
         settings = {
             "schedule": "one_cycle",
             "schedule_epochs": first.protocol.whole_schedule_epochs,
             "evaluate_every": EVALUATE_WHOLE,
         }
-        learner = cls.learner(specs, loss=asymmetric_loss_raw if first.unknown_as == "raw" else ASYMMETRIC)
-        history = learner.fit(
-            split.pool,
+        rows = split.pool if first.beside == "nothing" else np.concatenate([split.initial, split.pool], axis=1)
+        history = cls.learner(specs, loss=first.own_loss()).fit(
+            rows,
             given,
             evaluate=map_on(split.test, truth),
             recipe=first.recipe(first.protocol.whole_epochs, **settings),
             checkpoint=checkpoint_file(),
         )
         return results_of(specs, by_evaluation(history))
+
+    def own_loss(self) -> Loss:
+        """What it trains with; the share of large losses grows from epoch to epoch."""
+        if self.loss == "asl":
+            return asymmetric_loss_raw if self.unknown_as == "raw" else ASYMMETRIC
+        corrected = self.loss == "ll-ct"
+        return ByEpoch(
+            lambda epoch: closed_form(
+                partial(large_loss_gradient, share=min(LARGE_LOSS_STEP * epoch, 1.0), corrected=corrected)
+            )
+        )

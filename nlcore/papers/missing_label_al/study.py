@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,11 @@ from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
 
+# Baselines beside plain ASL, by name: those that see the clean images as the method does, and those with another loss.
+BASELINES: dict[str, dict[str, Any]] = {
+    **{f"asl {name} + initial": {"unknown_as": name, "beside": "initial"} for name in UNKNOWN_AS},
+    **{loss: {"unknown_as": "negative", "loss": loss} for loss in ("ll-r", "ll-ct")},
+}
 RATIOS = ("medium", "hard", "hard_medium")  # that Fig. 7 splits
 
 
@@ -41,9 +46,14 @@ def of_split(spec: Spec) -> bool:
     return isinstance(spec, MeasureRun) and spec.noise == SPLIT_NOISE and spec.measure in RATIOS
 
 
+def is_plain(spec: Spec) -> bool:
+    """Whether a run is plain ASL on the partly labelled pool and nothing else: the paper's baseline."""
+    return isinstance(spec, WholeSetRun) and (spec.beside, spec.loss) == ("nothing", "asl")
+
+
 def of_gain(spec: Spec) -> bool:
     """Whether a run is plain ASL, or the paper's own measure, Hard+entropy, under the default readings."""
-    return isinstance(spec, WholeSetRun) or (of_default(spec, spec.noise) and spec.measure == "hard_entropy")
+    return is_plain(spec) or (of_default(spec, spec.noise) and spec.measure == "hard_entropy")
 
 
 def of_headline(spec: Spec) -> bool:
@@ -54,13 +64,17 @@ def of_headline(spec: Spec) -> bool:
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("fig_1", "exact_counts"), ()),
-    "fig_2": WholeSetRun,
+    "fig_2": is_plain,
     **{f"fig_{n}": lambda spec, noise=noise: of_default(spec, noise) for n, noise in ((3, 0.2), (4, 0.4), (5, 0.6))},
     "fig_6": lambda spec: of_gain(spec) or of_default(spec, SPLIT_NOISE),
     "fig_7": of_split,
     "why_asl": of_gain,
-    "why_permutation": lambda spec: of_default(spec, spec.noise) and spec.measure in BLIND,
-    **dict.fromkeys(("heuristics", "costs"), lambda spec: of_default(spec, spec.noise)),
+    **dict.fromkeys(
+        ("fair_baselines", "fair_gains"),
+        lambda spec: (isinstance(spec, WholeSetRun) and spec.noise > 0) or of_gain(spec),
+    ),
+    "why_sign_flips": lambda spec: of_default(spec, spec.noise) and spec.measure in BLIND,
+    **dict.fromkeys(("heuristics", "costs", "chosen"), lambda spec: of_default(spec, spec.noise)),
     "combination": MeasureRun,
     "where_it_holds": of_headline,
 }
@@ -72,11 +86,14 @@ class Study:
 
     `active`: measure, noise, hard_share, combination, seed, iteration, cost (cells relabelled so far), map (mean over
     the training's epochs, as the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise,
-    unknown_as, seed, map (last epoch).
+    unknown_as, seed, map (last epoch) of plain ASL. `others`: baseline, noise, seed, map of those that see more or have
+    another loss. `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
     """
 
     active: pd.DataFrame
     whole: pd.DataFrame
+    others: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["baseline", "noise", "seed", "map"]))
+    chosen: Mapping[tuple[str, float, int], np.ndarray] = field(default_factory=dict)
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
     entropy_alone: bool = False  # a reading: whether entropy without a ratio is one of the measures compared
@@ -95,6 +112,11 @@ class Study:
     def noises(self) -> list[float]:
         """Noise levels, fractions."""
         return sorted(self.active.noise.unique())
+
+    @property
+    def pool_size(self) -> int:
+        """About how many images a pool holds."""
+        return self.specs[0].pool_size()
 
     def defaults(self) -> pd.DataFrame:
         """The eight measures under the default readings."""
@@ -132,10 +154,24 @@ class Study:
 
     def gain_over_asl(self, noise: float, unknown_as: str) -> pd.Series:
         """Seed -> points by which Hard+entropy ends above plain ASL that makes this of -1."""
+        return self._hard_entropy(noise) - self._asl(noise, unknown_as)
+
+    def percent_over_asl(self, noise: float, unknown_as: str) -> pd.Series:
+        """`gain_over_asl` in percent of what plain ASL reaches."""
+        return 100 * (self._hard_entropy(noise) / self._asl(noise, unknown_as) - 1)
+
+    def gain_over(self, baseline: str, noise: float) -> pd.Series:
+        """Seed -> points by which Hard+entropy ends above one of `others`."""
+        others = self.others[(self.others.noise == noise) & (self.others.baseline == baseline)]
+        return self._hard_entropy(noise) - others.set_index("seed")["map"]
+
+    def _hard_entropy(self, noise: float) -> pd.Series:
         last = self.final()
-        ours = last[(last.noise == noise) & (last.measure == "hard_entropy")]
+        return last[(last.noise == noise) & (last.measure == "hard_entropy")].set_index("seed")["map"]
+
+    def _asl(self, noise: float, unknown_as: str) -> pd.Series:
         asl = self.whole[(self.whole.noise == noise) & (self.whole.unknown_as == unknown_as)]
-        return ours.set_index("seed")["map"] - asl.set_index("seed")["map"]
+        return asl.set_index("seed")["map"]
 
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
@@ -156,6 +192,7 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
         for noise in settings["noises"]:
             specs += [measure_run(shared, Choice(measure, noise)) for measure in MEASURES]
             specs += [WholeSetRun(**shared, noise=noise, unknown_as=unknown_as) for unknown_as in UNKNOWN_AS]
+            specs += [WholeSetRun(**shared, noise=noise, **BASELINES[name]) for name in settings["baselines"]]
         others = [Choice("hard_medium", SPLIT_NOISE, hard_share=share) for share in settings["splits"]]
         others += [Choice("hard_entropy", noise, combination="product") for noise in settings["products"]]
         specs += [measure_run(shared, choice) for choice in others]
@@ -190,8 +227,17 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         raise InputError(f"{PAPER}: no finished run to show; expected at least one measure")
     levels = sorted({spec.noise for spec in specs if isinstance(spec, WholeSetRun) and spec.noise > 0})
     active = [row for spec, choice in _shown(finished, levels) for row in _active_rows(spec, finished[spec], choice)]
-    whole = [row for spec, result in finished.items() if isinstance(spec, WholeSetRun) for row in _rows(spec, result)]
-    return Study(pd.DataFrame(active), pd.DataFrame(whole), tuple(finished), left_out)
+    whole = [row for spec, result in finished.items() if is_plain(spec) for row in _rows(spec, result)]
+    others = [row for spec, result in finished.items() if isinstance(spec, WholeSetRun) and not is_plain(spec)
+              for row in _baseline_rows(spec, result)]  # fmt: skip
+    chosen = {
+        (choice.measure, choice.noise, seed): finished[spec].arrays["chosen"][member].ravel()
+        for spec, choice in _shown(finished, levels)
+        if choice.is_default
+        for member, seed in enumerate(spec.seeds)
+    }
+    found = {"chosen": chosen} | ({"others": pd.DataFrame(others)} if others else {})
+    return Study(pd.DataFrame(active), pd.DataFrame(whole), **found, specs=tuple(finished), left_out=left_out)
 
 
 def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tuple[MeasureRun, Choice]]:
@@ -232,6 +278,13 @@ def costs(spec: MeasureRun, chosen: np.ndarray, noise: float) -> np.ndarray:
     given = partial_labels(images, divide(images, spec.protocol, spec.seeds).pool, noise, spec.seeds)
     each = relabelling_cost(given)[np.arange(len(chosen))[:, None, None], chosen]  # (M, iterations, batch)
     return np.pad(each.sum(axis=2).cumsum(axis=1), ((0, 0), (1, 0)))
+
+
+def _baseline_rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
+    own = {"unknown_as": spec.unknown_as, "beside": spec.beside, "loss": spec.loss}
+    name = next(name for name, change in BASELINES.items() if change.items() <= own.items())
+    for seed, last in zip(spec.seeds, 100 * result.arrays["map"][:, -1], strict=True):
+        yield {"baseline": name, "noise": spec.noise, "seed": seed, "map": last}
 
 
 def _rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:

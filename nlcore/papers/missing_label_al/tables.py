@@ -14,7 +14,7 @@ from nlcore.papers.missing_label_al.counts import exact_lines
 from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAPER, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
-from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SERIES, deviations
+from nlcore.papers.missing_label_al.words import BASELINE_SERIES, FINAL, HEURISTICS, SERIES, deviations
 from nlcore.report.cells import Cell
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
@@ -76,25 +76,77 @@ def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     return counts_table(exact_lines(study.noises), out)
 
 
-def permutation_table(study: Study, out: ArtefactWriter, *, permutations: int = 2000) -> pd.DataFrame:
-    """Can the measures that do not look at the image differ in mAP? Their names are shuffled within every seed.
+def sign_flip_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Can the measures that do not look at the image differ from Random in mAP? Names are swapped within seeds.
 
-    Uniform noise makes the number of unknown cells independent of the image, so Random, Medium, Hard and Hard+Medium
-    all draw images at random, and training sees relabelled images only. Their names are exchangeable within a seed. The
-    statistic is the spread (largest minus smallest) of their mean final mAP.
+    Uniform noise makes the number of unknown cells independent of the image, so Medium, Hard and Hard+Medium draw
+    images at random as Random does, and training sees completed images only: within a seed, Random and any of them
+    could change their names. The statistic is the mean difference, over all swaps. Measures that are one run are one
+    row.
     """
     rows, runs = [], study.defaults()
     for noise in study.noises:
         found = study.heuristics(runs, noise)
         table = found[found.measure.isin(BLIND)].pivot_table(index="seed", columns="measure", values=FINAL)
-        values, rng = table.to_numpy(), generator(PAPER, "permutation", noise)
-        spread = np.ptp(values.mean(axis=0))
-        shuffled = [np.ptp(rng.permuted(values, axis=1).mean(axis=0)) for _ in range(permutations)]
-        p = (1 + np.sum(np.array(shuffled) >= spread - 1e-12)) / (1 + permutations)
-        rows.append({"noise": noise, **table.mean().to_dict(), "spread": spread,
-                     "spread by chance": np.mean(shuffled), "p": p, "seeds": len(table)})  # fmt: skip
-    caption = "Permutation test: the measures that only count missing labels differ in mAP no more than chance does."
-    return out.table("why_permutation", pd.DataFrame(rows), caption=caption)
+        for names, values in _distinct(table.drop(columns="random")):
+            difference = (values - table["random"]).to_numpy()
+            rows.append({"noise": noise, "measure": ", ".join(SERIES[name] for name in names),
+                         "minus Random, points [95 % interval]": str(estimate(difference)),
+                         "p": sign_flip_chance(difference), "smallest p possible": 2.0 ** (1 - len(difference)),
+                         "seeds": len(difference)})  # fmt: skip
+    caption = "Sign-flip test: the measures that only count missing labels differ from Random no more than chance does."
+    return out.table("why_sign_flips", pd.DataFrame(rows), caption=caption)
+
+
+def _distinct(table: pd.DataFrame) -> Iterator[tuple[list[str], pd.Series]]:
+    """The columns, those that are the same in all rows together."""
+    same: dict[bytes, list[str]] = {}
+    for name in [name for name in SERIES if name in table]:
+        same.setdefault(table[name].to_numpy().tobytes(), []).append(name)
+    yield from ((names, table[names[0]]) for names in same.values())
+
+
+def sign_flip_chance(differences: np.ndarray, *, most: int = 16) -> float:
+    """How likely the mean of paired differences (n,) is as far from zero, if each could as well have the other sign.
+
+    Exact, over all 2^n signs, up to `most` pairs; beyond, over 2^most drawn ones.
+
+    >>> sign_flip_chance(np.array([1.0, 2.0, 3.0]))
+    0.25
+    """
+    n = len(differences)
+    if n <= most:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    else:
+        signs = generator(PAPER, "sign flips").choice([-1, 1], size=(2**most, n))
+    means = np.abs(signs @ differences) / n
+    return float(np.mean(means >= np.abs(differences.mean()) - 1e-12))
+
+
+def chosen_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """How many of the images that a measure completes Random, Medium and Hard complete too, and by chance would."""
+    rows, pool = [], study.pool_size
+    for noise, measure in product(study.noises, SERIES):
+        row: dict[str, object] = {"noise": noise, "measure": SERIES[measure]}
+        seeds = [seed for name, level, seed in study.chosen if (name, level) == (measure, noise)]
+        own = {seed: study.chosen[measure, noise, seed] for seed in seeds}
+        for other in ("random", "medium", "hard"):
+            common = [len(np.intersect1d(own[seed], study.chosen[other, noise, seed])) for seed in seeds]
+            row[f"also {SERIES[other]}'s"] = np.mean(common)
+        number = len(own[seeds[0]])
+        rows.append({**row, "of": number, "by chance": number**2 / pool})
+    caption = "How many of the completed images two measures share, mean over the seeds; and what chance would give."
+    return out.table("chosen", pd.DataFrame(rows), caption=caption)
+
+
+def fair_gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """By how much Hard+entropy ends above each of the other baselines."""
+    rows = []
+    for name in study.others.baseline.unique():
+        gains = {f"{percent(noise)} %": str(estimate(study.gain_over(name, noise))) for noise in study.noises}
+        rows.append({"Hard+entropy minus, points": BASELINE_SERIES[name], **gains})
+    caption = "What is left of the gain when the baseline has the clean images too, or a loss for missing labels."
+    return out.table("fair_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def combination_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

@@ -20,6 +20,13 @@ ASL_SERIES = {
     "negative": "ASL, unknown = absent (negative)",
     "masked": "ASL, unknown left out (masked)",
 }
+BASELINE_SERIES = {
+    "asl raw + initial": "ASL (raw) on the pool and the clean images",
+    "asl negative + initial": "ASL (negative) on the pool and the clean images",
+    "asl masked + initial": "ASL (masked) on the pool and the clean images",
+    "ll-r": "LL-R: the largest losses of unknown labels left out",
+    "ll-ct": "LL-Ct: these labels counted as present",
+}
 MAP = "mAP"
 FINAL, EQUAL_COST, PER_LABEL = HEURISTICS = ("final mAP", "mAP at equal cost", "increase per label")
 EMBEDDED = (
