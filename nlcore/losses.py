@@ -96,6 +96,34 @@ def asymmetric_gradient(
     return torch.where(targets > 0, present, absent).masked_fill_(targets < 0, 0)
 
 
+def asymmetric_calibration(
+    probabilities: Tensor, *, gamma_neg: float = 4, gamma_pos: float = 0, clip: float = 0.05
+) -> Tensor:
+    """How often a class is there of which a model, trained with ASL to its end, says p: the inverse of ASL's own bias.
+
+    Where a class is there with chance q, the gradients of both targets cancel at the p with
+
+        q / (1 - q) = p (p_m)^gamma_neg / ((1 - p_m) (1 - p)^gamma_pos),    p_m = max(p - clip, 0),
+
+    the focusing factors taken as constants, as the published recipe does. So p is far above a small q: what ASL puts
+    out are scores, not chances.
+
+    Args:
+        probabilities: p, of any shape, in [0, 1].
+        gamma_neg, gamma_pos, clip: as for `asymmetric_loss`.
+
+    Returns:
+        q, of the same shape, in [0, 1], in float32 at least.
+
+    >>> asymmetric_calibration(torch.tensor([0.04, 0.435, 0.9]))
+    tensor([0.0000, 0.0152, 0.7639])
+    """
+    p = _at_least_float32(probabilities)
+    shifted = (p - clip).clamp(min=0)
+    present, absent = p * _power(shifted, gamma_neg), (1 - shifted) * _power(1 - p, gamma_pos)
+    return present / (present + absent)
+
+
 def asymmetric_loss_of_probabilities(
     probabilities: Tensor,
     targets: Tensor,

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nlcore.errors import InputError
 from nlcore.losses import (
+    asymmetric_calibration,
     asymmetric_gradient,
     asymmetric_gradient_of_probabilities,
     asymmetric_loss,
@@ -234,3 +235,23 @@ class TestLargeLosses:
     def test_a_share_is_a_fraction(self):
         with pytest.raises(InputError, match=r"share: found 1\.5"):
             large_loss_gradient(torch.zeros(1, 2), torch.zeros(1, 2), share=1.5, corrected=True)
+
+
+class TestCalibration:
+    @pytest.mark.parametrize("chance", [0.015, 0.3, 0.9])
+    def test_it_is_where_asl_stops_when_it_is_trained_on_labels_of_that_chance(self, chance):
+        logit = torch.zeros(1, 1, dtype=torch.float64)
+        for _ in range(4000):
+            by_target = (asymmetric_gradient(logit, torch.full((1, 1), target)) for target in (1.0, 0.0))
+            present, absent = by_target
+            logit = logit - 2 * (chance * present + (1 - chance) * absent)
+        assert float(asymmetric_calibration(torch.sigmoid(logit))) == pytest.approx(chance, rel=1e-3)
+
+    def test_without_focusing_and_margin_an_output_is_the_chance_itself(self):
+        p = torch.tensor([0.0, 0.2, 1.0])
+        assert torch.allclose(asymmetric_calibration(p, gamma_neg=0, clip=0), p)
+
+    def test_it_grows_with_the_output_and_below_the_margin_is_none(self):
+        q = asymmetric_calibration(torch.linspace(0.05, 1, 200))
+        assert (q.diff() > 0).all()
+        assert not asymmetric_calibration(torch.tensor([0.0, 0.049])).any()

@@ -12,9 +12,9 @@ from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.losses import asymmetric_loss, asymmetric_loss_of_probabilities
 from nlcore.papers.galc_slr import PAPER, figures, tables
-from nlcore.papers.galc_slr.claims import decide_claims
+from nlcore.papers.galc_slr.claims import decide_claims, readings_atlas
 from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
-from nlcore.papers.galc_slr.matrices import silver_gradient
+from nlcore.papers.galc_slr.matrices import reliability, silver_gradient
 from nlcore.papers.galc_slr.methods import WAYS, SilverGoldLoss
 from nlcore.papers.galc_slr.protocol import METHODS, Protocol
 from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverClassifier
@@ -47,6 +47,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     for make in (tables.table_1, figures.figure_2, figures.figure_4, figures.figure_5, figures.figure_6,
                  tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
                  tables.closeness_table, figures.clean_gold_figure, tables.readings_table,
+                 figures.calibration_figure, figures.surface_figure, tables.surface_table,
                  tables.exact_counts):  # fmt: skip
         make(study, out)
     verdicts = decide_claims(study)
@@ -81,7 +82,7 @@ def test_records_hold_fractions_and_the_study_percent(study, store):
         values = dict(store.result(spec).values)
         history = values.pop("history")
         assert all(0 <= value < 1 for value in [*values.values(), *(row["map"] for row in history)])
-        assert len(history) == (4 if spec.follows_epochs else 1)
+        assert len(history) == (spec.protocol.epochs if spec.follows_epochs else 1)
         assert history[-1]["map"] == values["map"]
     assert study.scores["map"].between(1, 100).all() and study.scores.noise.max() == 0.6
     assert study.curves.epoch.max() == 4
@@ -150,7 +151,34 @@ def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.grid("smoke", seeds=[0, 9]).main
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
-    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [6, 25, 8]
+    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [6, 27, 8]
+
+
+@pytest.mark.slow
+def test_other_epochs_and_rates_stand_apart_and_change_nothing_else(store):
+    specs = PAPER.grid("smoke", seeds=[0]).main
+    found, alone = load_study(specs, store), load_study([s for s in specs if not s.protocol.reading], store)
+    pd.testing.assert_frame_equal(found.scores, alone.scores)
+    pd.testing.assert_frame_equal(found.distances, alone.distances)
+    cells = found.surface.groupby(["epochs", "learning_rate"]).method.nunique()
+    assert cells.to_dict() == {(2, 0.003): 4, (4, 0.001): 4, (4, 0.003): 4}
+    usual = found.surface.query("epochs == 4 and learning_rate == 0.003 and method == 'asl'")["map"].iloc[0]
+    assert usual == found.values("map", method="asl", noise=0.4).iloc[0]
+
+
+@pytest.mark.slow
+def test_the_readings_that_the_estimate_hangs_on_are_in_the_atlas(study):
+    named = readings_atlas(study).groupby("reading").claim.agg(set)
+    assert {"gs1", "gs6"} <= named["ASL's bias taken out before the estimate"]
+    assert {"gs1", "gs6"} <= named["the algorithm as written, over silver images as it is printed"]
+
+
+def test_reliability_counts_every_cell_once_and_says_what_is_there():
+    outputs, labels = np.array([[0.01, 0.5, 1.0], [0.04, 0.52, 0.97]]), np.array([[0, 1, 1], [0, 0, 1]])
+    rows = reliability(outputs, labels)
+    assert [row["cells"] for row in rows] == [2, 2, 2]
+    assert [row["share"] for row in rows] == [0, 0.5, 1]
+    assert rows[0]["output"] == pytest.approx(0.025)
 
 
 def drawn(tmp_path, monkeypatch, profile):

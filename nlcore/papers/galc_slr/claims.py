@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
+from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
@@ -74,6 +74,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             at_one_level,
         ),
         "as written, C'g clipped to [0, 1]": (_stand_in(study, repaired, method=f"{written}, clipped"), ("gs1", "gs8")),
+        "ASL's bias taken out before the estimate": (_stand_in(study, repaired, method=CALIBRATED), at_one_level),
         "the true matrix counted on gold images": (_stand_in(study, "true matrix", method="gold count"), ("gs4",)),
     }
     second = {name: f"{name}, second sigmoid" for name in (repaired, "true matrix")}
@@ -84,6 +85,10 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         "a second sigmoid on C'g, whichever C": (both, ("gs4",)),
     }
     readings = {"the algorithm as written": {id: decider(study, written) for id, decider in DECIDERS.items()}}
+    over_silver = _stand_in(study, written, estimate_on="silver")
+    readings["the algorithm as written, over silver images as it is printed"] = {
+        id: DECIDERS[id](over_silver, written) for id in ("gs1", "gs4", "gs6", "gs8")
+    }
     readings["CF1 and OF1 at threshold 0.5"] = {"gs2": asl_ahead_without_noise(study, repaired, threshold=0.5)}
     for name, (own, ids) in changed.items():
         readings[name] = {id: DECIDERS[id](own, repaired) for id in ids}

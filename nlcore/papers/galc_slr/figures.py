@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from nlcore.data.source import Images, Source
 from nlcore.papers.galc_slr.claims import curve, gain, loss_per_level, paired, published_gains, published_loss
 from nlcore.papers.galc_slr.examples import divide, load_examples
+from nlcore.papers.galc_slr.matrices import calibrated
 from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
-from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.galc_slr.study import SURFACE, Study
 from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
 from nlcore.report.intervals import estimate
@@ -304,5 +305,64 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
         data,
         caption="Gain in mAP over plain ASL, with 95 % bands: with a matrix, and with clean gold images alone.",
         alt="; ".join(f"{name} {top[name]:+.1f} at {data.noise.max()} %" for name in shown if name in top),
+        deviations=deviations(study),
+    )
+
+
+def calibration_figure(study: Study, out: ArtefactWriter) -> Figure:
+    """Why, part three: what a silver classifier says of labels it has not seen, and how often they are there.
+
+    The line is what ASL must say where a label is there with that chance, whatever the data (`asymmetric_calibration`).
+    """
+    frame = study.reliability.rename(columns={"silver_loss": "series"})
+    names = {"asl": "silver classifier trained with ASL", "bce": "trained with cross-entropy"}
+    line = np.linspace(0.001, 0.999, 300)
+    with style():
+        figure, axes = panels(1, 1, width=5.2, height=4.0)
+        axis = axes[0, 0]
+        axis.plot(line, calibrated(line), color="black", linewidth=1, label="ASL, trained to its end")
+        axis.plot(line, line, color="black", linewidth=1, linestyle=":", label="cross-entropy, trained to its end")
+        for name, look in series_style([name for name in names if name in set(frame.series)]).items():
+            own = frame[frame.series == name]
+            axis.plot(own.output, own.share, label=names[name], **look | {"linestyle": "", "alpha": 0.7})
+        axis.set(xlabel="output p of the silver classifier", ylabel="share of the cells that have the label")
+        axis.set_yscale("symlog", linthresh=0.01)
+        axis.set_ylim(0, 1)
+        axis.legend(fontsize=7)
+    said = frame[frame.series == "asl"]
+    apart = np.average(np.abs(calibrated(said.output.to_numpy()) - said.share), weights=said.cells)
+    plain = np.average(np.abs(said.output - said.share), weights=said.cells)
+    return out.figure(
+        "asl_calibration",
+        figure,
+        frame,
+        caption=f"Outputs of silver classifiers on gold images at {percent(study.ablation_noise)} %, and how often the "
+        f"noisy label is there; a mark per seed and twentieth. ASL's outputs are off by {plain:.3f} on average, by "
+        f"{apart:.3f} once its own bias is taken out.",
+        alt="Share of cells with the label by output; ASL's outputs lie far above it, along the curve of its own bias",
+        deviations=deviations(study),
+    )
+
+
+def surface_figure(study: Study, out: ArtefactWriter) -> Figure:
+    """mAP at the ablation's noise by number of epochs and learning rate: one panel per number of epochs."""
+    frame = study.surface.rename(columns={"method": "series", "learning_rate": "learning rate", "map": "value"})
+    lengths = sorted(frame.epochs.unique())
+    styles = series_style([name for name in SURFACE if name in set(frame.series)])
+    with style():
+        figure, axes = panels(1, len(lengths), width=4.0, height=3.4, sharey=True)
+        for axis, epochs in zip(axes.flat, lengths, strict=True):
+            own = frame[frame.epochs == epochs]
+            lines_by_series(axis, own, x="learning rate", labels={name: name for name in styles}, looks=styles)
+            axis.set(title=f"{epochs} epochs", ylabel="mAP (%)", xscale="log")
+        axes[0, 0].legend(fontsize=7)
+    noise = percent(study.ablation_noise)
+    return out.figure(
+        "epochs_by_rate",
+        figure,
+        frame[["epochs", "learning rate", "series", "seed", "value"]],
+        caption=f"mAP at {noise} % by number of epochs and learning rate, 95 % intervals. The paper: 80 epochs, all of "
+        "them run, and a rate that it does not name.",
+        alt=f"mAP of {len(styles)} methods by learning rate, for {' and '.join(map(str, lengths))} epochs",
         deviations=deviations(study),
     )

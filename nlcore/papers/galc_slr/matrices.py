@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from nlcore.correction import matrix_tensor
-from nlcore.losses import asymmetric_gradient_of_probabilities
+from nlcore.losses import asymmetric_calibration, asymmetric_gradient_of_probabilities
 
 # GALC-SLR's estimates by name, and how `nlcore.correction.galc_slr_matrix` makes each.
 ESTIMATES = {"galc_slr": "repaired", "galc_slr as written": "as_written", "galc_slr unscaled": "unscaled"}
+RELIABILITY_BINS = 20
 
 
 def silver_gradient(
@@ -35,6 +36,26 @@ def silver_gradient(
         "with_gradient": float((size > 0).float().mean()),
         "from_absent": float(size[targets == 0].sum() / size.sum().clamp(min=1e-12)),
     }
+
+
+def calibrated(outputs: np.ndarray) -> np.ndarray:
+    """How often a label is there of which an ASL-trained classifier says p, for `outputs` p of any shape."""
+    return asymmetric_calibration(torch.tensor(outputs)).numpy()
+
+
+def reliability(outputs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """By interval of a classifier's `outputs` (n, K): `cells`, the mean `output`, and the `share` that has the label.
+
+    Intervals are twentieths of [0, 1]; those without a cell are left out.
+    """
+    place = np.minimum((outputs * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1).ravel()
+    cells = np.bincount(place, minlength=RELIABILITY_BINS)
+    sums = {name: np.bincount(place, values.ravel(), RELIABILITY_BINS) for name, values in
+            (("output", outputs), ("share", labels))}  # fmt: skip
+    return [
+        {"cells": int(cells[k]), **{name: float(total[k] / cells[k]) for name, total in sums.items()}}
+        for k in np.flatnonzero(cells)
+    ]
 
 
 def distance(matrix: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

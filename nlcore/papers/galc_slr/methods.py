@@ -14,7 +14,7 @@ from torch.nn import functional
 from nlcore.correction import corrected_probabilities
 from nlcore.losses import asymmetric_gradient_of_probabilities, asymmetric_loss
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
-from nlcore.papers.galc_slr.protocol import DEFAULTS, THRESHOLDS
+from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, THRESHOLDS
 from nlcore.training.gradients import Differentiable, OutputGradients
 from nlcore.training.learners import ASYMMETRIC
 
@@ -22,6 +22,7 @@ Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
     "galc_slr as written, clipped", "gold count", "glc with softmax", "galc_slr, second sigmoid",
     "galc_slr as written, second sigmoid", "true matrix, second sigmoid", "identity, second sigmoid",
+    "galc_slr, calibrated",
 ]  # fmt: skip
 WITHOUT_ESTIMATE = (None, "true", "identity")  # matrices that are known without any classifier
 
@@ -65,6 +66,7 @@ WAYS: dict[str, Way] = {
     "galc_slr as written, second sigmoid": Way(matrix="galc_slr as written", second_sigmoid=True),
     "true matrix, second sigmoid": Way(matrix="true", second_sigmoid=True),
     "identity, second sigmoid": Way(matrix="identity", second_sigmoid=True),
+    CALIBRATED: Way(matrix=CALIBRATED),
 }
 
 

@@ -12,6 +12,7 @@ PAPER = "galc_slr"  # the first name of every generator
 CONTRACT = Contract(__package__)
 # What Table 1 compares, and our own baselines beside it. Each is a row of `methods.WAYS`.
 METHODS = ("asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold")
+CALIBRATED = "galc_slr, calibrated"  # our repair: ASL's bias is taken out of the silver classifier before the estimate
 VARIANTS = ("galc_slr", "galc_slr as written")  # of the paper's algorithm: repaired, and as it is printed
 THRESHOLDS = (0.8, 0.5)  # of CF1 and OF1; the paper gives none
 SilverLoss = Literal["asl", "bce"]
@@ -32,3 +33,4 @@ class Protocol(BaseModel):
     average_decay: float | None = 0.9997  # of the weights' moving average, evaluated beside the plain weights
     gold: float = 0.1  # share of the training images that is trusted; Fig. 6b also shows less
     ablation_noise: float = 0.4  # of Figs. 4 and 6 and of every other reading; there mAP is measured after every epoch
+    reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own

@@ -22,7 +22,15 @@ from nlcore.metrics import mean_average_precision
 from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
 from nlcore.papers.galc_slr.fitting import Fit
-from nlcore.papers.galc_slr.matrices import ESTIMATES, distance, sigmoid, silver_gradient, softmax
+from nlcore.papers.galc_slr.matrices import (
+    ESTIMATES,
+    calibrated,
+    distance,
+    reliability,
+    sigmoid,
+    silver_gradient,
+    softmax,
+)
 from nlcore.papers.galc_slr.methods import (
     WAYS,
     WITHOUT_ESTIMATE,
@@ -32,7 +40,7 @@ from nlcore.papers.galc_slr.methods import (
     final_metrics,
     of_member,
 )
-from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
+from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
 from nlcore.training import closed_form
@@ -116,7 +124,8 @@ class MatrixEstimates(GalcSlrRun):
     Arrays (K, K) by name: true, counted (on silver), glc, gold count, and GALC-SLR in three readings. Values:
     `distances` name -> (mean absolute error on the diagonal, off it) to the printed true matrix; `identity_rows`
     name -> number of classes without a usable gold image; `borrowed_regulators`, the number of classes without a
-    single-label image; `single_label_images`, how many there are.
+    single-label image; `single_label_images`, how many there are; `reliability`, what the silver classifier says of
+    gold images' noisy labels, which it was not trained on, and how often they are there (`matrices.reliability`).
     """
 
     silver_loss: SilverLoss = "asl"
@@ -138,6 +147,7 @@ class MatrixEstimates(GalcSlrRun):
         4. GALC-SLR: row k is the mean over the images with class k of f's sigmoids, less the regulators of the image's
            other classes (lines 26 to 31), plus that of k for each of them (line 33); then cut at 0 and normalised, or
            through a sigmoid (line 38), or as it is (Fig. 4).
+           "Calibrated" is the first of these with ASL's bias taken out of f's sigmoids before.
         5. Counted, from labels before and after noise: on the gold images, and on the silver ones.
         6. Distances to the true matrix, C_ii = 1 - r and C_ij = r / (K - 1) (4.1).
         """
@@ -149,6 +159,7 @@ class MatrixEstimates(GalcSlrRun):
         outputs = (labels, sigmoid(images), softmax(images), examples.single_classes[kept], single)
         found = {"glc": glc_matrix(labels, softmax(images))}
         found |= {name: galc_slr_matrix(*outputs, reading=reading) for name, reading in ESTIMATES.items()}
+        found[CALIBRATED] = galc_slr_matrix(labels, calibrated(outputs[1]), *outputs[2:], reading="repaired")
         found["gold count"] = gold_count_matrix(examples.targets[divided.gold], divided.noisy[divided.gold])
         truth = true_corruption_matrix(labels.shape[1], self.noise)
         counted = empirical_corruption_matrix(examples.targets[divided.silver], divided.noisy[divided.silver])
@@ -158,6 +169,7 @@ class MatrixEstimates(GalcSlrRun):
             "identity_rows": {name: len(estimate.identity_rows) for name, estimate in found.items()},
             "borrowed_regulators": len(found["galc_slr"].borrowed_regulators),
             "single_label_images": len(kept),
+            "reliability": reliability(sigmoid(logits["gold"]), divided.noisy[divided.gold]),
         }
         return Result(values, matrices)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -22,12 +22,17 @@ from nlcore.runs import Result, Spec, Store
 
 def in_ablation(spec: Spec) -> bool:
     """Whether a classifier stands behind what is shown at one noise level."""
-    return isinstance(spec, GoldClassifier) and spec.noise in (None, spec.protocol.ablation_noise)
+    return _is_classifier(spec) and spec.noise in (None, spec.protocol.ablation_noise)
+
+
+def _is_classifier(spec: Spec) -> bool:
+    """Whether a run is a classifier with the profile's own protocol."""
+    return isinstance(spec, GoldClassifier) and not spec.protocol.reading
 
 
 def in_main_grid(spec: Spec) -> bool:
     """Whether a classifier stands behind Table 1: one of its methods, with its gold images and default readings."""
-    table = isinstance(spec, GoldClassifier) and spec.method in METHODS and spec.gold == spec.protocol.gold
+    table = _is_classifier(spec) and spec.method in METHODS and spec.gold == spec.protocol.gold
     return table and _reading(spec) == DEFAULTS
 
 
@@ -36,19 +41,28 @@ def at_ablation_noise(spec: Spec) -> bool:
     return isinstance(spec, MatrixEstimates) and spec.noise == spec.protocol.ablation_noise
 
 
+def of_surface(spec: Spec) -> bool:
+    """Whether a classifier stands behind mAP by epochs and learning rate."""
+    if not (in_ablation(spec) or (isinstance(spec, GoldClassifier) and spec.protocol.reading)):
+        return False
+    return spec.method in SURFACE and spec.gold == spec.protocol.gold and _reading(spec) == DEFAULTS
+
+
 def of_headline(spec: Spec) -> bool:
     """Whether a classifier stands behind the claims of the ladder: GALC-SLR and what it is compared with."""
     return in_main_grid(spec) and spec.method in ("asl", "galc_slr", "true matrix", "asl + clean gold")
 
 
+SURFACE = ("asl", "asl + clean gold", "galc_slr", "galc_slr, second sigmoid")  # compared by epochs and learning rate
 # What scripts/check_simulated.py measured: no run of a profile stands behind it.
 CHECKS = ("simulation_predictions", "simulation_kinds", "simulation_forms")
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("fig_1", "fig_3", "exact_counts", *CHECKS), ()),
     **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
-    "fig_2": lambda spec: isinstance(spec, GoldClassifier) and spec.method == "asl",
-    **dict.fromkeys(("fig_4", "matrix_distances"), at_ablation_noise),
+    "fig_2": lambda spec: _is_classifier(spec) and spec.method == "asl",
+    **dict.fromkeys(("fig_4", "matrix_distances", "asl_calibration"), at_ablation_noise),
+    **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains"), of_surface),
     **dict.fromkeys(("fig_6", "memorisation", "why_readings"), in_ablation),
     "why_sigmoid": SigmoidEffect,
     "where_it_holds": of_headline,
@@ -62,7 +76,9 @@ class Study:
     `scores` has one row per trained gold classifier and method and level that it stands for: method, noise, gold,
     seed, silver_loss, cap (0: none), estimate_on, and its metrics. `curves` has one row per evaluation: the same,
     epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
-    ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why".
+    ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why". `surface` has mAP at
+    the ablation's noise by epochs, learning_rate, method and seed. `reliability` is what silver classifiers say there
+    and how often it is so: silver_loss, seed, cells, output, share.
     """
 
     scores: pd.DataFrame
@@ -71,6 +87,8 @@ class Study:
     matrices: dict[str, np.ndarray]
     sigmoid: pd.DataFrame
     specs: tuple[Spec, ...]
+    surface: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: tuple[Spec, ...] = ()
 
     @property
@@ -138,7 +156,18 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
             specs += [_classifier(fields, method, noise) for method in methods]
             specs.append(MatrixEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
+        if seed in settings["surface"]["seeds"]:
+            specs += _surface(fields, settings["surface"]["protocols"])
     return list(dict.fromkeys(specs))
+
+
+def _surface(fields: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> Iterator[Spec]:
+    """ASL and GALC-SLR at the ablation's noise, for other epochs and learning rates than the profile's own."""
+    own = fields["protocol"]
+    for change in changes:
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in change.items())
+        other = {**fields, "protocol": own.model_copy(update={**change, "reading": words})}
+        yield from (_classifier(other, method, own.ablation_noise) for method in SURFACE)
 
 
 def _classifier(fields: Mapping[str, Any], method: str, noise: float, **reading: Any) -> Spec:
@@ -167,7 +196,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     Raises:
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
-    found, left_out = store.results(specs, partial=partial)
+    finished, left_out = store.results(specs, partial=partial)
+    found = {spec: result for spec, result in finished.items() if not spec.protocol.reading}
     if not any(isinstance(spec, GoldClassifier) for spec in found):
         raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
     estimates = {spec: result for spec, result in found.items() if isinstance(spec, MatrixEstimates)}
@@ -180,9 +210,23 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
-        specs=tuple(found),
+        surface=pd.DataFrame(_surface_rows(finished)),
+        reliability=pd.DataFrame(
+            {"silver_loss": spec.silver_loss, "seed": spec.seed} | row
+            for spec, result in estimates.items()
+            if at_ablation_noise(spec) and spec.estimate_on == "gold" and not spec.cap
+            for row in result.values["reliability"]
+        ),
+        specs=tuple(finished),
         left_out=left_out,
     )
+
+
+def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
+    for spec, result in finished.items():
+        if of_surface(spec):
+            cell = {"epochs": spec.protocol.epochs, "learning_rate": spec.protocol.learning_rate}
+            yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"]}
 
 
 def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping[str, Any]]]:
@@ -190,7 +234,7 @@ def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[di
 
     A run stands at each method and level that is the same training (`methods.canonical`).
     """
-    classifiers = [spec for spec in specs if isinstance(spec, GoldClassifier)]
+    classifiers = [spec for spec in specs if _is_classifier(spec)]
     levels = sorted({spec.noise for spec in classifiers if spec.noise is not None})
     seeds = list(dict.fromkeys(spec.seed for spec in classifiers))
     cells = []

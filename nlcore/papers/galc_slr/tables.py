@@ -187,6 +187,21 @@ def sigmoid_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     return out.table("why_sigmoid", frame, caption=caption)
 
 
+def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """GALC-SLR minus ASL, and minus ASL with clean gold, by number of epochs and learning rate."""
+    rows = []
+    for (epochs, rate), part in study.surface.groupby(["epochs", "learning_rate"]):
+        values = part.pivot_table(index="seed", columns="method", values="map")
+        row = {"epochs": epochs, "learning rate": rate}
+        for ours, baseline in product(("galc_slr", "galc_slr, second sigmoid"), ("asl", "asl + clean gold")):
+            found = paired(values[ours], values[baseline]) if {ours, baseline} <= set(values) else ()
+            row[f"{ours} minus {baseline}"] = str(estimate(found)) if len(found) else ""
+        rows.append(row | {"seeds": len(values)})
+    noise = percent(study.ablation_noise)
+    caption = f"Points of mAP at {noise} % by number of epochs and learning rate: does a verdict hang on them?"
+    return out.table("epochs_by_rate_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study))
+
+
 def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Every reading that ran at the ablation's noise: its mAP, and against the three baselines (atlas)."""
     at = {"noise": study.ablation_noise, "gold": study.gold}
