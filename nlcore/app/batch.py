@@ -19,7 +19,7 @@ from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.paper import Asked, Paper
-from nlcore.papers.prepare import have_weights
+from nlcore.papers.prepare import have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
 from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
@@ -163,7 +163,9 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
     if fresh:
         forget([spec for grid in grids.values() for spec in grid], store)
     plans = {} if batch.asked.partial else {name: plan_grid(specs, store) for name, specs in grids.items()}
-    have_weights(spec for plan in plans.values() for spec in plan.missing)
+    missing = [spec for plan in plans.values() for spec in plan.missing]
+    have_weights(missing)
+    have_features(missing)
     with reporter(_parts(grids, plans)) as report:
         engine = make_engine(
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say

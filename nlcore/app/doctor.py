@@ -406,16 +406,16 @@ def _flag(option: str) -> str:
 
 
 def _sources(settings: Any) -> Iterator[Mapping[str, Any]]:
-    """Every image source in a profile's settings, wherever it stands in them."""
+    """Every image source in a profile's settings, wherever it stands; a frozen network looks at COCO's folder."""
     if isinstance(settings, Mapping):
         if isinstance(settings.get("data"), str):
-            yield settings
+            yield {**settings, "data": {"frozen": "coco"}.get(settings["data"], settings["data"])}
         for value in settings.values():
             yield from _sources(value)
 
 
 def _on_images(settings: Mapping[str, Any]) -> bool:
-    """Whether a profile trains on images, rather than on features."""
+    """Whether a profile looks at images, rather than at features that are there."""
     return any(source["data"] in ROOTS for source in _sources(settings))
 
 

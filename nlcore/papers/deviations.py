@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from nlcore.data.source import Source
 
+FROZEN = (
+    "The data set's own images and labels, and heads on what a frozen {backbone} sees in them, not the paper's network "
+    "trained end to end: nothing is learnt below the head."
+)
 REHEARSAL = "A rehearsal on so few images that its numbers say nothing."
 
 
@@ -17,6 +21,8 @@ def deviations(
         embedded, simulated: for the embedded set and for simulated COCO.
         small: for a folder of images that another network than one of the paper's `networks` is trained on.
     """
+    if source.data == "frozen":
+        return FROZEN.format(backbone=source.backbone)
     if not source.on_images:
         return simulated if source.data == "simulated" else embedded
     if source.limit is not None:

@@ -30,7 +30,7 @@ import yaml
 
 from nlcore.errors import InputError
 from nlcore.papers.ladder import Grid, Rung, make_grid
-from nlcore.papers.profiles import Resources, load_profile, profiles_of, stated_evidence, undecided
+from nlcore.papers.profiles import Resources, has_official_parts, load_profile, profiles_of, stated_evidence, undecided
 from nlcore.places import figures_folder, store_folder
 
 if TYPE_CHECKING:
@@ -138,18 +138,23 @@ class Paper:
             parts.append("seeds-" + "-".join(map(str, asked.seeds)))
         if asked.resources.weights is not None:
             parts.append(f"weights-{Path(asked.resources.weights).stem.replace(':', '-')}")
+        if asked.resources.backbone is not None:
+            parts.append(f"backbone-{asked.resources.backbone}")
         parts += [*["partial"] * asked.partial, *filter(None, [asked.variant])]
         return Path(asked.output) / self.id / ".".join([asked.profile, *parts])
 
     def evidence(self, asked: Asked) -> StatedEvidence:
         """What the verdicts of what was asked stand on: what the profile states.
 
-        With weights or other changes of one's own it is not the published protocol, whatever the profile.
+        With weights or other changes of one's own it is not the published protocol, whatever the profile. A frozen
+        network's word counts for the data set that it has seen: in a folder that is divided here it is a stand-in's.
 
         Raises:
             InputError: no such profile, or one that does not say.
         """
         stated = stated_evidence(self.package, asked.profile, load_profile(self.package, asked.profile))
+        if stated.frozen and not has_official_parts(asked.resources):
+            return stated.on_part_of_the_data()
         changed = asked.resources.weights is not None or asked.variant
         return stated.beside_the_profile() if changed else stated
 
@@ -300,7 +305,7 @@ class Session:
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
-    from nlcore.papers.prepare import have_weights
+    from nlcore.papers.prepare import have_features, have_weights
     from nlcore.report.pictures import show_as_written
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Store, make_engine, plan_grid, run_grids
@@ -310,6 +315,7 @@ def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> S
     if not asked.partial:
         plan = plan_grid(grid.specs, store)
         have_weights(plan.missing)
+        have_features(plan.missing)
         run_grids({paper.id: plan}, store, make_engine(workers=workers))
     study = load_rounded(paper, grid.main, store, partial=asked.partial)
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())

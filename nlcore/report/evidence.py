@@ -17,17 +17,23 @@ class Evidence(StrEnum):
 
     EXACT = "exact"
     SIMULATED = "simulated"
+    FROZEN = "frozen backbone"
     STAND_IN = "stand-in"
 
     @property
     def refutes(self) -> bool:
-        """Whether it can speak against a paper."""
-        return self is not Evidence.STAND_IN
+        """Whether it can speak against a paper.
+
+        A frozen backbone cannot: the papers train their networks to the end, and what a network learns below its head
+        may be what makes a claim true. Simulation has checks of what it can tell, claim by claim (`papers/kinds.yaml`).
+        """
+        return self in (Evidence.EXACT, Evidence.SIMULATED)
 
 
 MEANINGS = {
     Evidence.EXACT: "the paper's data and protocol",
     Evidence.SIMULATED: "its size and labels, simulated features",
+    Evidence.FROZEN: "its images and labels, heads on features of a frozen network",
     Evidence.STAND_IN: "small real data, others than the paper's, or simulated features where they predict real ones "
     "badly",
 }
@@ -45,6 +51,11 @@ class StatedEvidence:
         return self.by_claim.get(claim.split()[0], self.default)
 
     @property
+    def frozen(self) -> bool:
+        """Whether any claim stands on a frozen network."""
+        return Evidence.FROZEN in (self.default, *self.by_claim.values())
+
+    @property
     def simulates(self) -> bool:
         """Whether any claim stands on simulation."""
         return Evidence.SIMULATED in (self.default, *self.by_claim.values())
@@ -53,6 +64,10 @@ class StatedEvidence:
         """The same where simulation decides none of these claims: on it they stand on a stand-in."""
         changed = {id: Evidence.STAND_IN for id in claims if self.of(id) is Evidence.SIMULATED}
         return StatedEvidence(self.default, {**self.by_claim, **changed})
+
+    def on_part_of_the_data(self) -> StatedEvidence:
+        """The same where the folder is not the paper's data set in its official parts: a stand-in, all of it."""
+        return StatedEvidence(Evidence.STAND_IN)
 
     def beside_the_profile(self) -> StatedEvidence:
         """The same where a person changed the profile: nothing is exact any more."""

@@ -20,7 +20,7 @@ from nlcore.report.figures import panels, style
 from nlcore.report.verdict_file import Decided, DecidedPart
 
 COLUMNS = ["paper", "claim", "says", "part", "profile", "evidence", "published", "mean", "low", "high"]
-FILLED = {Evidence.EXACT: "black", Evidence.SIMULATED: "0.6", Evidence.STAND_IN: "white"}
+FILLED = {Evidence.EXACT: "black", Evidence.SIMULATED: "0.6", Evidence.FROZEN: "0.8", Evidence.STAND_IN: "white"}
 MARKERS = {"embedded": "o", "simulated": "^", "finetune": "D", "paper": "s"}
 OTHER = "v"  # a profile of another name
 LOOK = {"color": "black", "linestyle": "none", "markersize": 6}

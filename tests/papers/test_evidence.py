@@ -99,3 +99,15 @@ def test_every_file_and_table_of_a_session_says_the_same_word_and_its_evidence(e
     assert (compared["verdict by default"], compared["verdict"], compared["changes"]) == (said, "holds", "yes")
     written = "".join(path.read_text() for path in tmp_path.iterdir() if path.suffix in (".csv", ".md", ".json"))
     assert ("contradicted" in written, "not seen here" in written) == (evidence.refutes, not evidence.refutes)
+
+
+def test_a_frozen_networks_word_counts_for_the_data_set_and_not_for_a_folder_divided_here(tmp_path):
+    for root in ("official", "whole"):
+        (tmp_path / root / "annotations").mkdir(parents=True)
+    (tmp_path / "whole" / "annotations" / "instances.json").write_text("{}")
+    said = {
+        root: paper("galc_slr").evidence(Asked("frozen", resources=Resources(data_root=str(tmp_path / root)))).of("gs1")
+        for root in ("official", "whole")
+    }
+    assert said == {"official": Evidence.FROZEN, "whole": Evidence.STAND_IN}
+    assert not Evidence.FROZEN.refutes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlcore.data.source import Images, Source, coco_parts
+from nlcore.data.source import COCO_FOLDERS, Images, Source, coco_parts
 from nlcore.errors import InputError
 from nlcore.metrics import increase_per_label, value_at_cost
 from nlcore.papers.missing_label_al.measures import BLIND, MEASURES, Choice, canonical, stands_for
@@ -210,7 +210,7 @@ def protocol_for(source: Source, settings: Mapping[str, Any]) -> Protocol:
     The fewer classes, the more often an image lacks more than half of its labels.
     """
     protocol = Protocol(**settings)
-    few = source.data == "coco" and len(coco_parts(source)[0].class_names) < CLASSES
+    few = source.data in COCO_FOLDERS and len(coco_parts(source)[0].class_names) < CLASSES
     return protocol.model_copy(update={"alike_up_to": 0.0}) if few else protocol
 
 

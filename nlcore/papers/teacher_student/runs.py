@@ -14,6 +14,7 @@ from nlcore.data.content import file_digest
 from nlcore.data.extended_coco import CLASS_MAP, build_noisy_labels, extend, map_predictions, read_class_map
 from nlcore.data.source import Source
 from nlcore.devices import resolve_device
+from nlcore.errors import InputError
 from nlcore.papers.teacher_student.features import MakeArray, in_memory, keep, look_at_all, mapped
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
@@ -112,6 +113,9 @@ class Labels(TeacherStudentRun):
         if images.noisy is not None:
             noisy = images.noisy()[used]
         elif self.labeller is None:
+            if images.top_classes is None:
+                found = f"backbone {self.source.backbone}: no ImageNet classifier"
+                raise InputError(f"{found}; expected one of 1000 classes, whose predictions are the noisy labels")
             noisy = map_predictions(images.top_classes[used], class_map)
         else:
             weights, device = self.labeller.weights_file or self.labeller.weights, resolve_device(self.source.device)
