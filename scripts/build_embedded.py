@@ -14,7 +14,8 @@ from typing import Annotated
 import torch
 import typer
 
-from nlcore.data.embedded_build import build_embedded, make_encoder
+from nlcore.data.embedded_build import build_embedded
+from nlcore.data.encoder import make_encoder
 from nlcore.data.weights import name_weights
 from nlcore.errors import InputError
 

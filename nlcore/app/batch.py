@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
@@ -15,14 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from nlcore.app import notebooks, site
+from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.paper import Asked, Paper
-from nlcore.papers.prepare import have_features, have_weights
+from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
-from nlcore.runs import Plan, Spec, Store, forget, make_engine, plan_grid, run_grids
+from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids
+from nlcore.runs.cost import is_listed, seconds
 from nlcore.runs.execute import SINGLE_THREAD, environment
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import process_pool
@@ -127,7 +129,24 @@ def print_plan(batch: Batch, console: Console) -> None:
         wall = duration(plan.wall_seconds(workers, _gpus(plan)))
         table.add_row(name, "all", *counts, "", "", duration(plan.seconds), wall)
         table.add_section()
+    for cells in _features_to_extract([spec for specs in batch.grids().values() for spec in specs], workers):
+        table.add_row(*cells)
     console.print(table)
+
+
+def _features_to_extract(specs: Sequence[Spec], workers: int) -> Iterator[tuple[str, ...]]:
+    """A line of the plan for every frozen network: how many images it has still to look at, once for all papers."""
+    for source in frozen_sources(specs):
+        from nlcore.data.source import frozen_images_waiting  # late: other profiles look at no image
+
+        waiting, images = frozen_images_waiting(source), sum(source.model_copy(update={"min_labels": 0}).sizes())
+        unit, device = f"predict {source.backbone} {source.size}", resolve_device(source.device).type
+        took = seconds(Work(unit, waiting), device)
+        known = is_listed(unit)
+        cost, wall = (duration(took), duration(took if device == "cuda" else took / workers)) if known else ("?", "?")
+        rates = "assumed" if known else "none listed"
+        counts = map(str, (images, images - waiting, waiting))
+        yield "all", f"images, {source.backbone} {source.size}", *counts, device, rates, cost, wall
 
 
 def _gpus(plan: Plan) -> int:

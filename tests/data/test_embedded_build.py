@@ -18,14 +18,11 @@ from nlcore.data.division import stratified_division
 from nlcore.data.embedded_build import (
     build_embedded,
     choose_crops,
-    fit_projection,
-    make_encoder,
     quantise,
-    read_image,
     read_projection,
-    top_predictions,
 )
 from nlcore.data.embedded_set import dequantise, embedded
+from nlcore.data.encoder import fit_projection, make_encoder, read_image, top_predictions
 from nlcore.errors import InputError
 from nlcore.torchvision_compat import ensure_torchvision
 from tests.coco_drawing import annotation, draw_coco, write_instances

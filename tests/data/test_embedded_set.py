@@ -19,12 +19,10 @@ from nlcore.data.embedded_build import (
     FREE_LICENCES,
     choose_crops,
     crop_images,
-    make_encoder,
-    read_image,
     read_projection,
-    top_predictions,
 )
 from nlcore.data.embedded_set import FOLDER, embedded
+from nlcore.data.encoder import make_encoder, read_image, top_predictions
 from nlcore.data.weights import name_weights
 from nlcore.errors import InputError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nlcore.data import frozen
-from nlcore.data.embedded_build import fit_projection, make_encoder, read_image
+from nlcore.data.encoder import fit_projection, make_encoder, read_image
 from nlcore.data.frozen import Backbone, frozen_features, own_size, principal_components
 from nlcore.data.source import Source
 from nlcore.errors import InputError

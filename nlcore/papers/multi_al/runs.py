@@ -209,9 +209,8 @@ class WholeSetRun(SharedPass, MultiALRun):
     @model_validator(mode="after")
     def _one_change_at_a_time(self) -> WholeSetRun:
         if (self.start != "imagenet") + (self.beside != "nothing") + self.mixup > 1:
-            raise InputError(
-                f"start {self.start!r}, beside {self.beside!r}, mixup {self.mixup}: expected at most one to be changed"
-            )
+            found = f"start {self.start!r}, beside {self.beside!r}, mixup {self.mixup}"
+            raise InputError(f"baseline: {found}; expected at most one to be changed")
         return self
 
     def work(self) -> Work:

@@ -103,6 +103,9 @@ class Labels(TeacherStudentRun):
         3. Images without any noisy label are left out, as are those in no part of the source.
 
         Open Images comes with both: people's labels of its validation images, a machine's of all.
+
+        Raises:
+            InputError: a frozen backbone that predicts no ImageNet classes.
         """
         images, class_map = self.source.load(), read_class_map()
         parts = divide(images)
@@ -114,8 +117,10 @@ class Labels(TeacherStudentRun):
             noisy = images.noisy()[used]
         elif self.labeller is None:
             if images.top_classes is None:
-                found = f"backbone {self.source.backbone}: no ImageNet classifier"
-                raise InputError(f"{found}; expected one of 1000 classes, whose predictions are the noisy labels")
+                raise InputError(
+                    f"backbone {self.source.backbone}: no ImageNet classifier; expected one, since what it predicts "
+                    "are the noisy labels"
+                )
             noisy = map_predictions(images.top_classes[used], class_map)
         else:
             weights, device = self.labeller.weights_file or self.labeller.weights, resolve_device(self.source.device)
