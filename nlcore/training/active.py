@@ -54,24 +54,28 @@ class Budget:
 
 
 class Look:
-    """One pass of the classifier over `rows` (n,), for all members, made only if somebody looks."""
+    """One pass of the classifier over `rows` (M, P), each member's own, made only if somebody looks.
+
+    Features of heads are had anew, of the members that are asked for them: those of all would fill the memory.
+    """
 
     def __init__(self, learner: Learner, rows: np.ndarray) -> None:
-        self.learner, self.rows = learner, rows
+        self.learner, self.rows = learner, np.sort(rows, axis=1)
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Logits (M, n, K) and features of all `rows`, computed at the first use."""
-        return self.learner.predict(self.rows, features=True)
+        """Logits (M, P, K), and of an image network features, computed at the first use."""
+        return self.learner.predict(self.rows, features=not self.learner.stacked)
 
     def probabilities(self, member: int, rows: np.ndarray) -> np.ndarray:
         """(len(rows), K) sigmoids of one member."""
-        return torch.sigmoid(self.predictions.logits[member]).numpy()[np.searchsorted(self.rows, rows)]
+        return torch.sigmoid(self.predictions.logits[member]).numpy()[np.searchsorted(self.rows[member], rows)]
 
     def features(self, member: int, rows: np.ndarray) -> np.ndarray:
         """(len(rows), D) input of its last layer."""
-        features = self.predictions.features
-        return (features if features.ndim == 2 else features[member]).numpy()[np.searchsorted(self.rows, rows)]
+        if self.learner.stacked:
+            return self.learner.features_of(member, rows)
+        return self.predictions.features.numpy()[np.searchsorted(self.rows[member], rows)]
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ def run_active_learning(
 
     train()  # the initial training, or the one that was interrupted
     for iteration in range(state.iteration + 1, budget.iterations + 1):
-        look = Look(learner, np.unique(state.pool))
+        look = Look(learner, state.pool)
         positions = _choose(strategies, _views(state, look, iteration, rngs), budget.batch)
         _ask(state, positions, true)
         left = _views(state, look, iteration, rngs)  # what is left in the pool, by the same look at it

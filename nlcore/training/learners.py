@@ -22,7 +22,7 @@ from nlcore.metrics import per_class_average_precision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import Sampler, placed
 from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
-from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads
+from nlcore.training.models import StackedLinear, last_layer, linear_head, mlp_head, stack_heads, unstack_heads
 
 Loss = Callable[[Tensor, Tensor], Differentiable]  # (logits, targets), both (..., B, K)
 Evaluate = Callable[["Learner", nn.Module], dict[str, np.ndarray]]
@@ -114,17 +114,29 @@ class Learner:
         return self.loss(*whole_vectors(logits, targets)) if self.stacked else self.loss(logits, targets)
 
     def predict(self, rows: np.ndarray, *, model: nn.Module | None = None, features: bool = False) -> Predictions:
-        """Logits (M, n, K) of images `rows` (n,), on the CPU; features (n, D), or (M, n, D) where members differ."""
+        """Logits (M, n, K) of images `rows`, on the CPU; features (n, D), or (M, n, D) where members differ.
+
+        rows: (n,), the same for all members, or (M, n), each member's own.
+        """
+        rows = rows if self.stacked or rows.ndim == 1 else rows[0]
+        found = self._look(model or self.model, rows, features=features)
+        logits = found.logits if self.stacked else found.logits[None]
+        return Predictions(logits.cpu(), None if found.features is None else found.features.cpu())
+
+    def features_of(self, member: int, rows: np.ndarray) -> np.ndarray:
+        """(n, D), the inputs of one head's last layer, of images `rows` (n,)."""
+        head = unstack_heads(self.model)[member]
+        return self._look(head, rows, features=True).features.cpu().numpy()
+
+    def _look(self, model: nn.Module, rows: np.ndarray, *, features: bool) -> Predictions:
         empty = np.zeros((int(rows.max()) + 1, 1), np.int8)
-        found = predict(
-            model or self.model,
+        return predict(
+            model,
             self.batches(empty, False),
             torch.from_numpy(np.ascontiguousarray(rows)),
             features=features,
             bfloat16=self.recipe.bfloat16,
         )
-        logits = found.logits if self.stacked else found.logits[None]
-        return Predictions(logits.cpu(), None if found.features is None else found.features.cpu())
 
     def last_weights(self) -> np.ndarray:
         """(M, K, D) of the last layer: w in paper 1's Eq. 3."""

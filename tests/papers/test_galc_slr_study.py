@@ -47,7 +47,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     for make in (tables.table_1, figures.figure_2, figures.figure_4, figures.figure_5, figures.figure_6,
                  tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
                  tables.closeness_table, figures.clean_gold_figure, tables.readings_table,
-                 figures.calibration_figure, figures.surface_figure, tables.surface_table,
+                 tables.elsewhere_table, figures.calibration_figure, figures.surface_figure, tables.surface_table,
                  tables.exact_counts):  # fmt: skip
         make(study, out)
     verdicts = decide_claims(study)

@@ -36,7 +36,8 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     contract = PAPER.contract.artefacts()
     out = ArtefactWriter("teacher_student", "smoke", tmp_path, contract)
     for make in (tables.table_1, tables.quality_table, tables.table_2, tables.table_3, tables.activation_table,
-                 tables.corrections, tables.equal_budgets, figures.figure_1, figures.figure_4, figures.figure_5,
+                 tables.corrections, tables.equal_budgets,
+                 tables.stages_table, tables.verified_positives, figures.figure_1, figures.figure_4, figures.figure_5,
                  figures.figure_6, figures.correction_figure, tables.exact_counts):  # fmt: skip
         make(study, out)
     for table in ("table_4", "table_5", "table_6"):

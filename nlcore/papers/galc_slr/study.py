@@ -59,7 +59,7 @@ CHECKS = ("simulation_predictions", "simulation_kinds", "simulation_forms")
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("fig_1", "fig_3", "exact_counts", *CHECKS), ()),
-    **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
+    **dict.fromkeys(("table_1", "fig_5", "slopes", "elsewhere", "why_clean_gold"), in_main_grid),
     "fig_2": lambda spec: _is_classifier(spec) and spec.method == "asl",
     **dict.fromkeys(("fig_4", "matrix_distances", "asl_calibration"), at_ablation_noise),
     **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains"), of_surface),

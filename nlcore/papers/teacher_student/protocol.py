@@ -21,7 +21,8 @@ METHODS = (
     "proposed",
     "ground_truth",
 )
-MethodName = Literal[METHODS]
+HEAD_ON_VERIFIED = "head_on_verified"  # ours: the pre-trained student, fine-tuned on V alone, without a teacher
+MethodName = Literal[(*METHODS, HEAD_ON_VERIFIED)]
 
 
 class Protocol(BaseModel):

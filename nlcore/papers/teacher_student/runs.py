@@ -19,7 +19,7 @@ from nlcore.papers.teacher_student.features import MakeArray, in_memory, keep, l
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
 from nlcore.papers.teacher_student.problem import UNUSED, VALIDATION_SHARE, Problem, divide, make_problem
-from nlcore.papers.teacher_student.protocol import Activation, MethodName, Protocol
+from nlcore.papers.teacher_student.protocol import HEAD_ON_VERIFIED, Activation, MethodName, Protocol
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
     fit,
@@ -247,7 +247,8 @@ class PretrainedHeads(Stage):
 class Method(Stage):
     """One method at one share of verified images, scored on the test part.
 
-    Values: see `tested`. Array `probabilities` (test images, K); of the proposed network also `teacher_labels` (n, K).
+    Values: see `tested`. Array `probabilities` (test images, K); of the proposed network also `teacher_labels` (n, K),
+    and the values mAP and AP_all of the teacher (`teacher_...`) and of both heads before stage 2 (`..._before`).
     `activation`, `pretraining` and `labels` are the choices of Tables 4 to 6; `budget` replaces the passes of training
     (of all stages on top of the noisy network together) and switches early stopping's patience off.
     """
@@ -262,7 +263,7 @@ class Method(Stage):
     def requires(self) -> Sequence[Spec]:
         trained_on = "clean" if self.method == "ground_truth" else "noisy"
         stages: list[Spec] = [Labels(**self.shared()), self.network(trained_on)]
-        if self.method == "proposed" and self.pretraining != "none":
+        if self.method in ("proposed", HEAD_ON_VERIFIED) and self.pretraining != "none":
             passes = self.protocol.passes if self.budget is None else self.budget // 2
             heads = {"activation": self.activation, "passes": passes}
             stages.append(PretrainedHeads(**self.shared(), seed=self.seed, **heads))

@@ -15,7 +15,7 @@ from nlcore.data.weights import RANDOM, TIMM, name_weights
 from nlcore.errors import InputError
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.papers.teacher_student.problem import Problem, make_problem
-from nlcore.papers.teacher_student.protocol import METHODS, PAPER, Protocol
+from nlcore.papers.teacher_student.protocol import HEAD_ON_VERIFIED, METHODS, PAPER, Protocol
 from nlcore.papers.teacher_student.runs import Labeller, Labels, Method
 from nlcore.runs import Result, Spec, Store
 
@@ -77,6 +77,7 @@ READS = {
     "fig_5": _of_series("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth"),
     "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
+    "stages": _of_series("noisy", HEAD_ON_VERIFIED, "proposed", "ground_truth"),
     **dict.fromkeys(("where_it_holds", "by_label_quality"), of_headline),
     "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
 }
@@ -194,6 +195,7 @@ def _fields(settings: Mapping[str, Any], protocol: Protocol) -> Iterator[dict[st
             yield {"method": method, "fraction": fraction}
     for fraction in settings["ablations"]:
         yield {"method": "proposed", "fraction": fraction}
+        yield {"method": HEAD_ON_VERIFIED, "fraction": fraction}
         for options in VARIANTS.values():
             yield {"method": "proposed", "fraction": fraction, **options}
     for fraction in settings["equal_budget"]:
