@@ -324,7 +324,9 @@ def calibration_figure(study: Study, out: ArtefactWriter) -> Figure:
         axis.plot(line, line, color="black", linewidth=1, linestyle=":", label="cross-entropy, trained to its end")
         for name, look in series_style([name for name in names if name in set(frame.series)]).items():
             own = frame[frame.series == name]
-            axis.plot(own.output, own.share, label=names[name], **look | {"linestyle": "", "alpha": 0.7})
+            size = 6 * np.sqrt(own.cells)  # a mark of few cells says little
+            marks = {key: look[key] for key in ("color", "marker")}
+            axis.scatter(own.output, own.share, size, label=names[name], alpha=0.6, **marks)
         axis.set(xlabel="output p of the silver classifier", ylabel="share of the cells that have the label")
         axis.set_yscale("symlog", linthresh=0.01)
         axis.set_ylim(0, 1)
@@ -337,8 +339,8 @@ def calibration_figure(study: Study, out: ArtefactWriter) -> Figure:
         figure,
         frame,
         caption=f"Outputs of silver classifiers on gold images at {percent(study.ablation_noise)} %, and how often the "
-        f"noisy label is there; a mark per seed and twentieth. ASL's outputs are off by {plain:.3f} on average, by "
-        f"{apart:.3f} once its own bias is taken out.",
+        f"noisy label is there; a mark per seed and twentieth, the larger the more cells. ASL's outputs are off by "
+        f"{plain:.3f} on average, by {apart:.3f} once its own bias is taken out.",
         alt="Share of cells with the label by output; ASL's outputs lie far above it, along the curve of its own bias",
         deviations=deviations(study),
     )
@@ -350,12 +352,13 @@ def surface_figure(study: Study, out: ArtefactWriter) -> Figure:
     lengths = sorted(frame.epochs.unique())
     styles = series_style([name for name in SURFACE if name in set(frame.series)])
     with style():
-        figure, axes = panels(1, len(lengths), width=4.0, height=3.4, sharey=True)
+        figure, axes = panels(1, len(lengths), width=4.0, height=3.6, sharex=True, sharey=True)
         for axis, epochs in zip(axes.flat, lengths, strict=True):
             own = frame[frame.epochs == epochs]
             lines_by_series(axis, own, x="learning rate", labels={name: name for name in styles}, looks=styles)
             axis.set(title=f"{epochs} epochs", ylabel="mAP (%)", xscale="log")
-        axes[0, 0].legend(fontsize=7)
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     noise = percent(study.ablation_noise)
     return out.figure(
         "epochs_by_rate",

@@ -184,9 +184,11 @@ def figure_fair_baselines(study: Study, out: ArtefactWriter) -> Figure:
     frame = _by_noise(pd.concat([ours, study.others.rename(columns={"baseline": "series"})]))
     labels = {"hard_entropy": SERIES["hard_entropy"]} | BASELINE_SERIES
     with style():
-        figure, axes = panels(1, 1, width=6.5, height=3.8)
+        figure, axes = panels(1, 1, width=6.5, height=4.4)
         looks = LOOKS | {name: look | {"linestyle": ":"} for name, look in series_style(list(BASELINE_SERIES)).items()}
         _draw_by_noise(axes[0, 0], frame, labels, looks)
+        axes[0, 0].get_legend().remove()
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     means = frame.groupby("series")[MAP].mean()
     return out.figure(
         "fair_baselines", figure, frame, deviations=deviations(study.source),

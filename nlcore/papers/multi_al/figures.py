@@ -256,10 +256,10 @@ def figure_fair_baselines(study: Study, out: ArtefactWriter) -> Figure:
     frame["noise %"] = (100 * frame.noise).round().astype(int)
     labels = {"multi_al_safe": SERIES["multi_al_safe"]} | BASELINE_SERIES
     with style():
-        figure, axes = panels(1, 1, width=6.5, height=3.6)
+        figure, axes = panels(1, 1, width=6.5, height=4.2)
         lines_by_series(axes[0, 0], frame, x="noise %", value=MAP, labels=labels)
         axes[0, 0].set(xlabel="swapped labels (%)", xticks=sorted(frame["noise %"].unique()), ylabel="mAP (%)")
-        axes[0, 0].legend(fontsize=8)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     means = found.mean()
     return out.figure(
         "fair_baselines", figure, frame[["series", "seed", "noise %", MAP]], deviations=deviations(study.source),
