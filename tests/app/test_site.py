@@ -110,7 +110,8 @@ def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_pa
     file = figures / "cleanlab_ema" / "embedded" / "verdicts.json"
     told = json.loads(file.read_text())
     evidence = dict(zip([claim["id"] for claim in told["claims"]], itertools.cycle(MEANINGS)))
-    words = {Evidence.EXACT: "contradicted", Evidence.SIMULATED: "holds", Evidence.STAND_IN: "not seen here"}
+    words = {Evidence.EXACT: "contradicted", Evidence.SIMULATED: "holds"}
+    words |= dict.fromkeys((Evidence.FROZEN, Evidence.STAND_IN), "not seen here")
     changed = [claim | {"evidence": evidence[claim["id"]], "verdict": words[evidence[claim["id"]]]}
                for claim in told["claims"]]  # fmt: skip
     file.write_text(json.dumps(told | {"claims": changed}))
@@ -118,10 +119,10 @@ def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_pa
     for page in (figures / "index.html", figures / "cleanlab_ema" / "embedded" / "index.html"):
         text = html.unescape(page.read_text())
         assert all(meaning in text for meaning in MEANINGS.values())
-        assert "A stand-in cannot contradict a paper" in text
+        assert "A frozen backbone or a stand-in cannot contradict a paper" in text
         shown = re.findall(r"(?:#claim-|<h3>)(\w+)(?:\">\w+</a>)? <span class=\"verdict (\w+)\">.*?</span> "
                            r"([\w ]+)</span> "
-                           r"<span class=\"evidence\" title=\"[^\"]+\">([\w-]+)</span>", text)  # fmt: skip
+                           r"<span class=\"evidence\" title=\"[^\"]+\">([\w -]+)</span>", text)  # fmt: skip
         kinds = {"contradicted": "contradicted", "holds": "holds", "not seen here": "not_seen"}
         assert shown == [(id, kinds[words[stands]], words[stands], stands.value) for id, stands in evidence.items()]
 

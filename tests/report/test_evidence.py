@@ -6,7 +6,7 @@ from nlcore.errors import InputError
 from nlcore.report.evidence import MEANINGS, Evidence, StatedEvidence, read_evidence
 
 CLAIMS = ("ma1", "ma2")
-WORDS = "one of exact, simulated, stand-in"
+WORDS = "one of exact, simulated, frozen backbone, stand-in"
 WHOLE = f"{WORDS}, or claim ids and a default, each so"
 
 
@@ -45,6 +45,6 @@ def test_beside_the_profile_nothing_is_exact():
     assert [stated.of(id) for id in ("ma0", "ma1", "ma2")] == ["stand-in", "simulated", "stand-in"]
 
 
-def test_only_a_stand_in_refutes_nothing_and_every_word_has_its_meaning():
-    assert [evidence for evidence in Evidence if not evidence.refutes] == [Evidence.STAND_IN]
+def test_a_stand_in_and_a_frozen_backbone_refute_nothing_and_every_word_has_its_meaning():
+    assert [evidence for evidence in Evidence if not evidence.refutes] == [Evidence.FROZEN, Evidence.STAND_IN]
     assert set(MEANINGS) == set(Evidence)
