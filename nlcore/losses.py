@@ -116,7 +116,7 @@ def asymmetric_calibration(
         q, of the same shape, in [0, 1], in float32 at least.
 
     >>> asymmetric_calibration(torch.tensor([0.04, 0.435, 0.9]))
-    tensor([0.0000, 0.0152, 0.7639])
+    tensor([0.0000, 0.0153, 0.7580])
     """
     p = _at_least_float32(probabilities)
     shifted = (p - clip).clamp(min=0)
