@@ -115,11 +115,11 @@ def check(batch: Batch) -> None:
 
 def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
-    store, workers = Store(batch.asked.store), batch.workers or os.cpu_count() or 1
+    store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids()
     title = f"profile {batch.asked.profile}, {workers} workers"
     columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
     table = Table(*columns, title=title)
-    for name, specs in batch.grids().items():
+    for name, specs in grids.items():
         plan = plan_grid(specs, store)
         for kind in plan.kinds():
             counts = map(str, (kind.runs, kind.runs - kind.missing, kind.missing))
@@ -129,7 +129,7 @@ def print_plan(batch: Batch, console: Console) -> None:
         wall = duration(plan.wall_seconds(workers, _gpus(plan)))
         table.add_row(name, "all", *counts, "", "", duration(plan.seconds), wall)
         table.add_section()
-    for cells in _features_to_extract([spec for specs in batch.grids().values() for spec in specs], workers):
+    for cells in _features_to_extract([spec for specs in grids.values() for spec in specs], workers):
         table.add_row(*cells)
     console.print(table)
 

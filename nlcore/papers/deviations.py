@@ -5,7 +5,7 @@ from __future__ import annotations
 from nlcore.data.source import Source
 
 FROZEN = (
-    "The data set's own images and labels, and heads on what a frozen {backbone} sees in them, not the paper's network "
+    "Real images with their own labels, but heads on what a frozen {backbone} sees in them, not the paper's network "
     "trained end to end: nothing is learnt below the head."
 )
 REHEARSAL = "A rehearsal on so few images that its numbers say nothing."

@@ -48,8 +48,11 @@ def have_features(specs: Iterable[Spec]) -> None:
 
 
 def frozen_sources(specs: Iterable[Spec]) -> list[Source]:
-    """The folders of images that frozen networks look at, each network once."""
-    sources = [getattr(spec, "source", None) for spec in specs]
-    seen = {repr((one.backbone, one.size, one.weights, one.parts)): one for one in sources
-            if one is not None and one.data == "frozen"}  # fmt: skip
+    """One source for each network and set of images that a frozen network looks at."""
+    frozen = {one for spec in specs if (one := getattr(spec, "source", None)) is not None and one.data == "frozen"}
+    if not frozen:
+        return []
+    from nlcore.data.source import label_files  # late: other profiles look at no folder
+
+    seen = {(one.backbone, one.size, one.weights, *label_files(one)): one for one in sorted(frozen, key=repr)}
     return list(seen.values())

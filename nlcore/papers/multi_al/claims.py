@@ -171,9 +171,8 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: OF_FINAL[id](final) for id in ("ma1", "ma2", "ma3", "ma4") if id == "ma1" or "random" in final}
         for name, final in finals.items()
     }
-    for name in study.baselines().columns.drop("asl"):
-        fair = default.assign(asl=study.baselines()[name])
-        readings[f"the baseline: {BASELINE_SERIES[name]}"] = {"ma1": gain_over_asl(fair)}
+    for name, baseline in study.baselines().drop(columns="asl").items():
+        readings[f"the baseline: {BASELINE_SERIES[name]}"] = {"ma1": gain_over_asl(default.assign(asl=baseline))}
     for name in study.readings:
         final = study.final_under(name)
         readings[name] = {id: decider(final) for id, decider in OF_FINAL.items()}
