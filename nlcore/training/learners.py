@@ -192,13 +192,18 @@ def image_learner(
 
 
 def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:
-    """mAP over images `rows` (n,) with `targets` (N, K), with and without `person`: fractions, per member."""
+    """mAP over images `rows` with `targets` (N, K), with and without `person`: fractions, per member.
+
+    rows: (n,), the same for all members, or (M, n), each member's own.
+    """
     truth = targets[rows]
 
     def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
         logits = learner.predict(rows, model=model).logits.numpy()
         # One after the other: a sum over all of them would round a member's as the others' places in it have it.
-        values = np.stack([per_class_average_precision(truth, own) for own in logits])  # NaN without a positive image
+        truths = truth if rows.ndim == 2 else [truth] * len(logits)
+        found = map(per_class_average_precision, truths, logits)
+        values = np.stack(list(found))  # NaN without a positive image
         others = np.delete(values, person, axis=1)
         return {"map": np.nanmean(values, axis=1), "map_without_person": np.nanmean(others, axis=1)}
 

@@ -7,7 +7,7 @@ results are paired.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -244,10 +244,10 @@ class WholeSetRun(SharedPass, MultiALRun):
             schedule_epochs=first.protocol.whole_schedule_epochs,
             evaluate_every=1,
         )
-        on_test, on_initial = map_on(split.test, truth), _map_on_own(split.initial, truth)
+        on_test, on_initial = map_on(split.test, truth), map_on(split.initial, truth)
 
         def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
-            held_out = {"held_out": on_initial(learner, model)} if first.beside == "nothing" else {}
+            held_out = {"held_out": on_initial(learner, model)["map"]} if first.beside == "nothing" else {}
             return {**on_test(learner, model), **held_out}
 
         history = learner.fit(
@@ -273,14 +273,6 @@ class WholeSetRun(SharedPass, MultiALRun):
         return rows, given
 
 
-def _map_on_own(rows: np.ndarray, truth: np.ndarray) -> Callable[[Learner, nn.Module], np.ndarray]:
-    """mAP (M,) of each member on images of its own, `rows` (M, n)."""
-    evaluations = [map_on(own, truth) for own in rows]
-    return lambda learner, model: np.array(
-        [evaluate(learner, model)["map"][member] for member, evaluate in enumerate(evaluations)]
-    )
-
-
 class InitialRun(MultiALRun):
     """Fig. 6: the classifier on the clean initial images, trained longer than it will be.
 
@@ -301,10 +293,10 @@ class InitialRun(MultiALRun):
         images, protocol = self.source.load(), self.protocol
         split = divide(images, protocol, self.seeds)
         targets = np.repeat(images.targets[None], len(self.seeds), axis=0)
-        on_test, on_train = map_on(split.test, images.targets), _map_on_own(split.initial, images.targets)
+        on_test, on_train = map_on(split.test, images.targets), map_on(split.initial, images.targets)
 
         def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
-            return {"train": on_train(learner, model), "validation": on_test(learner, model)["map"]}
+            return {"train": on_train(learner, model)["map"], "validation": on_test(learner, model)["map"]}
 
         learner = self.learner([self], protocol.epochs)
         recipe = self.recipe(protocol.longer_epochs, evaluate_every=1)

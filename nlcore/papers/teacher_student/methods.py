@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from nlcore.papers.teacher_student.fetches import Fetch, clean_where_verified, with_noisy_labels
 from nlcore.papers.teacher_student.heads import (
     CleaningNetwork,
-    TeacherStudent,
     VeitModel,
     cleaning_loss,
     joint_loss,
@@ -25,7 +24,6 @@ from nlcore.papers.teacher_student.heads import (
 )
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import HEAD_ON_VERIFIED
-from nlcore.papers.teacher_student.scoring import ap_all, logits_of, mean_ap
 from nlcore.papers.teacher_student.stages import (
     NoisyNetwork,
     Outcome,
@@ -35,6 +33,7 @@ from nlcore.papers.teacher_student.stages import (
     network_recipe,
     new_heads,
     one_to_nine,
+    scored,
     tested,
     verified_only,
     without_patience,
@@ -147,7 +146,11 @@ def proposed(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights 
         kept = {"both": ("teacher", "student")}.get(run.pretraining, (run.pretraining,))
         model.load_state_dict({name: heads[name] for name in heads if name.startswith(kept)}, strict=False)
     fetch = problem.feature_batches(features, problem.clean)
-    before = {f"{name}_before": value for name, value in _head_scores(problem, model, fetch).items()}
+    before = {
+        f"{name}_{metric}_before": value
+        for name in ("teacher", "student")
+        for metric, value in scored(problem, getattr(model, name), fetch)[0].items()
+    }
     draws = problem.generator("order", run.method, run.fraction)
     threshold = protocol.threshold if run.labels == "hard" else None
     found = fit(
@@ -161,8 +164,8 @@ def proposed(run: Method, problem: Problem, noisy: NoisyNetwork, heads: Weights 
         generators=(draws,),
     )
     values, arrays = tested(problem, model.student, fetch, found)
-    after = _head_scores(problem, model, fetch)
-    values |= before | {name: after[name] for name in after if name.startswith("teacher")}
+    teacher, _ = scored(problem, model.teacher, fetch)
+    values |= before | {f"teacher_{metric}": value for metric, value in teacher.items()}
     if isinstance(problem.clean, Tensor):  # of millions of images nobody looks at what the teacher says
         arrays["teacher_labels"] = _told(problem, model.teacher, fetch)
     return values, arrays
@@ -177,16 +180,6 @@ def head_on_verified(run: Method, problem: Problem, noisy: NoisyNetwork, heads: 
     recipe, sampler = _budgeted(run, head_recipe(problem)), verified_only(problem, run.fraction, generator=draws)
     found = fit(problem, student, recipe, sampler=sampler, fetch=fetch, loss=network_loss, generators=(draws,))
     return tested(problem, student, fetch, found)
-
-
-def _head_scores(problem: Problem, model: TeacherStudent, fetch: Fetch) -> dict[str, float]:
-    """Test mAP and AP_all of both heads as they are now."""
-    found = {}
-    for name in ("teacher", "student"):
-        scores = torch.sigmoid(logits_of(getattr(model, name), fetch, problem.clean, problem.test)).numpy()
-        found[f"{name}_mAP"] = mean_ap(problem.clean, problem.test, scores)
-        found[f"{name}_AP_all"] = ap_all(problem.clean, problem.test, scores)
-    return found
 
 
 def _told(problem: Problem, teacher: nn.Module, fetch: Fetch) -> np.ndarray:

@@ -117,17 +117,24 @@ def fit(
     )
 
 
+def scored(
+    problem: Problem, model: nn.Module, fetch: Fetch, *, bfloat16: bool = False
+) -> tuple[dict[str, float], np.ndarray]:
+    """A model as it is: mAP and AP_all (fractions) on the test part, and the sigmoids that they rank."""
+    scores = torch.sigmoid(logits_of(model, fetch, problem.clean, problem.test, bfloat16=bfloat16)).numpy()
+    ranked = problem.clean, problem.test, scores
+    return {"mAP": mean_ap(*ranked), "AP_all": ap_all(*ranked)}, scores
+
+
 def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:
     """Values mAP and AP_all (fractions, on the test part), updates and passes; array `probabilities` (test, K).
 
     Of sparse labels `probabilities` (c,) are those of the cells that somebody verified.
     """
-    logits = logits_of(model, fetch, problem.clean, problem.test, bfloat16=bfloat16)
-    scores = torch.sigmoid(logits).numpy()
+    found, scores = scored(problem, model, fetch, bfloat16=bfloat16)
     best = int(np.argmax([row["ap_all"] for row in run.history]))
     values = {
-        "mAP": mean_ap(problem.clean, problem.test, scores),
-        "AP_all": ap_all(problem.clean, problem.test, scores),
+        **found,
         "updates": run.step,
         "passes": run.epoch,
         "best_pass": run.history[best]["epoch"],
