@@ -14,6 +14,8 @@ operations on (..., B, K) in place of some forty that automatic differentiation 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -91,9 +93,10 @@ def asymmetric_gradient(
     _check_shapes(logits, targets)
     p = torch.sigmoid(_at_least_float32(logits))
     q, shifted = 1 - p, (p - clip).clamp_(min=0)
-    absent = _absent(shifted, gamma_neg, cut=clip < SMALLEST_PROBABILITY) * (p * q)
-    present = (_power(q, gamma_pos) * q).neg_().masked_fill_(p < SMALLEST_PROBABILITY, 0)
-    return torch.where(targets > 0, present, absent).masked_fill_(targets < 0, 0)
+    absent = _absent(shifted, gamma_neg, cut=clip < SMALLEST_PROBABILITY).mul_(q.mul_(p))
+    missed = 1 - functional.threshold(p, SMALLEST_PROBABILITY, 1)  # no gradient where the logarithm is cut off
+    present = missed.neg_() if gamma_pos == 0 else (_power(missed, gamma_pos) * missed).neg_()
+    return _by_target(present, absent, targets)
 
 
 def asymmetric_calibration(
@@ -177,10 +180,9 @@ def asymmetric_gradient_of_probabilities(
     """
     _check_shapes(probabilities, targets)
     p = _at_least_float32(probabilities)
-    shifted, inside = (p - clip).clamp_(min=0), p >= SMALLEST_PROBABILITY
-    absent = _absent(shifted, gamma_neg, cut=True)
-    present = (_power(1 - p, gamma_pos) / p.clamp(min=SMALLEST_PROBABILITY)).neg_().masked_fill_(~inside, 0)
-    return torch.where(targets > 0, present, absent).masked_fill_(targets < 0, 0)
+    absent = _absent((p - clip).clamp_(min=0), gamma_neg, cut=True)
+    present = (_power(1 - p, gamma_pos) / p.clamp(min=SMALLEST_PROBABILITY)).neg_().mul_(_has_logarithm(p))
+    return _by_target(present, absent, targets)
 
 
 def asymmetric_loss_raw(
@@ -266,12 +268,10 @@ def binary_cross_entropy_gradient(logits: Tensor, targets: Tensor, *, reduction:
     """
     _check_shapes(logits, targets)
     require(reduction in ("mean", "sum"), "reduction", reduction, "'mean' or 'sum'")
-    unknown = targets < 0
-    cells = (torch.sigmoid(_at_least_float32(logits)) - targets).masked_fill_(unknown, 0)
-    if reduction == "sum":
-        return cells
-    known = cells.shape[-2] * cells.shape[-1] - unknown.sum((-2, -1), keepdim=True)
-    return cells.div_(known.clamp_(min=1))
+    p = torch.sigmoid(_at_least_float32(logits))
+    known = _known(targets.to(p.dtype))
+    cells = p.sub_(targets).mul_(known)
+    return cells if reduction == "sum" else cells.div_(known.sum((-2, -1), keepdim=True).clamp_(min=1))
 
 
 def large_loss_gradient(logits: Tensor, targets: Tensor, *, share: float, corrected: bool) -> Tensor:
@@ -305,15 +305,18 @@ def large_loss_gradient(logits: Tensor, targets: Tensor, *, share: float, correc
     z = _at_least_float32(logits)
     taking_part = (targets >= 0).any(dim=-1, keepdim=True)
     cells = taking_part.sum((-2, -1), keepdim=True) * targets.shape[-1]
-    largest = _largest(z.masked_fill((targets >= 0) | ~taking_part, -torch.inf), (share * cells).ceil())
+    most = math.ceil(share * z.shape[-2] * z.shape[-1])
+    costs = z.masked_fill((targets >= 0) | ~taking_part, -torch.inf)
+    largest = _largest(costs, (share * cells).ceil(), most=max(most, 1))
     gradient = torch.sigmoid(z) - targets.clamp(min=0)
     gradient = torch.where(largest, gradient - 1 if corrected else 0, gradient)
     return gradient.masked_fill(~taking_part, 0) / cells.clamp(min=1)
 
 
-def _largest(values: Tensor, numbers: Tensor) -> Tensor:
-    """Where the `numbers` (..., 1, 1) largest of each (B, K) of `values` (..., B, K) are; never where one is -inf."""
-    ordered = values.flatten(-2).sort(dim=-1, descending=True).values
+def _largest(values: Tensor, numbers: Tensor, *, most: int) -> Tensor:
+    """Where the `numbers` (..., 1, 1), at most `most`, largest of each (B, K) of `values` (..., B, K) are; never where
+    one is -inf."""
+    ordered = values.flatten(-2).topk(most, dim=-1).values
     last = (numbers.long().flatten(-2) - 1).clamp(min=0)
     bound = ordered.gather(-1, last).unsqueeze(-1)
     return (values >= bound) & (numbers > 0) & values.isfinite()
@@ -337,16 +340,38 @@ def _asymmetric_loss_of_probabilities(
 
 def _absent(shifted: Tensor, gamma_neg: float, *, cut: bool) -> Tensor:
     """(p_m)^gamma_neg / (1 - p_m), without gradient below the margin; `cut`: nor where the logarithm is cut off."""
-    factor = _power(shifted, gamma_neg) if gamma_neg else (shifted > 0).to(shifted.dtype)
     rest = 1 - shifted
-    return (factor / rest).masked_fill_(rest < SMALLEST_PROBABILITY, 0) if cut else factor / rest
+    factor = _power(shifted, gamma_neg) if gamma_neg else shifted.sign()
+    if not cut:
+        return factor.div_(rest)
+    return factor.div_(rest.clamp(min=SMALLEST_PROBABILITY)).mul_(_has_logarithm(rest))
+
+
+# Gradients select by arithmetic: on a CPU a comparison and what follows from it take several times as long, and would
+# be most of a head's step.
+
+
+def _has_logarithm(p: Tensor) -> Tensor:
+    """1 where p is above `SMALLEST_PROBABILITY`, else 0: there the logarithm is cut off and has no gradient."""
+    return (p - SMALLEST_PROBABILITY).clamp_(0, 1).ceil_()
+
+
+def _known(targets: Tensor) -> Tensor:
+    """1 where the target is 0 or more, 0 where it is -1."""
+    return targets.clamp(max=0).add_(1)
+
+
+def _by_target(present: Tensor, absent: Tensor, targets: Tensor) -> Tensor:
+    """`present` where the target is 1, `absent` where it is 0, and 0 where it is -1; all of them finite."""
+    targets = targets.to(present.dtype)
+    return torch.lerp(absent, present, targets).mul_(_known(targets))
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
     """base ** exponent; the recipe's own exponents, 0 and 4, without the slow general power function."""
     if exponent == 0:
         return torch.ones((), dtype=base.dtype, device=base.device)
-    return base.square().square() if exponent == 4 else base**exponent
+    return base.square().square_() if exponent == 4 else base**exponent
 
 
 def _reduce(cells: Tensor, known: Tensor, reduction: str) -> Tensor:

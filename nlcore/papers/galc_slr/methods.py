@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlcore.correction import corrected_probabilities
-from nlcore.losses import asymmetric_gradient_of_probabilities, asymmetric_loss
+from nlcore.losses import asymmetric_gradient, asymmetric_gradient_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
 from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, THRESHOLDS
 from nlcore.training.gradients import Differentiable, OutputGradients
@@ -98,26 +98,34 @@ class SilverGoldLoss:
     matrix: Tensor | None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Differentiable:
-        labels, trusted = targets[..., :-1], targets[..., -1:] > 0
+        labels, trusted = targets[..., :-1], targets[..., -1:]
         if self.matrix is None:
             return ASYMMETRIC(logits, labels)
         if self.way.softmax:
-            return self._cross_entropy(logits, labels, trusted)
-        if self.way.second_sigmoid:
-            corrected = corrected_probabilities(torch.sigmoid(logits.float()), self.matrix, floor=None)
-            return asymmetric_loss(torch.where(trusted, logits.float(), corrected), labels)
-        return OutputGradients((logits, self._gradient(torch.sigmoid(logits.detach().float()), labels, trusted)))
+            return self._cross_entropy(logits, labels, trusted > 0)
+        z = logits.detach().float()
+        by_logits = self._through_second_sigmoid if self.way.second_sigmoid else self._gradient
+        return OutputGradients((logits, by_logits(z, torch.sigmoid(z), labels, trusted)))
 
-    def _gradient(self, g: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
+    # Cells are chosen by arithmetic, as in nlcore/losses.py.
+
+    def _gradient(self, z: Tensor, g: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
         """Of ASL(C'g, y) or ASL(g, y) by the logits: back through C, and through the sigmoid; none where C'g is cut."""
         observed, floor = corrected_probabilities(g, self.matrix, floor=None), self.way.floor
         seen = observed if floor is None else observed.clamp(floor, 1 - floor)
-        by_seen = asymmetric_gradient_of_probabilities(torch.where(trusted, g, seen), labels)
-        by_observed = by_seen.masked_fill(trusted, 0)
+        by_seen = asymmetric_gradient_of_probabilities(torch.lerp(seen, g, trusted), labels)
+        by_observed = by_seen * (1 - trusted)
         if floor is not None:
-            by_observed.masked_fill_(seen != observed, 0)
-        by_g = torch.where(trusted, by_seen, by_observed @ self.matrix.transpose(-1, -2))
-        return by_g * g * (1 - g)
+            by_observed.mul_((seen - observed).abs_().ceil_().clamp_(max=1).neg_().add_(1))
+        by_g = torch.lerp(by_observed @ self.matrix.transpose(-1, -2), by_seen, trusted)
+        return by_g.mul_(g).mul_(1 - g)
+
+    def _through_second_sigmoid(self, z: Tensor, g: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
+        """The same where C'g stands for logits."""
+        corrected = corrected_probabilities(g, self.matrix, floor=None)
+        by_given = asymmetric_gradient(torch.lerp(corrected, z, trusted), labels)
+        by_g = (by_given * (1 - trusted)) @ self.matrix.transpose(-1, -2)
+        return torch.lerp(by_g.mul_(g).mul_(1 - g), by_given, trusted)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, trusted: Tensor) -> Tensor:
         """GLC's loss, with every label of an image as one observation: -log (C' softmax) and -log softmax."""
