@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nlcore.training.recipe import Recipe
@@ -37,7 +35,6 @@ def load_checkpoint(path: Path, run: TrainingResult, recipe: Recipe, generators:
         return
     saved.require_same(saved.state["recipe"], asdict(recipe), what="recipe")
     saved.put_back(_named_tensors(run), generators)
-    run.optimiser.load_state_dict(_optimiser_state(run.optimiser, saved.tensors))
     run.epoch, run.step, run.steps_per_epoch, run.finished = saved.state["position"]
     run.history = saved.state["history"]
     if run.best is not None:
@@ -52,23 +49,6 @@ def _named_tensors(run: TrainingResult) -> dict[str, Tensor]:
         named |= {} if model is None else {f"{part}/{name}": t for name, t in model.state_dict().items()}
     if run.best is not None:
         named |= {f"best/{i}": tensor for i, tensor in enumerate(run.best.tensors)}
-    for i, parameter in enumerate(_parameters(run.optimiser)):
-        state = run.optimiser.state.get(parameter, {})
-        named |= {f"optimiser/{i}/{name}": t for name, t in state.items() if isinstance(t, Tensor)}
+    for i, parameter in enumerate(run.optimiser.parameters):
+        named |= {f"optimiser/{i}/{name}": tensor for name, tensor in run.optimiser.state[parameter].items()}
     return named
-
-
-def _parameters(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
-
-
-def _optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """A state_dict for the optimiser. Moments get their parameter's memory layout, which the fused kernels assume."""
-    state: dict[int, dict[str, Tensor]] = {}
-    parameters = _parameters(optimiser)
-    for name in [name for name in tensors if name.startswith("optimiser/")]:
-        _, index, key = name.split("/")
-        tensor, like = tensors[name], parameters[int(index)]
-        moment = tensor.shape == like.shape and key != "step"
-        state.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensor) if moment else tensor.clone()
-    return {**optimiser.state_dict(), "state": state}

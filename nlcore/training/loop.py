@@ -100,7 +100,7 @@ def _train_epoch(
             value = loss(forward, batch)
         value.backward()
         optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         averager.update()
         run.step += 1
     run.epoch += 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from nlcore.training.early_stopping import BestWeights
+from nlcore.training.optimiser import FusedAdam
 
 
 @dataclass
@@ -21,7 +21,7 @@ class TrainingResult:
 
     model: nn.Module
     average: nn.Module | None
-    optimiser: torch.optim.Optimizer
+    optimiser: FusedAdam
     best: BestWeights | None = None
     epoch: int = 0
     step: int = 0
