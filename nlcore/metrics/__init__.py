@@ -7,9 +7,11 @@ it uses, not on their neighbours.
 
 from nlcore.metrics.active_learning import increase_per_label, value_at_cost
 from nlcore.metrics.classification import (
+    AveragePrecision,
     average_precision_all,
     mean_average_precision,
     mean_class_f1,
+    mean_of_classes,
     overall_f1,
     per_class_average_precision,
 )
@@ -24,7 +26,7 @@ from nlcore.metrics.detection import (
 )
 
 __all__ = [
-    "auprc", "auroc", "average_precision_all", "average_precision_at", "increase_per_label", "jaccard", "lift_at",
-    "mean_accuracy", "mean_average_precision", "mean_class_f1", "overall_f1", "per_class_average_precision", "spearman",
-    "value_at_cost",
+    "AveragePrecision", "auprc", "auroc", "average_precision_all", "average_precision_at", "increase_per_label",
+    "jaccard", "lift_at", "mean_accuracy", "mean_average_precision", "mean_class_f1", "mean_of_classes", "overall_f1",
+    "per_class_average_precision", "spearman", "value_at_cost",
 ]  # fmt: skip

@@ -45,8 +45,41 @@ def per_class_average_precision(targets: Array, scores: Array, *, definition: De
     """
     require(definition in ("standard", "asl"), "definition", definition, "'standard' or 'asl'")
     xp, targets, scores = _checked(targets, scores)
-    by_class = lambda array: xp.matrix_transpose(xp.broadcast_to(array, scores.shape))  # (..., K, N)
-    return _average_precision(xp, by_class(targets), xp.matrix_transpose(scores), definition)
+    *leading, images, classes = scores.shape
+    by_class = lambda array: xp.reshape(xp.matrix_transpose(array), (-1, images))  # (... K, N)
+    positives = _Positives(xp, by_class(xp.broadcast_to(targets, scores.shape)))
+    found = _average_precision(xp, positives, by_class(scores), definition)
+    return xp.reshape(found, (*leading, classes))
+
+
+class AveragePrecision:
+    """`per_class_average_precision` of model after model on the same images: what follows from the targets is found
+    once, which is half of the work.
+
+    Args:
+        targets, definition: as for `per_class_average_precision`; targets (N, K).
+
+    Raises:
+        InputError: as there.
+
+    >>> of_class = AveragePrecision(np.array([[1], [0], [1]]))
+    >>> of_class(np.array([[0.9], [0.8], [0.7]])), of_class(np.array([[0.9], [0.7], [0.8]]))
+    (array([0.83333333]), array([1.]))
+    """
+
+    def __init__(self, targets: Array, *, definition: Definition = "standard") -> None:
+        require(definition in ("standard", "asl"), "definition", definition, "'standard' or 'asl'")
+        require(targets.ndim == 2, "axes of targets", targets.ndim, "2, (images, classes)")
+        self.xp = array_namespace(targets)
+        _check_targets(self.xp, targets)
+        self.shape, self.definition = tuple(targets.shape), definition
+        self.positives = _Positives(self.xp, self.xp.matrix_transpose(targets))
+
+    def __call__(self, scores: Array) -> Array:
+        """(K,) fractions of scores (N, K), an array of the kind that the targets are."""
+        _check_shapes(self.shape, scores)
+        scores = self.xp.matrix_transpose(_nan_last(self.xp, scores))
+        return _average_precision(self.xp, self.positives, scores, self.definition)
 
 
 def mean_average_precision(
@@ -70,7 +103,25 @@ def mean_average_precision(
     >>> float(mean_average_precision(targets, scores)), float(mean_average_precision(targets, scores, without=[0]))
     (0.9166666666666666, 1.0)
     """
-    average_precisions = per_class_average_precision(targets, scores, definition=definition)  # (..., K)
+    return mean_of_classes(per_class_average_precision(targets, scores, definition=definition), without=without)
+
+
+def mean_of_classes(average_precisions: Array, *, without: Sequence[int] = ()) -> Array:
+    """mAP from the average precision of every class.
+
+    Args:
+        average_precisions: (..., K) fractions; NaN is left out.
+        without: further classes to leave out.
+
+    Returns:
+        A fraction, or one per leading index; NaN where no class is left.
+
+    Raises:
+        InputError: a class to leave out that is none.
+
+    >>> float(mean_of_classes(np.array([0.5, np.nan, 1.0])))
+    0.75
+    """
     xp = array_namespace(average_precisions)
     classes = average_precisions.shape[-1]
     if any(not 0 <= k < classes for k in without):
@@ -98,9 +149,10 @@ def average_precision_all(targets: Array, scores: Array) -> Array:
     0.8333333333333333
     """
     xp, targets, scores = _checked(targets, scores)
-    cells = (*scores.shape[:-2], scores.shape[-2] * scores.shape[-1])
-    targets = xp.reshape(xp.broadcast_to(targets, scores.shape), cells)
-    return _average_precision(xp, targets, xp.reshape(scores, cells), "standard")[()]
+    as_rows = lambda array: xp.reshape(array, (-1, scores.shape[-2] * scores.shape[-1]))
+    positives = _Positives(xp, as_rows(xp.broadcast_to(targets, scores.shape)))
+    found = _average_precision(xp, positives, as_rows(scores), "standard")
+    return xp.reshape(found, tuple(scores.shape[:-2]))[()]
 
 
 def mean_class_f1(targets: Array, probabilities: Array, *, threshold: float = 0.8) -> Array:
@@ -142,48 +194,71 @@ def overall_f1(targets: Array, probabilities: Array, *, threshold: float = 0.8) 
 def _checked(targets: Array, scores: Array) -> tuple[ModuleType, Array, Array]:
     """The common namespace, the targets and the scores, which then have the shape (..., N, K) with NaN at the end."""
     xp = array_namespace(targets, scores)
-    if scores.ndim < 2 or targets.ndim < 2 or tuple(targets.shape[-2:]) != tuple(scores.shape[-2:]):
-        found = f"{tuple(targets.shape)} and {tuple(scores.shape)}"
+    _check_shapes(tuple(targets.shape), scores)
+    _check_targets(xp, targets)
+    shape = np.broadcast_shapes(tuple(targets.shape), tuple(scores.shape))
+    return xp, targets, xp.broadcast_to(_nan_last(xp, scores), shape)
+
+
+def _check_shapes(targets: tuple[int, ...], scores: Array) -> None:
+    if scores.ndim < 2 or len(targets) < 2 or targets[-2:] != tuple(scores.shape[-2:]):
+        found = f"{targets} and {tuple(scores.shape)}"
         raise InputError(f"targets and scores: found shapes {found}; expected both (images, classes)")
     require(0 not in scores.shape, "shape of scores", tuple(scores.shape), "at least one image and one class")
+
+
+def _check_targets(xp: ModuleType, targets: Array) -> None:
     if not xp.all((targets == 1) | (targets == 0) | (targets == -1)):
         raise InputError("targets: found other values; expected 1, 0 or -1 (unknown)")
-    shape = np.broadcast_shapes(tuple(targets.shape), tuple(scores.shape))
-    return xp, targets, xp.broadcast_to(xp.where(xp.isnan(scores), -xp.inf, scores), shape)
 
 
-def _average_precision(xp: ModuleType, targets: Array, scores: Array, definition: Definition) -> Array:
-    """Average precision along the last axis: (..., N) -> (...).
+def _nan_last(xp: ModuleType, scores: Array) -> Array:
+    return xp.where(xp.isnan(scores), -xp.inf, scores)
+
+
+class _Positives:
+    """What average precision needs of targets (R, N), whatever the scores."""
+
+    def __init__(self, xp: ModuleType, targets: Array) -> None:
+        known, positive = targets >= 0, targets == 1
+        (self.cell,) = xp.nonzero(xp.reshape(positive, (-1,)))  # of all P positives, row after row
+        self.images = targets.shape[1]
+        self.row = self.cell // self.images
+        self.number = xp.sum(xp.astype(positive, self.row.dtype), axis=-1)  # P_k of every row
+        self.end = xp.cumulative_sum(self.number)
+        self.before = (self.end - self.number)[self.row]  # positives in the rows before
+        self.start = self.row * self.images
+        self.known = None if xp.all(known) else known
+        self.most = None if self.known is None else xp.sum(xp.astype(known, self.row.dtype), axis=-1)[self.row]
+
+
+def _average_precision(xp: ModuleType, of: _Positives, scores: Array, definition: Definition) -> Array:
+    """Average precision of every row of scores (R, N): (R,).
 
     Sorting values is several times faster than ranking every image (argsort). So each row is sorted once, and only
     the positives, a few per cent of the cells, are looked up in it.
     """
-    *leading, images = scores.shape
-    targets, scores = xp.reshape(targets, (-1, images)), xp.reshape(scores, (-1, images))
     if definition == "asl":  # unequal scores for all, in the order of a stable sort
         scores = xp.argsort(xp.argsort(scores, axis=-1, stable=True), axis=-1)
-    known, positive = targets >= 0, targets == 1
-    row, image = xp.nonzero(positive)  # of all P positives, row after row
-    ascending = xp.where(known, scores, xp.min(scores))  # unknown cells below all that matter
+    ascending = scores if of.known is None else xp.where(of.known, scores, xp.min(scores))  # unknown ones at the bottom
     ascending = xp.sort(ascending, axis=-1, stable=False)  # stable would be slow, and equal numbers are equal
-    listed = images - _first_not_below(xp, ascending, row, scores[row, image])  # n_k(i)
-    listed = xp.minimum(listed, xp.sum(xp.astype(known, listed.dtype), axis=-1)[row])
+    listed = of.images - _first_not_below(xp, ascending, of.start, xp.reshape(scores, (-1,))[of.cell])  # n_k(i)
+    listed = listed if of.most is None else xp.minimum(listed, of.most)
 
-    key = xp.sort(row * (images + 1) + listed, stable=False)  # row after row; inside a row the best rank comes first
-    number = xp.sum(xp.astype(positive, listed.dtype), axis=-1)  # P_k of every row
-    end = xp.cumulative_sum(number)
-    found = xp.searchsorted(key, key, side="right") - (end - number)[row]  # TP_k(i)
-    precision = xp.astype(found, xp.float64) / xp.astype(key - row * (images + 1), xp.float64)
+    key = xp.sort(of.row * (of.images + 1) + listed, stable=False)  # row after row; inside, the best rank comes first
+    found = xp.searchsorted(key, key, side="right") - of.before  # TP_k(i)
+    precision = xp.astype(found, xp.float64) / xp.astype(key - of.row * (of.images + 1), xp.float64)
     running = xp.cumulative_sum(precision, include_initial=True)
-    total = xp.reshape(running[end] - running[end - number], tuple(leading))
-    number = xp.reshape(xp.astype(number, xp.float64), tuple(leading))
+    total = running[of.end] - running[of.end - of.number]
+    number = xp.astype(of.number, xp.float64)
     return total / (number + 1e-8) if definition == "asl" else total / xp.where(number > 0, number, xp.nan)
 
 
-def _first_not_below(xp: ModuleType, ascending: Array, row: Array, values: Array) -> Array:
-    """Index of the first element >= values[p] in row `row[p]` of `ascending` (R, N), by bisection for all p at once."""
+def _first_not_below(xp: ModuleType, ascending: Array, start: Array, values: Array) -> Array:
+    """Index of the first element >= values[p] in the row of `ascending` (R, N) that begins at cell start[p]: by
+    bisection for all p at once."""
     images = ascending.shape[-1]
-    flat, start = xp.reshape(ascending, (-1,)), row * images
+    flat = xp.reshape(ascending, (-1,))
     low, step = start - 1, 1 << (images.bit_length() - 1)  # everything up to `low` is below the value
     last = start + images - 1
     while step:

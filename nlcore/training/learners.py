@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_gradient
-from nlcore.metrics import per_class_average_precision
+from nlcore.metrics import AveragePrecision
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import Sampler, placed
 from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
@@ -196,14 +196,14 @@ def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluat
 
     rows: (n,), the same for all members, or (M, n), each member's own.
     """
-    truth = targets[rows]
+    # What follows from the targets is found once; members with the same images share it.
+    ranked = [AveragePrecision(truth) for truth in (targets[rows] if rows.ndim == 2 else targets[rows][None])]
 
     def evaluate(learner: Learner, model: nn.Module) -> dict[str, np.ndarray]:
         logits = learner.predict(rows, model=model).logits.numpy()
         # One after the other: a sum over all of them would round a member's as the others' places in it have it.
-        truths = truth if rows.ndim == 2 else [truth] * len(logits)
-        found = map(per_class_average_precision, truths, logits)
-        values = np.stack(list(found))  # NaN without a positive image
+        own = ranked if rows.ndim == 2 else ranked * len(logits)
+        values = np.stack([of(scores) for of, scores in zip(own, logits, strict=True)])  # NaN without a positive image
         others = np.delete(values, person, axis=1)
         return {"map": np.nanmean(values, axis=1), "map_without_person": np.nanmean(others, axis=1)}
 

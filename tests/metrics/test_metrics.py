@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from nlcore.errors import InputError
 from nlcore.metrics import (
+    AveragePrecision,
     auprc,
     auroc,
     average_precision_all,
@@ -94,6 +95,16 @@ def test_unknown_cells_are_as_good_as_absent(problem):
 
 
 @given(targets_and_scores(values=(-1, 0, 1)))
+def test_with_fixed_targets_average_precision_has_the_same_bits(problem):
+    targets, scores = problem
+    for definition in ("standard", "asl"):
+        of_class = AveragePrecision(targets, definition=definition)
+        for order in (slice(None), slice(None, None, -1)):  # of one model, and then of another
+            expected = per_class_average_precision(targets, scores[order], definition=definition)
+            np.testing.assert_array_equal(of_class(scores[order]), expected)
+
+
+@given(targets_and_scores(values=(-1, 0, 1)))
 def test_torch_and_numpy_agree(problem):
     targets, scores = problem
     tensors = torch.from_numpy(targets), torch.from_numpy(scores)
@@ -155,6 +166,10 @@ def test_f1_is_that_of_scikit_learn():
         (lambda: mean_average_precision(np.full((3, 2), 0.5), np.zeros((3, 2))), "1, 0 or -1"),
         (lambda: mean_average_precision(np.zeros((3, 2)), np.zeros((3, 2)), without=[2]), r"without: .*some of 0 to 1"),
         (lambda: per_class_average_precision(np.zeros((3, 2)), np.zeros((3, 2)), definition="ASL"), "definition"),
+        (lambda: AveragePrecision(np.zeros((3, 2)), definition="ASL"), "definition"),
+        (lambda: AveragePrecision(np.full((3, 2), 2)), "targets"),
+        (lambda: AveragePrecision(np.zeros(3)), "targets"),
+        (lambda: AveragePrecision(np.zeros((3, 2)))(np.zeros((2, 2))), "targets and scores"),
         (lambda: average_precision_at(np.zeros(3), np.zeros(3), 4), "length of the list: found 4; expected 0 to 3"),
         (lambda: average_precision_at(np.zeros(3), np.array([0, 1, 2]), 3), "hits: .*expected 0 or 1"),
         (lambda: lift_at(np.zeros(3), np.zeros(3), 0), "at least one image"),

@@ -18,7 +18,7 @@ from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, ma
 from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.losses import binary_cross_entropy_gradient
-from nlcore.metrics import mean_average_precision
+from nlcore.metrics import AveragePrecision, mean_of_classes
 from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
 from nlcore.papers.galc_slr.examples import Examples, GoldAndSilver, capped, divide, load_examples
 from nlcore.papers.galc_slr.fitting import Fit
@@ -269,9 +269,11 @@ class GoldClassifier(GalcSlrRun):
         first, examples = specs[0], specs[0].examples()
         fit = first.fit([spec.trusted_and_noisy() for spec in specs])
         truth = examples.targets[examples.test]
+        average_precision = AveragePrecision(truth)
 
         def evaluate(model: nn.Module, epoch: int) -> dict[str, list[float]]:
-            return {"map": [float(mean_average_precision(truth, own)) for own in fit.logits(examples.test, model)]}
+            logits = fit.logits(examples.test, model)
+            return {"map": [float(mean_of_classes(average_precision(own))) for own in logits]}
 
         loss = SilverGoldLoss(WAYS[first.method], cls._matrices(specs, inputs, fit))
         every = 1 if first.follows_epochs else first.protocol.epochs
