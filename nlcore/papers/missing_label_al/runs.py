@@ -40,8 +40,6 @@ from nlcore.training.active import Budget, Strategy, run_active_learning
 from nlcore.training.gradients import closed_form
 from nlcore.training.learners import ASYMMETRIC, ByEpoch, Learner, Loss, map_on
 
-EVALUATE_WHOLE = 5  # epochs of plain ASL between its evaluations
-
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
     """A clean part, and a pool of all other training images.
@@ -218,7 +216,7 @@ class WholeSetRun(MissingLabelRun):
     def work(self) -> Work:
         epochs = self.protocol.whole_epochs
         trained = self.pool_size() + self.clean_size() * (self.beside == "initial")
-        return self.work_of(epochs * trained, -(-epochs // EVALUATE_WHOLE) * self.source.sizes()[1])
+        return self.work_of(epochs * trained, self.source.sizes()[1])
 
     def steps(self) -> tuple[Hashable, ...]:
         """Each form of the loss goes by itself, and so does a set of another size."""
@@ -232,7 +230,7 @@ class WholeSetRun(MissingLabelRun):
         2. Train with ASL (Eqs. 1 to 3) on the whole pool, by its own schedule. Its loss is given -1 as it is (raw), 0
            instead (negative), or no such cell (masked).
 
-        mAP on the test images is taken every five epochs and at the end.
+        mAP on the test images is taken at the end.
         """
         first, truth = specs[0], specs[0].source.load().targets
         split, given = cls.labelled(specs)
@@ -242,7 +240,7 @@ class WholeSetRun(MissingLabelRun):
         settings = {
             "schedule": "one_cycle",
             "schedule_epochs": first.protocol.whole_schedule_epochs,
-            "evaluate_every": EVALUATE_WHOLE,
+            "evaluate_every": first.protocol.whole_epochs,
         }
         rows = split.pool if first.beside == "nothing" else np.concatenate([split.initial, split.pool], axis=1)
         history = cls.learner(specs, loss=first.own_loss()).fit(

@@ -41,5 +41,4 @@ class Protocol(BaseModel):
     batch_size: int = 32
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
-    evaluate_every: int = 5
     reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own

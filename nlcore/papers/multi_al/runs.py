@@ -84,7 +84,7 @@ class MultiALRun(Spec):
             "learning_rate": protocol.learning_rate,
             "weight_decay": protocol.weight_decay,
             "schedule": "linear",
-            "evaluate_every": protocol.evaluate_every,
+            "evaluate_every": epochs,
         }
         return for_source(self.source, Recipe(**settings | changes))
 
@@ -151,8 +151,7 @@ class ActiveLearningRun(SharedPass, MultiALRun):
         trained = protocol.epochs * sum(protocol.initial + i * (protocol.batch + safe) for i in range(iterations + 1))
         if self.start == "clean_coco":
             trained += protocol.pretraining_epochs * self.source.sizes()[0]
-        evaluations = (iterations + 1) * -(-protocol.epochs // protocol.evaluate_every)
-        return self.work_of(trained, evaluations * self.test_size() + iterations * self.pool_size())
+        return self.work_of(trained, (iterations + 1) * self.test_size() + iterations * self.pool_size())
 
     def steps(self) -> tuple[Hashable, ...]:
         """In Safe mode there are more images; another start is another training before."""
@@ -171,7 +170,7 @@ class ActiveLearningRun(SharedPass, MultiALRun):
         5. Train on from where the weights are, on all that is relabelled and on the Safe images with the labels they
            have. Back to 3 until the budget is spent.
 
-        mAP on the test images is taken every few epochs of each training.
+        mAP on the test images is taken at the end of each training.
         """
         first, ways = specs[0], [named(spec.strategy, STRATEGIES) for spec in specs]
         protocol, truth = first.protocol, first.source.load().targets
