@@ -25,7 +25,7 @@ from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
 from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids
 from nlcore.runs.cost import is_listed, seconds
-from nlcore.runs.execute import SINGLE_THREAD, environment
+from nlcore.runs.execute import PROCESS, environment
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
@@ -211,7 +211,7 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
     """
     done, failures, chosen = set(), [], batch.papers
     at_once = min(batch.workers or os.cpu_count() or 1, len(chosen)) or 1
-    with environment(SINGLE_THREAD), process_pool(at_once) as pool:
+    with environment(PROCESS), process_pool(at_once) as pool:
         begun = {
             pool.submit(notebooks.execute, one.notebook, batch.executed(one), batch.notebook_parameters(one)): one
             for one in chosen

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nlcore.runs.execute import SINGLE_THREAD, environment, execute
+from nlcore.runs.execute import PROCESS, environment, execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
@@ -111,7 +111,7 @@ class LocalEngine:
         self._begin(job, place, place.idle.pop() if place.idle else WorkerPool(1))
 
     def _begin(self, job: Job, place: Place, pool: WorkerPool) -> None:
-        with environment(SINGLE_THREAD | place.variables):  # submitting is what starts a pool's process
+        with environment(PROCESS | place.variables):  # submitting is what starts a pool's process
             place.running[pool.submit(execute, job.specs, self.store_root)] = (job, pool)
 
     def ended(self) -> Sequence[Ended]:

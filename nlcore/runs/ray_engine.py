@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.errors import InputError
-from nlcore.runs.execute import SINGLE_THREAD, Cost, environment, execute
+from nlcore.runs.execute import PROCESS, Cost, environment, execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
@@ -52,9 +52,9 @@ class RayEngine:
         try:
             if self.address:
                 _knock(self.address)
-                ray.init(self.address, runtime_env={"env_vars": SINGLE_THREAD}, **quiet)
+                ray.init(self.address, runtime_env={"env_vars": PROCESS}, **quiet)
             else:
-                with environment(SINGLE_THREAD):  # inherited by the workers, which begin sooner than with a runtime_env
+                with environment(PROCESS):  # inherited by the workers, which begin sooner than with a runtime_env
                     ray.init("local", num_cpus=self.workers, include_dashboard=False, **quiet)
         except (OSError, ValueError) as error:
             raise InputError(
