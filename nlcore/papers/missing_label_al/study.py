@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -124,12 +124,16 @@ class Study:
         """About how many images a pool holds."""
         return self.specs[0].pool_size()
 
+    def of_the_paper(self) -> Study:
+        """The same without measures of one's own."""
+        return replace(self, active=self.active[self.active.measure.isin(list(MEASURES))])
+
     def defaults(self) -> pd.DataFrame:
-        """The eight measures under the default readings."""
+        """The eight measures, and those of one's own, under the default readings."""
         return self.active[(self.active.hard_share == DEFAULT_SHARE) & (self.active.combination == "ties")]
 
     def final(self) -> pd.DataFrame:
-        """The last iteration of the eight measures under the default readings."""
+        """The last iteration of `defaults`."""
         runs = self.defaults()
         return runs[runs.iteration == runs.iteration.max()]
 
