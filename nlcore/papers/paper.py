@@ -10,6 +10,9 @@ A paper is a package of one shape. Its `__init__` holds the object; its modules 
                   `tables.published_cells(study)`: every published number with our runs' values
     claims.py     `decide_claims(study)`, `readings_atlas(study)`; `headline_effects(study)` of a paper with a ladder
     contract/     claims.yaml, published.yaml, artefacts.yaml
+    own.py        where it takes methods of one's own: `ROLE`, what it takes a function for; `BESIDE`, name -> label of
+                  the methods that one is compared with; `beside(spec, method)`: the run of a method that goes with one
+                  of the paper's, or None; `compared(study)`: all their values (docs/add_a_method.md)
     profiles.yaml, readings.yaml, tolerances.yaml (optional)
 
 Modules are loaded when they are needed: naming a paper costs nothing.
@@ -17,11 +20,12 @@ Modules are loaded when they are needed: naming a paper costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -112,14 +116,37 @@ class Paper:
     def grid(self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> Grid:
         """The runs of a profile, on its own data and on the rungs of its ladder; `seeds` replaces its own.
 
+        Methods of one's own run on its own data alone.
+
         Raises:
-            InputError: no such profile, no seed, or data that were not given or are not what they should be.
+            InputError: no such profile, no seed, data that were not given or are not what they should be, or a method
+                of one's own that cannot be used.
         """
         if seeds is not None and not seeds:
             raise InputError("seeds: none named; expected at least one")
-        settings, study = load_profile(self.package, profile), self.module("study")
-        own = {"grid": study.grid, "headline": self.reads(WHERE_IT_HOLDS)}
-        return make_grid(settings, seeds, resources or Resources(), **own)
+        settings, study, resources = load_profile(self.package, profile), self.module("study"), resources or Resources()
+        found = make_grid(settings, seeds, resources, grid=study.grid, headline=self.reads(WHERE_IT_HOLDS))
+        return replace(found, main=(*found.main, *self._own_runs(found.main, resources.methods)))
+
+    @property
+    def own(self) -> ModuleType | None:
+        """The package's module `own`; None where the paper takes no method of one's own."""
+        return self.module("own") if find_spec(f"{self.package}.own") else None
+
+    def _own_runs(self, specs: Sequence[Spec], methods: Sequence[str]) -> Iterator[Spec]:
+        """The runs of methods of one's own that go with these of the paper's."""
+        if not methods:
+            return
+        own = self.own
+        if own is None:
+            raise InputError(f"method {methods[0]!r}: {self.id} takes none; expected a paper with a module own.py")
+        from nlcore.papers.own import find_methods  # late: it is seldom asked for
+
+        for method in find_methods(methods, own.ROLE, own.BESIDE):
+            found = [run for spec in specs if (run := own.beside(spec, method))]
+            if not found:
+                raise InputError(f"method {method.function}: no run in this profile to go with; expected another one")
+            yield from found
 
     def specs(
         self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None
@@ -130,8 +157,9 @@ class Paper:
     def folder(self, asked: Asked) -> Path:
         """Where the artefacts of what was asked go: `<output>/<paper>/<profile>`, or a folder beside it.
 
-        A profile's own folder holds the profile as it is. With other seeds, other weights, runs left out, or a variant
-        of one's own, the name says so ("embedded.seeds-0"), and nothing that was made from more is overwritten.
+        A profile's own folder holds the profile as it is. With other seeds, other weights, methods of one's own, runs
+        left out, or a variant, the name says so ("embedded.seeds-0"), and nothing that was made from more is
+        overwritten.
         """
         settings, parts = load_profile(self.package, asked.profile), []
         if asked.seeds is not None and list(asked.seeds) != settings.get("seeds"):
@@ -140,14 +168,17 @@ class Paper:
             parts.append(f"weights-{Path(asked.resources.weights).stem.replace(':', '-')}")
         if asked.resources.backbone is not None:
             parts.append(f"backbone-{asked.resources.backbone}")
+        if asked.resources.methods:
+            parts.append("method-" + "-".join(name.rpartition(":")[2] for name in asked.resources.methods))
         parts += [*["partial"] * asked.partial, *filter(None, [asked.variant])]
         return Path(asked.output) / self.id / ".".join([asked.profile, *parts])
 
     def evidence(self, asked: Asked) -> StatedEvidence:
         """What the verdicts of what was asked stand on: what the profile states.
 
-        With weights or other changes of one's own it is not the published protocol, whatever the profile. A frozen
-        network's word counts for the data set that it has seen: in a folder that is divided here it is a stand-in's.
+        With weights, methods or other changes of one's own it is not the published protocol, whatever the profile. A
+        frozen network's word counts for the data set that it has seen: in a folder that is divided here it is a
+        stand-in's.
 
         Raises:
             InputError: no such profile, or one that does not say.
@@ -155,7 +186,7 @@ class Paper:
         stated = stated_evidence(self.package, asked.profile, load_profile(self.package, asked.profile))
         if stated.frozen and not has_official_parts(asked.resources):
             return stated.on_part_of_the_data()
-        changed = asked.resources.weights is not None or asked.variant
+        changed = asked.resources.weights is not None or asked.resources.methods or asked.variant
         return stated.beside_the_profile() if changed else stated
 
     def open(self, profile: str = "embedded", *, workers: int | None = None, **parameters: Any) -> Session:
@@ -249,6 +280,19 @@ class Session:
         self.out.table("published_cells", table, caption=caption)
         return cells_summary(table)
 
+    def own_method(self) -> pd.DataFrame | None:
+        """Methods of one's own minus each of the paper's: the artefact `own_method`; None where none was given."""
+        from nlcore.papers.own import own_labels
+        from nlcore.report.own import own_method_table
+
+        own = own_labels(self.grid.main)
+        if not own:
+            return None
+        module = self.paper.own
+        table = own_method_table(module.compared(self.study), own, module.BESIDE, self.evidence.default)
+        caption = "A method of one's own minus each of the paper's, paired over the seeds; is it ahead?"
+        return self.out.table("own_method", table, caption=caption)
+
     def atlas(self) -> pd.DataFrame:
         """Which of the other readings that were run changes which verdict: the artefact `reading_atlas`."""
         from nlcore.report.atlas import on_evidence
@@ -298,9 +342,15 @@ class Session:
 
     def finish(self) -> Path:
         """Write the verdicts and what the artefacts were made from; returns the manifest."""
+        from nlcore.papers.own import own_methods
+
         behind = {artefact: set(self.paper.behind(artefact, self.grid)) for artefact in self.out.entries}
         reads = lambda artefact: behind[artefact].__contains__
-        return self.out.finish(self.grid.specs, self.store, verdicts=self.decided, reads=reads)
+        methods = [
+            {"function": one.function, "file": one.file, "sha256": one.fingerprint()}
+            for one in own_methods(self.grid.main)
+        ]
+        return self.out.finish(self.grid.specs, self.store, verdicts=self.decided, reads=reads, methods=methods)
 
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:

@@ -30,11 +30,13 @@ class Resources:
     device: str = "auto"  # auto, cpu or cuda
     on_bad_image: str = "fail"  # or skip: leave it out and count it
     deterministic: bool = False  # identical bytes on a GPU too, and slower
+    methods: tuple[str, ...] = ()  # functions of one's own, beside the paper's methods (`nlcore.papers.own`)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Resources:
         """Those of a notebook's or the command line's parameters that are resources."""
-        return cls(**{field.name: parameters[field.name] for field in fields(cls) if field.name in parameters})
+        given = {field.name: parameters[field.name] for field in fields(cls) if field.name in parameters}
+        return cls(**given | {"methods": tuple(given.get("methods") or ())})
 
 
 def profiles_of(package: str) -> dict[str, dict[str, Any]]:

@@ -104,10 +104,12 @@ class ArtefactWriter:
         *,
         verdicts: Sequence[ClaimVerdict],
         reads: Callable[[str], Callable[[Spec], bool]],
+        methods: Sequence[Mapping[str, str]] = (),
     ) -> Path:
         """Write the verdicts, the manifest (what there is) and the provenance (what made it, and where).
 
-        specs: the whole grid, finished or not. reads: artefact -> whether a run stands behind it. The manifest holds
+        specs: the whole grid, finished or not. reads: artefact -> whether a run stands behind it. methods: those of
+        one's own among them: function, file, and the checksum of that. The manifest holds
         only what is the same on every machine; the provenance names versions, hardware, times and the checksums of
         all results, and is no part of the repository.
         """
@@ -123,7 +125,8 @@ class ArtefactWriter:
             "artefacts": self.entries,
             "not_made": sorted(set(self.contract) - set(self.entries)),
         }
-        write_atomically(self.folder / PROVENANCE, _json(provenance(self.entries, specs, records, reads)))
+        made = provenance(self.entries, specs, records, reads) | ({"methods": list(methods)} if methods else {})
+        write_atomically(self.folder / PROVENANCE, _json(made))
         write_atomically(self.folder / MANIFEST, _json(manifest))
         return self.folder / MANIFEST
 

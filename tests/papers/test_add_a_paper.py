@@ -56,6 +56,12 @@ def test_a_folder_that_is_no_paper_is_one_clear_line(tmp_path):
     assert done.stderr == f"error: paper folder {tmp_path}: no __init__.py in it; expected a paper's package\n"
 
 
+def test_it_takes_no_method_of_ones_own(folder):
+    done = run(folder, "--method", "json:dumps")
+    told = "error: method 'json:dumps': clean_counts takes none; expected a paper with a module own.py\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
 def test_nothing_of_it_is_left_in_the_suite(folder):
     """The register is not written to: without the option the paper is unknown."""
     environment = {name: value for name, value in os.environ.items() if name != "NLCORE_PAPERS"}

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from nlcore.data.benchmark import GAMMA_SCALE, GAMMA_SHAPE, rank_weights
 from nlcore.papers.cleanlab_ema.published import with_published
 from nlcore.papers.cleanlab_ema.review import Tagging, suspects
-from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, pooling_name
+from nlcore.papers.cleanlab_ema.scoring import ALPHAS, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
-from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, HEADLINE_NAMES, METRICS, datasets
+from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS, datasets
 from nlcore.report.figures import dots_legend, dots_with_published, panels, series_style, style
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
@@ -24,7 +24,7 @@ DRAWS = 1000  # behind Figure S1
 
 def pooling_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Figure:
     """One of Figures 2, 3, S2, S3, S4: ten poolings, one dot per dataset, a panel per group and classifier."""
-    return _panel_figure(study, out, id, metric, dict(zip(HEADLINE, HEADLINE_NAMES, strict=True)), "pooling")
+    return _panel_figure(study, out, id, metric, study.headline, "pooling")
 
 
 def alpha_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Figure:

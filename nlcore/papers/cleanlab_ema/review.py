@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.metrics import lift_at
+from nlcore.papers.cleanlab_ema.own import pooled
 from nlcore.papers.cleanlab_ema.protocol import REVIEWED, Kind
 from nlcore.papers.cleanlab_ema.scoring import (
     HEADLINE,
@@ -22,6 +23,7 @@ from nlcore.papers.cleanlab_ema.scoring import (
     pooling_name,
 )
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, tagging_labels
+from nlcore.papers.own import OwnMethod
 from nlcore.runs import Result, Spec
 from nlcore.scorers import find_label_issues, label_quality_scores
 from nlcore.scorers.label_quality import self_confidence
@@ -127,14 +129,18 @@ def injected_lifts(tagging: Tagging) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "k", "lift"])
 
 
-def injected_scores(tagging: Tagging) -> pd.DataFrame:
-    """How well the ten poolings find injected errors: columns kind, seed, pooling, and `detection_metrics`."""
-    chosen = {pooling_name(*pooling): pooling for pooling in POOLINGS}
-    rows = []
+def injected_scores(tagging: Tagging, own: Sequence[OwnMethod] = ()) -> pd.DataFrame:
+    """How well the ten poolings, and those of one's own, find injected errors.
+
+    Columns kind, seed, pooling, and `detection_metrics`.
+    """
+    known = {pooling_name(*pooling): pooling for pooling in POOLINGS}
+    chosen, rows = {name: known[name] for name in HEADLINE}, []
     for kind, seed, labels, probabilities, wrong in _injected(tagging):
-        for name in HEADLINE:
-            pooling, options = chosen[name]
-            scores = label_quality_scores(labels, probabilities, pooling=pooling, **options)
+        given = {name: label_quality_scores(labels, probabilities, pooling=pooling, **options)
+                 for name, (pooling, options) in chosen.items()}  # fmt: skip
+        given |= {method.function: pooled(method, labels, probabilities) for method in own}
+        for name, scores in given.items():
             metrics = detection_metrics(scores, wrong.sum(axis=1), sizes=[REVIEWED] * (len(scores) >= REVIEWED))
             rows.append({"kind": kind, "seed": seed, "pooling": name, **metrics})
     return pd.DataFrame(rows)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nlcore.errors import InputError
+from nlcore.papers.cleanlab_ema.own import BESIDE, OwnPoolingScores
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
 from nlcore.papers.cleanlab_ema.review import Tagging, load_tagging
 from nlcore.papers.cleanlab_ema.runs import (
@@ -20,6 +21,7 @@ from nlcore.papers.cleanlab_ema.runs import (
     TestPartAccuracy,
 )
 from nlcore.papers.cleanlab_ema.words import NO_LARGE_FORESTS, NOT_CELEBA
+from nlcore.papers.own import OwnMethod, own_labels, own_methods
 from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
 
@@ -34,7 +36,7 @@ READS = {
     "table_s1": DatasetStatistics,
     "table_s2": TestPartAccuracy,
     "fig_s1": (),
-    **dict.fromkeys((*BENCHMARK, "published_scores", "published_scores_off"), PoolingScores),
+    **dict.fromkeys((*BENCHMARK, "published_scores", "published_scores_off"), (PoolingScores, OwnPoolingScores)),
     "why_rounding": PoolingScores,
     "flagger": FlaggedErrors,
     **dict.fromkeys(("table_1", "fig_1", "fig_4", *INJECTED, "review_sheet"), HeldOutTags),
@@ -64,6 +66,16 @@ class Study:
     def cells(self) -> list[tuple[str, str]]:
         """The (group, classifier) pairs there are results for, in the profile's order."""
         return list(dict.fromkeys(self.scores[CELL].itertuples(index=False, name=None)))
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """Pooling -> what figures call it: the ten of Figures 2, 3 and S2 to S4, then those of one's own."""
+        return BESIDE | own_labels(self.specs)
+
+    @property
+    def own(self) -> Sequence[OwnMethod]:
+        """The poolings of one's own."""
+        return own_methods(self.specs)
 
     @property
     def deviations(self) -> str:
@@ -158,8 +170,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
 
 def _score_rows(finished: Mapping[Spec, Result], digits: int | None = None) -> Iterator[dict[str, Any]]:
     for spec, result in finished.items():
-        if isinstance(spec, PoolingScores) and spec.digits == digits:
-            cell = spec.model_dump(exclude={"digits"})
+        if isinstance(spec, PoolingScores | OwnPoolingScores) and getattr(spec, "digits", None) == digits:
+            cell = spec.model_dump(exclude={"digits", "own"})
             for pooling, metrics in result.values["metrics"].items():
                 for metric, value in metrics.items():
                     yield {**cell, "pooling": pooling, "metric": metric, "value": value}

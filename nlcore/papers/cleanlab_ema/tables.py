@@ -70,7 +70,7 @@ def lift_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     rows = []
     for group, classifier in study.cells:
         cell = study.cell(group, classifier)
-        for pooling in HEADLINE:
+        for pooling in study.headline:
             values = cell[cell.pooling == pooling].groupby("metric").value.mean()
             lifts = {f"lift@{size}": values[f"lift_at_{size}"] for size in LIFT_SIZES}
             row = {"group": group, "classifier": classifier, "pooling": pooling}
@@ -203,7 +203,7 @@ def injected_by_kind(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """The ten poolings on removed, added and swapped tags: the seeds' mean, with half of its 95 % interval."""
     tagging, deviations = study.held_out
     shown = {"auprc": "AUPRC", "ap_at_t": "AP@T", f"lift_at_{REVIEWED}": f"lift@{REVIEWED}"}
-    found = injected_scores(tagging).groupby(["kind", "pooling"], sort=False)
+    found = injected_scores(tagging, study.own).groupby(["kind", "pooling"], sort=False)
     rows = [
         {"errors": kind, "pooling": pooling,
          **{name: _shown(part[metric]) for metric, name in shown.items() if metric in part}, "seeds": len(part)}

@@ -15,7 +15,7 @@ from nlcore.data.source import Images, Source
 from nlcore.papers.galc_slr.claims import curve, gain, loss_per_level, paired, published_gains, published_loss
 from nlcore.papers.galc_slr.examples import divide, load_examples
 from nlcore.papers.galc_slr.matrices import calibrated
-from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
+from nlcore.papers.galc_slr.protocol import CONTRACT
 from nlcore.papers.galc_slr.study import SURFACE, Study
 from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
@@ -26,7 +26,7 @@ from nlcore.report.writer import ArtefactWriter
 MATRICES = ("true", "galc_slr", "galc_slr as written", "galc_slr unscaled", "glc")  # of Figure 4
 
 
-def by_noise(study: Study, metric: str, methods: Iterable[str] = METHODS) -> pd.DataFrame:
+def by_noise(study: Study, metric: str, methods: Iterable[str]) -> pd.DataFrame:
     """A metric in long form: series, seed, noise, value, published, the last three in percent."""
     frame = study.main[study.main.method.isin(list(methods))]
     frame = frame.rename(columns={"method": "series", METRICS[metric][0]: "value"})
@@ -171,11 +171,12 @@ def _long_matrix(matrix: np.ndarray, name: str) -> pd.DataFrame:
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 5: mAP, CF1 and OF1 by noise, all methods; dotted, what the paper prints."""
-    data = {panel: by_noise(study, metric) for panel, metric in zip("abc", ("mAP", "CF1", "OF1"), strict=True)}
+    metrics, styles = ("mAP", "CF1", "OF1"), looks(study.methods)
+    data = {panel: by_noise(study, metric, study.methods) for panel, metric in zip("abc", metrics, strict=True)}
     with style():
         figure, axes = panels(1, 3, width=3.6, height=3.6)
         for axis, (panel, frame), metric in zip(axes.flat, data.items(), METRICS, strict=False):
-            lines_by_series(axis, frame, x="noise", labels={name: name for name in looks()}, looks=looks())
+            lines_by_series(axis, frame, x="noise", labels=study.methods, looks=styles)
             for series in ("asl", "galc_slr"):
                 _published_line(axis, frame, series)
             axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylabel=f"{metric} (%)", ylim=(0, None))
@@ -205,7 +206,7 @@ def curves_by_epoch(study: Study, series: dict[str, dict[str, Any]]) -> pd.DataF
 
 def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 6: memorisation, the size of the gold set with estimated and true matrix, caps on single-label images."""
-    shown = ("asl", "galc_slr", "galc_slr as written", "asl + clean gold")
+    shown = ("asl", "galc_slr", "galc_slr as written", "asl + clean gold", *study.own)
     (limited, styles), noise = _caps(study), percent(study.ablation_noise)
     data = {
         "a": curves_by_epoch(study, {method: {"method": method} for method in shown}),
@@ -214,7 +215,8 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     }
     with style():
         figure, axes = panels(1, 3, width=3.6, height=3.3)
-        lines_by_series(axes[0, 0], data["a"], x="epoch", labels={m: m for m in shown}, looks=looks())
+        labels = {method: study.methods[method] for method in shown}
+        lines_by_series(axes[0, 0], data["a"], x="epoch", labels=labels, looks=looks(study.methods))
         _bars(axes[0, 1], data["b"])
         lines_by_series(axes[0, 2], data["c"], x="epoch", labels={name: name for name in styles}, looks=styles)
         axes[0, 0].set_title("(a) by epoch")
@@ -285,6 +287,7 @@ def _bars(axis: Axes, data: pd.DataFrame) -> None:
 def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     """Why, part two: how much of the gain over ASL the clean gold images bring by themselves."""
     shown = ("galc_slr", "galc_slr as written", "true matrix", "gold only", "asl + clean gold")
+    shown = {method: study.methods[method] for method in (*shown, *study.own)}
     frames = []
     for method in shown:
         for noise in study.levels:
@@ -294,7 +297,7 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     data = pd.concat(frames)
     with style():
         figure, axes = panels(1, 1, width=5.4, height=3.6)
-        lines_by_series(axes[0, 0], data, x="noise", labels={method: method for method in shown}, looks=looks())
+        lines_by_series(axes[0, 0], data, x="noise", labels=shown, looks=looks(study.methods))
         axes[0, 0].axhline(0, color="black", linewidth=0.8)
         axes[0, 0].set(xlabel=NOISE_AXIS, ylabel="mAP minus that of asl (points)")
         axes[0, 0].legend(fontsize=8)

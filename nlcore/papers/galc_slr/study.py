@@ -14,15 +14,17 @@ from nlcore.data.source import Source
 from nlcore.errors import InputError
 from nlcore.papers.galc_slr.examples import load_examples
 from nlcore.papers.galc_slr.methods import canonical
+from nlcore.papers.galc_slr.own import BESIDE, OwnLossClassifier
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, VARIANTS, Protocol
 from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect
+from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 
 
 def in_ablation(spec: Spec) -> bool:
     """Whether a classifier stands behind what is shown at one noise level."""
-    return _is_classifier(spec) and spec.noise in (None, spec.protocol.ablation_noise)
+    return (_is_classifier(spec) or _is_own(spec)) and spec.noise in (None, spec.protocol.ablation_noise)
 
 
 def _is_classifier(spec: Spec) -> bool:
@@ -30,8 +32,15 @@ def _is_classifier(spec: Spec) -> bool:
     return isinstance(spec, GoldClassifier) and not spec.protocol.reading
 
 
+def _is_own(spec: Spec) -> bool:
+    """Whether a run is a classifier with a loss of one's own."""
+    return isinstance(spec, OwnLossClassifier)
+
+
 def in_main_grid(spec: Spec) -> bool:
     """Whether a classifier stands behind Table 1: one of its methods, with its gold images and default readings."""
+    if _is_own(spec):
+        return True
     table = _is_classifier(spec) and spec.method in METHODS and spec.gold == spec.protocol.gold
     return table and _reading(spec) == DEFAULTS
 
@@ -43,14 +52,15 @@ def at_ablation_noise(spec: Spec) -> bool:
 
 def of_surface(spec: Spec) -> bool:
     """Whether a classifier stands behind mAP by epochs and learning rate."""
-    if not (in_ablation(spec) or (isinstance(spec, GoldClassifier) and spec.protocol.reading)):
+    if _is_own(spec) or not (in_ablation(spec) or (isinstance(spec, GoldClassifier) and spec.protocol.reading)):
         return False
     return spec.method in SURFACE and spec.gold == spec.protocol.gold and _reading(spec) == DEFAULTS
 
 
 def of_headline(spec: Spec) -> bool:
     """Whether a classifier stands behind the claims of the ladder: GALC-SLR and what it is compared with."""
-    return in_main_grid(spec) and spec.method in ("asl", "galc_slr", "true matrix", "asl + clean gold")
+    compared = ("asl", "galc_slr", "true matrix", "asl + clean gold")
+    return _is_classifier(spec) and in_main_grid(spec) and spec.method in compared
 
 
 SURFACE = ("asl", "asl + clean gold", "galc_slr", "galc_slr, second sigmoid")  # compared by epochs and learning rate
@@ -117,9 +127,19 @@ class Study:
         return sorted(self.main.noise.unique())
 
     @property
+    def own(self) -> dict[str, str]:
+        """Method of one's own -> what tables and figures call it."""
+        return own_labels(self.specs)
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """Method -> what tables and figures call it: the seven of Table 1, then those of one's own."""
+        return BESIDE | self.own
+
+    @property
     def main(self) -> pd.DataFrame:
-        """The runs of Table 1: the seven methods at the default gold fraction and readings."""
-        return self.runs(self.scores)[lambda frame: frame.method.isin(METHODS)]
+        """The runs of Table 1: its methods and those of one's own, at the default gold fraction and readings."""
+        return self.runs(self.scores)[lambda frame: frame.method.isin(list(self.methods))]
 
     def runs(self, frame: pd.DataFrame, **fields: Any) -> pd.DataFrame:
         """Rows of `scores`, `curves` or `distances` with these fields; those not named are at their default."""
@@ -141,7 +161,7 @@ class Study:
         counts = self.main.groupby(["noise", "method"], sort=False).seed.nunique().unstack("method")
         waiting = [spec.noise for spec in self.left_out if isinstance(spec, GoldClassifier)]
         missing = [sum(own in (None, noise) for own in waiting) for noise in counts.index]
-        return counts[[method for method in METHODS if method in counts]].assign(unfinished=missing).reset_index()
+        return counts[[method for method in self.methods if method in counts]].assign(unfinished=missing).reset_index()
 
 
 def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
@@ -244,6 +264,10 @@ def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[di
                 place = (noise, METHODS.index(method)) if in_main_grid(spec) else (float("inf"),)
                 cell = _fields(spec) | {"method": method, "noise": noise}
                 cells.append(((seeds.index(spec.seed), *place), cell, found[spec].values))
+    for spec in (spec for spec in specs if _is_own(spec) and spec in found):
+        cell = {"noise": spec.noise, "gold": spec.gold, "seed": spec.seed, **DEFAULTS, "cap": 0}
+        place = seeds.index(spec.seed), spec.noise, len(METHODS)
+        cells.append((place, cell | {"method": spec.own.function}, found[spec].values))
     return [(cell, values) for _, cell, values in sorted(cells, key=lambda entry: entry[0])]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
 from nlcore.papers.galc_slr.counts import exact_lines
-from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, METHODS, VARIANTS
+from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
 from nlcore.report.cells import Cell
@@ -47,7 +47,7 @@ def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     rows = []
     for metric in METRICS:
         for noise in study.levels:
-            cells = {method: _cell(study, method, metric, noise) for method in METHODS}
+            cells = {label: _cell(study, method, metric, noise) for method, label in study.methods.items()}
             rows.append({"metric": metric, "noise %": int(percent(noise)), **cells, "seeds": study.main.seed.nunique()})
     column = METRICS["mAP"][0]
     top = study.levels[-1]
@@ -120,9 +120,9 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for method in ("asl", "galc_slr"):
         said = tuple(published_value(method, "mAP", noise) for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "the paper", "method": method, "values": said})
-    for method in METHODS if set(ELSEWHERE_LEVELS) <= set(study.levels) else ():
+    for method, label in study.methods.items() if set(ELSEWHERE_LEVELS) <= set(study.levels) else ():
         ours = tuple(study.values("map", method=method, noise=noise).mean() for noise in ELSEWHERE_LEVELS)
-        rows.append({"whose": "ours", "method": method, "values": ours})
+        rows.append({"whose": "ours", "method": label, "values": ours})
     levels = [f"{percent(noise)} %" for noise in ELSEWHERE_LEVELS]
     frame = pd.DataFrame(
         {"whose": row["whose"], "method": row["method"], **dict(zip(levels, row["values"], strict=True)),
@@ -136,11 +136,11 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 def slope_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Points of mAP lost for every 10 % of noise: ours, by Table 1, and by the paper's text."""
     rows = []
-    for method in METHODS:
+    for method, label in study.methods.items():
         said, found = PUBLISHED_AS.get(method), loss_per_level(study, method)
         rows.append(
             {
-                "method": method,
+                "method": label,
                 "ours [95 % interval]": str(estimate(found)) if len(found) else "",
                 "by Table 1": published_loss(said) if said else None,
                 "by the text": LOSS_BY_THE_TEXT.get(said),
@@ -183,14 +183,14 @@ def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 def memorisation_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Where each curve of Figure 6a peaks, how far it falls, and where it ends, beside the published epochs."""
     said, rows = CONTRACT.published()["text"]["peak_epoch"], []
-    for method in METHODS:
+    for method, label in study.methods.items():
         table = curve(study, method)
         if table.empty:
             continue
         falls = fall(table)
         rows.append(
             {
-                "method": method,
+                "method": label,
                 "epoch of the peak": str(estimate(table.idxmax(axis=1))),
                 "published": said.get(PUBLISHED_AS.get(method)),
                 "highest mean": table.mean().max(),

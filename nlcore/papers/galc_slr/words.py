@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from nlcore.papers import deviations as common
@@ -42,9 +44,9 @@ def deviations(study: Study) -> str:
     return common.deviations(study.source, embedded=EMBEDDED, simulated=SIMULATED, small=FEW_IMAGES)
 
 
-def looks() -> dict[str, dict[str, str]]:
-    """Colour and marker of the seven methods, the same in every figure; what the paper does not compare is dashed."""
-    styles = series_style(METHODS)
+def looks(methods: Iterable[str] = METHODS) -> dict[str, dict[str, str]]:
+    """Colour and marker of the methods, the same in every figure; what the paper does not compare is dashed."""
+    styles = series_style(list(methods))
     return {name: look | {"linestyle": "-" if name in PUBLISHED_AS else "--"} for name, look in styles.items()}
 
 

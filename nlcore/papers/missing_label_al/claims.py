@@ -27,8 +27,8 @@ OF_ASL = ("ml1", "ml8", *OF_COST)  # what is read of plain ASL, or of costs, kno
 
 
 def decide_claims(study: Study) -> list[ClaimVerdict]:
-    """All claims of the paper, in the contract's order."""
-    known = CONTRACT.claims()
+    """All claims of the paper, in the contract's order; they are about its own measures."""
+    known, study = CONTRACT.claims(), study.of_the_paper()
     return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items()]
 
 
@@ -50,6 +50,7 @@ def headline_effects(study: Study) -> list[Effect]:
 
 def readings_atlas(study: Study) -> pd.DataFrame:
     """What the other readings that were run do to the claims they touch."""
+    study = study.of_the_paper()
     readings = {f"ASL: -1 {unknown_as}": {"ml1": over_asl(study, [unknown_as])} for unknown_as in UNKNOWN_AS}
     readings["% of ASL's mAP, not points"] = {"ml1": percent_over_asl(study)}
     for name in study.others.baseline.unique():

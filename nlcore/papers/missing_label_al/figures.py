@@ -97,9 +97,9 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     frames = {"a": along, "b": found[["series", "seed", EQUAL_COST]], "c": found[["series", "seed", PER_LABEL]]}
     with style():
         figure, axes = panels(1, 4, width=3.4, height=3.8)
-        _draw_measures(axes[0, :2], along, x="iteration")
-        _draw_heuristic(axes[0, 2], frames["b"], "b", EQUAL_COST, SERIES)
-        _draw_heuristic(axes[0, 3], frames["c"], "c", PER_LABEL, SERIES)
+        _draw_measures(axes[0, :2], along, study.series, x="iteration")
+        _draw_heuristic(axes[0, 2], frames["b"], "b", EQUAL_COST, study.series)
+        _draw_heuristic(axes[0, 3], frames["c"], "c", PER_LABEL, study.series)
     id, means = LEVEL_FIGURES[noise], found.groupby("series")[list(HEURISTICS)].mean()
     fixed = np.mean(list(study.fixed_cost(noise).values()))
     said = {0.2: "8,000", 0.4: "about 16,000", 0.6: "21,000"}[noise]
@@ -107,19 +107,21 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
         id, figure, frames, deviations=deviations(study.source),
         caption=f"{title(id)} {percent(noise)} % of the labels missing: (a) mean mAP over an iteration's epochs; "
         f"(b) mAP at {fixed:,.0f} relabelled cells; (c) increase per label. 95 % intervals.",
-        alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[FINAL][name]:.1f}" for name in means.index),
+        alt="final mAP: " + ", ".join(f"{study.series[name]} {means[FINAL][name]:.1f}" for name in means.index),
         headline=Headline(f"cost at which measures are compared, {percent(noise)} %", said, f"{fixed:,.0f}", ""),
     )  # fmt: skip
 
 
-def _draw_measures(axes: Sequence[Axes], frame: pd.DataFrame, *, x: str) -> None:
-    """Panel (a) in two halves, since eight bands hide each other; Random and the scale are in both."""
+def _draw_measures(axes: Sequence[Axes], frame: pd.DataFrame, series: dict[str, str], *, x: str) -> None:
+    """Panel (a) in two halves, since eight bands hide each other; Random, one's own and the scale are in both."""
     axes[1].sharey(axes[0])
-    looks = {name: LOOKS[name] | {"markevery": (k % 3, 3)} for k, name in enumerate(SERIES)}
-    seeing = ("random", *(name for name in SERIES if name not in BLIND))
-    halves = {"(a) blind to the image": BLIND, "(a) with entropy, beside Random": seeing}
+    styles = series_style(list(series))
+    looks = {name: look | {"markevery": (k % 3, 3)} for k, (name, look) in enumerate(styles.items())}
+    own = [name for name in series if name not in SERIES]
+    seeing = ("random", *(name for name in SERIES if name not in BLIND), *own)
+    halves = {"(a) blind to the image": (*BLIND, *own), "(a) with entropy, beside Random": seeing}
     for axis, (half, group) in zip(axes, halves.items(), strict=True):
-        lines_by_series(axis, frame, x=x, value=MAP, labels={name: SERIES[name] for name in group}, looks=looks)
+        lines_by_series(axis, frame, x=x, value=MAP, labels={name: series[name] for name in group}, looks=looks)
         axis.set(ylabel="mAP (%)", title=half)
         axis.legend(fontsize=7, loc="lower right")
 
@@ -145,7 +147,7 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
     costs = frames["a"].groupby(["series", "iteration"])["labels cleaned"].transform("mean")
     with style():
         figure, axes = panels(1, 3, width=3.8, height=3.6)
-        _draw_measures(axes[0, :2], frames["a"].assign(**{"labels cleaned": costs}), x="labels cleaned")
+        _draw_measures(axes[0, :2], frames["a"].assign(**{"labels cleaned": costs}), study.series, x="labels cleaned")
         _draw_by_noise(axes[0, 2], both, {"hard_entropy": SERIES["hard_entropy"]} | ASL_SERIES)
         axes[0, 2].set_title("(b)")
     gains = [study.gain_over_asl(noise, "raw") for noise in study.noises]

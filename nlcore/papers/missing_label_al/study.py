@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from nlcore.papers.missing_label_al.protocol import (
     Protocol,
 )
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
-from nlcore.papers.missing_label_al.words import HEURISTICS
+from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
+from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -109,6 +110,11 @@ class Study:
         return self.source.load()
 
     @property
+    def series(self) -> dict[str, str]:
+        """Measure -> what tables and figures call it: the paper's, then those of one's own."""
+        return SERIES | own_labels(self.specs)
+
+    @property
     def noises(self) -> list[float]:
         """Noise levels, fractions."""
         return sorted(self.active.noise.unique())
@@ -118,19 +124,27 @@ class Study:
         """About how many images a pool holds."""
         return self.specs[0].pool_size()
 
+    def of_the_paper(self) -> Study:
+        """The same without measures of one's own."""
+        return replace(self, active=self.active[self.active.measure.isin(list(MEASURES))])
+
     def defaults(self) -> pd.DataFrame:
-        """The eight measures under the default readings."""
+        """The eight measures, and those of one's own, under the default readings."""
         return self.active[(self.active.hard_share == DEFAULT_SHARE) & (self.active.combination == "ties")]
 
     def final(self) -> pd.DataFrame:
-        """The last iteration of the eight measures under the default readings."""
+        """The last iteration of `defaults`."""
         runs = self.defaults()
         return runs[runs.iteration == runs.iteration.max()]
 
     def fixed_cost(self, noise: float) -> dict[int, float]:
-        """Seed -> the cost at which measures are compared: Random's in the end, or the lowest where some stay below."""
+        """Seed -> the cost at which measures are compared: Random's in the end, or the lowest where some stay below.
+
+        The paper's measures alone decide it.
+        """
         last = self.final()
-        table = last[last.noise == noise].pivot_table(index="seed", columns="measure", values="cost")
+        compared = last[(last.noise == noise) & last.measure.isin(list(MEASURES))]
+        table = compared.pivot_table(index="seed", columns="measure", values="cost")
         return (table.min(axis=1) if noise > 0.5 else table["random"]).to_dict()
 
     def heuristics(self, runs: pd.DataFrame, noise: float) -> pd.DataFrame:
@@ -243,7 +257,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
 def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tuple[MeasureRun, Choice]]:
     """Every run at every choice that it stands for, in the grid's order: by seeds, the eight measures level by level,
     then the splits, then the other combination."""
-    stacks, measures = list(dict.fromkeys(spec.seeds for spec in finished)), list(MEASURES)
+    stacks = list(dict.fromkeys(spec.seeds for spec in finished))
     shown = [
         (spec, choice)
         for spec in finished
@@ -254,7 +268,8 @@ def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tup
     def place(item: tuple[MeasureRun, Choice]) -> tuple:
         spec, choice = item
         kind = (choice.combination != "ties", choice.hard_share != DEFAULT_SHARE)
-        return stacks.index(spec.seeds), *kind, choice.noise, measures.index(choice.measure), choice.hard_share
+        rank = [*MEASURES, choice.measure].index(choice.measure)
+        return stacks.index(spec.seeds), *kind, choice.noise, rank, choice.hard_share
 
     return sorted(shown, key=place)
 

@@ -26,10 +26,10 @@ def heuristics_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     rows, last = [], study.final()
     for noise in study.noises:
         found = study.heuristics(study.defaults(), noise)
-        for measure in SERIES:
+        for measure, label in study.series.items():
             own, end = found[found.measure == measure], last[(last.measure == measure) & (last.noise == noise)]
             cell = {name: str(estimate(own[name])) for name in HEURISTICS}
-            rows.append({"noise": noise, "measure": SERIES[measure], **cell, "last epoch": end.map_last.mean(),
+            rows.append({"noise": noise, "measure": label, **cell, "last epoch": end.map_last.mean(),
                          "without person": end.map_without_person.mean(), "cost": end.cost.mean(),
                          "seeds": len(own)})  # fmt: skip
     caption = (
@@ -67,7 +67,7 @@ def cost_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for noise in study.noises:
         costs = last[last.noise == noise].groupby("measure").cost.mean()
         rows.append({"noise": noise, "500 x 80 x rate": 500 * 80 * noise, "paper": str(paper[noise]),
-                     **{SERIES[name]: costs[name] for name in SERIES}})  # fmt: skip
+                     **{label: costs[name] for name, label in study.series.items()}})  # fmt: skip
     return out.table("costs", pd.DataFrame(rows), caption="Relabelled cells after the last iteration.")
 
 
@@ -126,8 +126,8 @@ def sign_flip_chance(differences: np.ndarray, *, most: int = 16) -> float:
 def chosen_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """How many of the images that a measure completes Random, Medium and Hard complete too, and by chance would."""
     rows, pool = [], study.pool_size
-    for noise, measure in product(study.noises, SERIES):
-        row: dict[str, object] = {"noise": noise, "measure": SERIES[measure]}
+    for noise, (measure, label) in product(study.noises, study.series.items()):
+        row: dict[str, object] = {"noise": noise, "measure": label}
         seeds = [seed for name, level, seed in study.chosen if (name, level) == (measure, noise)]
         own = {seed: study.chosen[measure, noise, seed] for seed in seeds}
         for other in ("random", "medium", "hard"):

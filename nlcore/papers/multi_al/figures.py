@@ -213,8 +213,8 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     final = frame[frame["labelled images"] == frame["labelled images"].max()].drop(columns="labelled images")
     with style():
         figure, axes = panels(1, 2, width=4.6, height=3.6)
-        lines_by_series(axes[0, 0], frame, x="labelled images", value=MAP, labels=SERIES)
-        bars_by_series(axes[0, 1], final, value=MAP, labels=SERIES)
+        lines_by_series(axes[0, 0], frame, x="labelled images", value=MAP, labels=study.series)
+        bars_by_series(axes[0, 1], final, value=MAP, labels=study.series)
         axes[0, 0].set(title="(a) along the way", ylabel="mAP (%)")
         axes[0, 1].set(title="(b) at the end", ylabel="final mAP (%)")
         axes[0, 0].legend(fontsize=8)
@@ -224,7 +224,8 @@ def level_figure(study: Study, out: ArtefactWriter, noise: float) -> Figure:
     return out.figure(
         id, figure, {"a": frame, "b": final}, deviations=deviations(study.source),
         caption=f"{title(id)} {percent(noise)} % label noise: mAP of the strategies, 95 % intervals.",
-        alt="final mAP: " + ", ".join(f"{SERIES[name]} {means[name]:.1f}" for name in SERIES if name in means),
+        alt="final mAP: "
+        + ", ".join(f"{label} {means[name]:.1f}" for name, label in study.series.items() if name in means),
         headline=Headline(f"Multi-AL minus random, final mAP, {percent(noise)} %", said, f"{gain:+.2f}", ""),
     )  # fmt: skip
 

@@ -23,6 +23,8 @@ from nlcore.papers.multi_al.runs import (
     noisy_labels,
 )
 from nlcore.papers.multi_al.strategies import STRATEGIES
+from nlcore.papers.multi_al.words import SERIES
+from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
 
@@ -128,6 +130,11 @@ class Study:
     def images(self) -> Images:
         """The images and labels."""
         return self.source.load()
+
+    @property
+    def series(self) -> dict[str, str]:
+        """Strategy -> what tables and figures call it: the paper's, then those of one's own."""
+        return SERIES | own_labels(self.specs)
 
     @property
     def noises(self) -> list[float]:
@@ -284,7 +291,8 @@ def _at(noise: float, finished: Mapping[Spec, Result]) -> Iterator[ActiveLearnin
 
 def _place(spec: ActiveLearningRun) -> tuple[bool, bool, str, int]:
     """Of a run in tables: the defaults first, strategies in their order."""
-    return spec.start != "imagenet", spec.safe_kept, spec.protocol.reading, list(STRATEGIES).index(spec.strategy)
+    rank = [*STRATEGIES, spec.strategy].index(spec.strategy)
+    return spec.start != "imagenet", spec.safe_kept, spec.protocol.reading, rank
 
 
 def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Iterator[dict]:

@@ -11,7 +11,7 @@ from nlcore.papers.counts import counts_table
 from nlcore.papers.multi_al.counts import exact_lines
 from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
-from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, SERIES, WITHOUT, deviations
+from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, WITHOUT, deviations
 from nlcore.report.cells import Cell
 from nlcore.report.intervals import Estimate, estimate
 from nlcore.report.words import percent, title
@@ -111,7 +111,7 @@ def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for metric, name in (("map", MAP), ("map_without_person", WITHOUT)):
         final = study.final(metric=metric)
         for noise, part in final.groupby("noise"):
-            for strategy in (name for name in SERIES if name in part):
+            for strategy in (name for name in study.series if name in part):
                 gain = estimate(part[strategy] - part.asl)
                 cell = {"metric": name, "noise": noise, "strategy": strategy}
                 cell |= {MAP: part[strategy].mean(), "ASL": part.asl.mean(), "gain, points": gain.mean}

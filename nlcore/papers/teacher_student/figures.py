@@ -15,7 +15,7 @@ from nlcore.data.extended_coco import ExtendedCoco, class_statistics, label_qual
 from nlcore.papers.teacher_student.problem import TEST, TRAIN, VALIDATION
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
 from nlcore.papers.teacher_student.study import SCORES, WITHOUT_FRACTION, Study
-from nlcore.papers.teacher_student.words import NAMES, deviations
+from nlcore.papers.teacher_student.words import deviations
 from nlcore.report.figures import diagram, line_with_band, panels, series_style, style
 from nlcore.report.writer import ArtefactWriter, Headline
 
@@ -134,8 +134,8 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
     """Figure 5: mAP and AP_all by share of clean labels, with 95 % bands; open markers are published (Table 2)."""
-    names = CONTRACT.artefacts()["fig_5"]["series"]
-    looks, said = series_style(METHODS), CONTRACT.published()["table_2"]
+    names = [*CONTRACT.artefacts()["fig_5"]["series"], *study.own]
+    looks, said = series_style([*METHODS, *study.own]), CONTRACT.published()["table_2"]
     fractions, parts = study.fractions(), {}
     with style():
         figure, axes = panels(1, 2, width=4.8, height=4.0)
@@ -144,10 +144,11 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
             for name, aside in zip(names, np.linspace(-1, 1, len(names)), strict=True):
                 values = np.stack([study.values(name, fraction, metric) for fraction in fractions], axis=1)
                 line = {"linestyle": "--" if name in WITHOUT_FRACTION else "-", **looks[name]}
-                line_with_band(axis, [100 * f for f in fractions], values, label=NAMES[name], **line)
+                line_with_band(axis, [100 * f for f in fractions], values, label=study.series[name], **line)
                 rows += _long(name, study, fractions, metric)
                 places = np.array([5, 30, 50]) + aside  # side by side: many values nearly coincide
-                axis.plot(places, said[name][first : first + 3], **looks[name], **OPEN)
+                if name in said:
+                    axis.plot(places, said[name][first : first + 3], **looks[name], **OPEN)
             what = metric.replace("AP_all", "AP over all cells")
             axis.set(xlabel="images with clean labels, %", ylabel=what, title=f"({panel})")
             parts[panel] = pd.DataFrame(rows)

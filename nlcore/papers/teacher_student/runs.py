@@ -60,7 +60,7 @@ class TeacherStudentRun(Spec):
     @property
     def name(self) -> str:
         """One line for people: the class and the fields that differ within a profile."""
-        shown = self.model_dump(exclude={"source", "protocol", "labeller"})
+        shown = self.model_dump(exclude={"source", "protocol", "labeller", "own"})
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def data_fingerprint(self) -> str:

@@ -13,10 +13,13 @@ from nlcore.data.extended_coco import label_quality
 from nlcore.data.source import Images, Source
 from nlcore.data.weights import RANDOM, TIMM, name_weights
 from nlcore.errors import InputError
+from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.papers.teacher_student.own import OwnCleaner
 from nlcore.papers.teacher_student.problem import Problem, make_problem
 from nlcore.papers.teacher_student.protocol import HEAD_ON_VERIFIED, METHODS, PAPER, Protocol
 from nlcore.papers.teacher_student.runs import Labeller, Labels, Method
+from nlcore.papers.teacher_student.words import NAMES
 from nlcore.runs import Result, Spec, Store
 
 WITHOUT_FRACTION = ("noisy", "ground_truth")
@@ -32,8 +35,13 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def series_of(spec: Method) -> str:
+SHOWN = ("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth")  # in Figure 5
+
+
+def series_of(spec: Method | OwnCleaner) -> str:
     """The name under which tables and figures show a run."""
+    if isinstance(spec, OwnCleaner):
+        return spec.own.function
     for name, options in VARIANTS.items():
         if all(getattr(spec, field) == value for field, value in options.items()):
             return name
@@ -68,13 +76,13 @@ def of_headline(spec: Spec) -> bool:
 READS = {
     **dict.fromkeys(("table_1", "label_quality", "fig_1", "fig_4"), _of_labels),
     **dict.fromkeys(("fig_2", "fig_3", "exact_counts"), ()),
-    "table_2": _of_series(*METHODS),
+    "table_2": lambda spec: isinstance(spec, OwnCleaner) or _of_series(*METHODS)(spec),
     "table_3": on_open_images,
     "table_4": _of_series("linear", "proposed"),
     "table_5": _of_series("none", "teacher_only", "student_only", "proposed"),
     "table_6": _of_series("soft", "proposed"),
     "activations": _of_series("proposed", "tanh", "relu"),
-    "fig_5": _of_series("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth"),
+    "fig_5": lambda spec: isinstance(spec, OwnCleaner) or _of_series(*SHOWN)(spec),
     "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
     "stages": _of_series("noisy", HEAD_ON_VERIFIED, "proposed", "ground_truth"),
@@ -111,6 +119,16 @@ class Study:
     def problem(self, seed: int) -> Problem:
         """What a seed was trained on."""
         return make_problem(self.source, self.specs[0].protocol, seed, self.labels)
+
+    @property
+    def series(self) -> dict[str, str]:
+        """Method -> what figures call it: the paper's, then those of one's own."""
+        return NAMES | self.own
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Method of one's own -> what tables and figures call it."""
+        return own_labels(self.specs)
 
     @property
     def labels_right(self) -> float:
@@ -226,9 +244,9 @@ def _study(
     """The study of finished runs; None where no method is among them."""
     rows = [
         {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
-         "equal_budget": spec.budget is not None, "metric": metric, "value": value}
+         "equal_budget": getattr(spec, "budget", None) is not None, "metric": metric, "value": value}
         for spec, result in finished.items()
-        if isinstance(spec, Method)
+        if isinstance(spec, Method | OwnCleaner)
         for metric, value in result.values.items()
     ]  # fmt: skip
     if not rows:

@@ -65,7 +65,8 @@ def exact_counts(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def table_2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Table 2: every method at 5, 30 and 50 % clean labels."""
-    return _score_table(study, out, "table_2", METHODS, TABLE_2, "Table 2. All methods by share of clean labels.")
+    names = (*METHODS, *study.own)
+    return _score_table(study, out, "table_2", names, TABLE_2, "Table 2. All methods by share of clean labels.")
 
 
 def table_3(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -107,9 +108,9 @@ def _score_table(
     """Rows: series. Columns: mAP, then AP_all, at each share: published, ours, half width of the 95 % interval."""
     said, rows = CONTRACT.published()[id], []
     for series in names:
-        row = {"series": series}
+        row = {"series": study.own.get(series, series)}
         places = [(metric, fraction) for metric in SCORES for fraction in fractions]
-        for (metric, fraction), paper in zip(places, said[series], strict=True):
+        for (metric, fraction), paper in zip(places, said.get(series, [np.nan] * len(places)), strict=True):
             name = f"{metric} {fraction:.0%}"
             row |= {f"{name}, published": paper, **_cell(study, _run_name(series), fraction, metric, name)}
         rows.append(row)
