@@ -26,6 +26,7 @@ SETTINGS = {
     "savefig.dpi": 150,
     "savefig.bbox": "tight",
     "svg.hashsalt": "nlcore",  # element ids of an SVG do not change from run to run
+    "svg.fonttype": "none",  # text stays text: to be searched, copied and read out, in half as many bytes
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -101,25 +101,31 @@ def _shown(kind: str, usual: Any) -> Any:
         written = getattr(figure, "written", None)
         if written is None:
             return usual(figure) if usual else None
-        return written.content if written.kind == kind else None
+        return (written.content, written.metadata) if written.kind == kind else None
 
     return show
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a notebook shows of a figure that was written, with as many dots to an inch as a page has."""
+    """What a notebook shows of a figure that was written, with as many dots to an inch as a page has.
+
+    metadata: `file`, the name of what was written, and `width`, the dots across.
+    """
 
     kind: str
     content: bytes
+    metadata: dict[str, Any]
 
 
-def keep_as_written(figure: Figure, png: bytes) -> None:
+def keep_as_written(figure: Figure, png: bytes, *, file: str) -> None:
     """Remember what a notebook will show of this figure: a smaller copy of its PNG, with photographs as JPEG."""
     pixels = Image.open(io.BytesIO(png)).convert("RGB")
     if has_photographs(figure):
-        figure.written = Written("image/jpeg", _encoded(pixels, "JPEG", quality=JPEG_QUALITY))
+        content, metadata = _encoded(pixels, "JPEG", quality=JPEG_QUALITY), {"file": file, "width": pixels.width}
+        figure.written = Written("image/jpeg", content, metadata)
         return
     shrink = SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
     smaller = pixels.resize([round(shrink * side) for side in pixels.size], Image.Resampling.LANCZOS)
-    figure.written = Written("image/png", _encoded(smaller.quantize(256), "PNG", optimize=True))
+    content, metadata = _encoded(smaller.quantize(256), "PNG", optimize=True), {"file": file, "width": smaller.width}
+    figure.written = Written("image/png", content, metadata)

@@ -10,12 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
+import nbformat
 import pandas as pd
 import pytest
 
 from nlcore.app.site import build, reportable
 from nlcore.app.site.build import SIGNS
 from nlcore.app.site.collect import describe
+from nlcore.app.site.notebook_page import notebook_body
 from nlcore.errors import InputError
 from nlcore.papers import papers
 from nlcore.report.evidence import MEANINGS, Evidence
@@ -232,3 +234,19 @@ def test_on_paper_everything_folded_is_shown(report, browser, tmp_path):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
     page.close()
+
+
+def test_a_notebooks_page_shows_a_written_figure_from_its_file_and_holds_any_other(tmp_path):
+    def shown(**metadata):
+        return nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="}, metadata=metadata)
+
+    cells = [nbformat.v4.new_code_cell("figures.figure_1(study, out)"), nbformat.v4.new_code_cell("plot(x)")]
+    cells[0].outputs, cells[1].outputs = [shown(**{"image/png": {"file": "fig_1.png", "width": 420}})], [shown()]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    page = tmp_path / "page.html"
+    page.write_text(notebook_body(path))
+    written, other = Page(page).images
+    assert (written["src"], written["width"]) == ("fig_1.png", "420")
+    assert written["alt"].endswith("figures.figure_1(study, out)")
+    assert other["src"].startswith("data:image/png")

@@ -60,6 +60,12 @@ def test_photographs_keep_their_colours():
     assert {tuple(colour) for colour in PHOTOGRAPH[::20, ::20].reshape(-1, 3).tolist()} <= seen
 
 
+def test_text_in_an_svg_is_text():
+    figure = drawing()
+    figure.axes[0].set_title("Where it holds")
+    assert ">Where it holds</text>" in drawn(figure)["svg"].decode()
+
+
 def test_an_svg_holds_photographs_as_jpeg():
     text = drawn(photographs())["svg"].decode()
     assert "data:image/jpeg;base64," in text and "data:image/png" not in text
@@ -78,9 +84,10 @@ def shell(monkeypatch):
 def test_a_notebook_shows_what_was_written_in_the_size_of_the_figure(shell, make, kind):
     figure = make()
     content = drawn(figure)["png"]
-    keep_as_written(figure, content)
-    shown, _ = shell.display_formatter.format(figure)
+    keep_as_written(figure, content, file="fig_1.png")
+    shown, metadata = shell.display_formatter.format(figure)
     assert set(shown) == {kind, "text/plain"}
+    assert metadata[kind] == {"file": "fig_1.png", "width": opened(shown[kind]).width}
     dpi = 150 if kind == "image/png" else 100
     assert opened(shown[kind]).size == tuple(round(side * 100 / dpi) for side in opened(content).size)
     colours = [np.asarray(opened(one).convert("RGB").resize((60, 40)), float) for one in (shown[kind], content)]

@@ -37,6 +37,7 @@ def notebook_body(path: Path) -> str:
     notebook = nbformat.read(path, 4)
     _leave_out_the_machine(notebook)
     _describe_images(notebook)
+    _link_images(notebook)
     body, _ = OfflineExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
     ).from_notebook_node(notebook)
@@ -61,9 +62,20 @@ def _describe_images(notebook: NotebookNode) -> None:
         if cell.cell_type == "markdown":
             heading = next((line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")), heading)
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                source = cell.source.strip().splitlines()[-1]
-                output.metadata["image/png"] = {"alt": f"{heading}: the figure drawn by {source}"}
+            for kind in ("image/png", "image/jpeg"):
+                if kind in output.get("data", {}):
+                    source = cell.source.strip().splitlines()[-1]
+                    described = {"alt": f"{heading}: the figure drawn by {source}"}
+                    output.metadata[kind] = {**output.metadata.get(kind, {}), **described}
+
+
+def _link_images(notebook: NotebookNode) -> None:
+    """Figures that lie beside the page as files are shown from there, and not held by it once more."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        metadata = output.get("metadata", {})
+        images = [kind for kind in metadata if kind.startswith("image/") and "file" in metadata[kind]]
+        if images:
+            metadata["filenames"] = {kind: metadata[kind]["file"] for kind in images}
 
 
 def _known(formula: str) -> str:
