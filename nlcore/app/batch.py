@@ -79,7 +79,7 @@ class Batch:
     def notebook_parameters(self, one: Paper) -> dict[str, Any]:
         """What a paper's notebook is given: of what was asked, what it states."""
         asked = self.asked
-        given = asdict(asked.resources) | {
+        given = asdict(asked.resources.with_absolute_paths()) | {
             "profile": asked.profile, "seeds": asked.seeds and list(asked.seeds), "workers": self.workers,
             "output": str(asked.output.resolve()), "store": str(asked.store.resolve()), "partial": asked.partial,
             "variant": asked.variant, "methods": [absolute(one) for one in asked.resources.methods] or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,12 @@ class Resources:
         """Those of a notebook's or the command line's parameters that are resources."""
         given = {field.name: parameters[field.name] for field in fields(cls) if field.name in parameters}
         return cls(**given | {"methods": tuple(given.get("methods") or ())})
+
+    def with_absolute_paths(self) -> Resources:
+        """The same for a process that works in another folder; names of weights that are no file stay as they are."""
+        given = {name: getattr(self, name) for name in ("data_root", "celeba_root", "open_images_root", "weights")}
+        paths = {name: str(Path(path).resolve()) for name, path in given.items() if path and Path(path).exists()}
+        return replace(self, **paths)
 
 
 def profiles_of(package: str) -> dict[str, dict[str, Any]]:

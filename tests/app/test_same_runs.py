@@ -108,6 +108,21 @@ def test_what_is_not_the_profile_itself_goes_to_a_folder_of_its_own(changed, fol
     assert batch.folder(paper("multi_al")) == tmp_path / "multi_al" / folder
 
 
+def test_a_notebook_finds_what_was_named_from_where_the_batch_began(tmp_path, monkeypatch):
+    """Its kernel works in notebooks/: a relative path would lead elsewhere there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "own.pth").touch()
+    one = paper("multi_al")
+
+    def given(**resources):
+        return Batch([one.id], Asked(resources=Resources(**resources), output=tmp_path)).notebook_parameters(one)
+
+    found = given(data_root="coco", weights="own.pth")
+    assert (found["data_root"], found["weights"]) == (str(tmp_path / "coco"), str(tmp_path / "own.pth"))
+    assert given(weights="timm")["weights"] == "timm" and given()["data_root"] is None
+
+
 def test_the_seeds_of_a_parameter_are_those_of_the_grid(tmp_path):
     """`-p seeds=[0]` once changed what the notebook showed, and not what was computed for it."""
     batch = with_parameters(Batch(["multi_al"], Asked(profile="smoke", output=tmp_path)), {"seeds": [3]})

@@ -56,6 +56,12 @@ def tiny(folder, **changes):
     return grid(TINY, None, Resources(data_root=str(folder), weights="random", device="cpu", **changes))
 
 
+def test_an_ablation_at_a_share_that_no_method_has_is_refused(folder):
+    """Figure 5 has a point of every method at each share of the proposed one."""
+    with pytest.raises(InputError, match=r"^ablations: found \[0.1\]; expected shares that are among `fractions`$"):
+        grid(TINY | {"ablations": [0.1]}, None, Resources(data_root=str(folder), weights="random", device="cpu"))
+
+
 def test_every_method_trains_on_a_coco_folder(folder, tmp_path):
     specs, store = tiny(folder), Store(tmp_path / "store")
     run_grid(specs, store, workers=0)

@@ -12,7 +12,7 @@ import pandas as pd
 from nlcore.data.extended_coco import label_quality
 from nlcore.data.source import Images, Source
 from nlcore.data.weights import RANDOM, TIMM, name_weights
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.papers.teacher_student.own import OwnCleaner
@@ -208,6 +208,8 @@ def _meant_for(model: str, weights: str | None, *, of: str) -> str | None:
 
 
 def _fields(settings: Mapping[str, Any], protocol: Protocol) -> Iterator[dict[str, Any]]:
+    alone = set(settings["ablations"]) - set(settings["fractions"])
+    require(not alone, "ablations", sorted(alone), "shares that are among `fractions`")
     for method in settings["methods"]:
         for fraction in [0.0] if method in WITHOUT_FRACTION else settings["fractions"]:
             yield {"method": method, "fraction": fraction}
