@@ -94,12 +94,16 @@ def dots_legend(figure: Figure, axis: Axes, *, upright: bool = False) -> None:
 
 
 def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line: Any) -> None:
-    """The mean of (seeds, points) values with its 95 % interval as a band; `line` are properties of the line."""
-    estimates = [estimate(column) for column in np.asarray(values, dtype=float).T]
+    """The mean of (seeds, points) values with its 95 % interval as a band; `line` are properties of the line.
+
+    A point is of the seeds that have it (NaN: this one has not); one of a single seed has no band.
+    """
+    columns = np.asarray(values, dtype=float).T
+    estimates = [estimate(column[~np.isnan(column)]) for column in columns]
     axis.plot(x, [e.mean for e in estimates], label=label, markersize=4, **line)
     if len(values) > 1:
-        low, high = [e.low for e in estimates], [e.high for e in estimates]
-        axis.fill_between(x, low, high, alpha=0.15, color=line.get("color"), linewidth=0)
+        bands = [(e.low, e.high) if e.bounded else (e.mean, e.mean) for e in estimates]
+        axis.fill_between(x, *zip(*bands, strict=True), alpha=0.15, color=line.get("color"), linewidth=0)
 
 
 def lines_by_series(

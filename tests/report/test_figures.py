@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from nlcore.report.figures import bars_by_series, diagram, dots_legend, dots_with_published, panels, series_style
+from nlcore.report.figures import (
+    bars_by_series,
+    diagram,
+    dots_legend,
+    dots_with_published,
+    lines_by_series,
+    panels,
+    series_style,
+)
 
 
 def test_ten_series_have_ten_looks_and_the_palest_colours_come_last():
@@ -35,6 +43,16 @@ def test_seeds_stand_beside_the_interval():
     bars_by_series(axes[0, 0], frame, value="found", labels={"a": "A"})
     seeds = next(c for c in axes[0, 0].collections if len(c.get_offsets()) == 5)
     assert (seeds.get_offsets()[:, 0] > 0.15).all()
+
+
+def test_a_line_has_a_point_wherever_a_seed_has_one():
+    """Of a batch that is not finished some seeds have more points than others."""
+    _, axes = panels(1, 1)
+    frame = pd.DataFrame({"series": "a", "seed": [0, 1, 0, 1, 0], "noise": [1, 1, 2, 2, 3], "value": [1, 3, 2, 4, 7.0]})
+    lines_by_series(axes[0, 0], frame, x="noise", labels={"a": "A"})
+    np.testing.assert_array_equal(axes[0, 0].lines[0].get_xydata(), [[1, 2], [2, 3], [3, 7]])
+    edge = axes[0, 0].collections[0].get_paths()[0].vertices
+    assert np.isfinite(edge).all() and set(edge[edge[:, 0] == 3][:, 1]) == {7}, "one seed alone has no interval"
 
 
 def test_arrows_end_outside_the_boxes_they_join():
