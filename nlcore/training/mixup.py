@@ -17,19 +17,20 @@ from nlcore.training.gradients import closed_form
 from nlcore.training.learners import Learner
 
 Fetch = Callable[[Tensor], tuple[Tensor, Tensor]]
+ALPHA = 1.0  # of Beta(alpha, alpha): a uniform share, as mixup's own experiments on small images have it
 
 
 @dataclass(frozen=True)
 class MixedBatches:
     """What `fetch` gives for an index batch (..., B), each image mixed with another one of its batch.
 
-    Every member of a stack (M, B) draws one lambda per batch, and the partners, from its own generator. Targets are
-    (..., B, 2 K + 1): an image's own labels, its partner's, and lambda.
+    Every member of a stack (M, B) draws one lambda per batch, and the partners, from its own generator; members that
+    see the same batch (B,) share one. Targets are (..., B, 2 K + 1): an image's own labels, its partner's, and lambda.
     """
 
     fetch: Fetch
     rngs: Sequence[np.random.Generator]
-    alpha: float
+    alpha: float = ALPHA
 
     @property
     def prefetch(self) -> int:
@@ -67,7 +68,7 @@ def with_mixup(
     rngs: Sequence[np.random.Generator],
     gradient: Callable[[Tensor, Tensor], Tensor],
     *,
-    alpha: float,
+    alpha: float = ALPHA,
 ) -> Learner:
     """A learner that trains on mixtures, by a loss's `gradient`; it predicts single images as before.
 

@@ -16,7 +16,7 @@ from nlcore.papers.galc_slr.claims import decide_claims, readings_atlas
 from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
 from nlcore.papers.galc_slr.matrices import reliability, silver_gradient
 from nlcore.papers.galc_slr.methods import WAYS, SilverGoldLoss
-from nlcore.papers.galc_slr.protocol import METHODS, Protocol
+from nlcore.papers.galc_slr.protocol import METHODS, MIXUP, Protocol
 from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverClassifier
 from nlcore.papers.galc_slr.study import load_study
 from nlcore.papers.profiles import Resources
@@ -99,7 +99,7 @@ def test_runs_that_stand_for_others_really_are_the_same(study, store):
     asl = next(spec for spec in specs if spec.noise == 0 and spec.method == "asl")
     last = lambda method: asl.model_copy(update={"method": method}).compute([]).values["map"]
     clean = [spec.method for spec in specs if spec.noise == 0]
-    assert clean == ["asl", "galc_slr as written", "galc_slr", "glc", "galc_slr, second sigmoid"]
+    assert clean == ["asl", "galc_slr as written", "galc_slr", "glc", "galc_slr, second sigmoid", MIXUP]
     assert last("asl + clean gold") == store.result(asl).values["map"]
     # The true matrix is the identity here. Computed all the same, it only adds the sigmoid's rounding and the floor.
     assert last("true matrix") == pytest.approx(store.result(asl).values["map"], abs=5e-4)
@@ -151,7 +151,7 @@ def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.grid("smoke", seeds=[0, 9]).main
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
-    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [6, 27, 8]
+    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [7, 28, 9]
 
 
 @pytest.mark.slow
@@ -439,6 +439,27 @@ def test_with_a_second_sigmoid_silver_images_have_a_bounded_loss_of_c_g_as_logit
     torch.testing.assert_close(found, gradient(written_out, logits, targets), rtol=1e-4, atol=1e-6)
     silver = asymmetric_loss(torch.sigmoid(logits[:1]) @ matrix, targets[:1, :-1])
     assert silver < 5, "bounded, though two labels are as wrong as can be"
+
+
+def test_asl_on_mixtures_is_trained_for_what_both_images_cost():
+    draws = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 4, generator=draws)
+    own, their = (torch.randint(-1, 2, (3, 4), generator=draws).float() for _ in range(2))
+
+    def written_out(logits, targets):
+        return 0.3 * asymmetric_loss(logits, own) + 0.7 * asymmetric_loss(logits, their)
+
+    targets = torch.cat([own, their, torch.full((3, 1), 0.3)], dim=1)
+    found = gradient(SilverGoldLoss(WAYS[MIXUP], None), logits, targets)
+    torch.testing.assert_close(found, gradient(written_out, logits, targets), rtol=1e-4, atol=1e-6)
+
+
+def test_asl_on_mixtures_is_the_same_whoever_shares_its_pass_and_another_than_plain_asl():
+    low, high = (GoldClassifier(**FIELDS | {"noise": noise}, method=MIXUP) for noise in (0.2, 0.6))
+    together = GoldClassifier.compute_together([low, high], [[], []])
+    assert [low.compute([]), high.compute([])] == together
+    plain = GoldClassifier(**FIELDS | {"noise": 0.6}, method="asl").compute([])
+    assert together[1].values["map"] != plain.values["map"]
 
 
 def test_the_matrix_as_written_leaves_silver_images_no_gradient_under_a_second_sigmoid_either():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, VARIANTS
+from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, MIXUP, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
@@ -68,6 +68,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             _stand_in(study, "asl", method="asl + clean gold"),
             ("gs1", "gs2", "gs3", "gs7"),
         ),
+        "ASL trains on mixtures of two images": (_stand_in(study, "asl", method=MIXUP), ("gs1",)),
         "C is estimated on silver images": (_stand_in(study, repaired, estimate_on="silver"), at_one_level),
         "silver classifier trained with BCE": (
             _stand_in(_stand_in(study, repaired, silver_loss="bce"), "glc", silver_loss="bce"),

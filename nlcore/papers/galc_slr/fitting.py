@@ -20,6 +20,7 @@ from nlcore.papers.galc_slr.protocol import PAPER, Protocol
 from nlcore.runs.scratch import checkpoint_file
 from nlcore.training import ASL_RECIPE, Recipe, predict, shuffled, train
 from nlcore.training.gradients import whole_vectors
+from nlcore.training.mixup import MixedBatches
 from nlcore.training.models import stack_heads
 
 
@@ -45,6 +46,11 @@ class Fit:
         self.fetch = make_batches(source, examples.inputs, self.of_members(targets), **options)
         self.still = copy.copy(self.fetch)  # the same images in the same memory, not augmented
         self.still.generator = None
+        self.others: list[np.random.Generator] = []  # what else a batch is drawn from
+
+    def mix(self, rng: np.random.Generator) -> None:
+        """Train on mixtures of two images (`nlcore.training.mixup`); all members see the same ones."""
+        self.fetch, self.others = MixedBatches(self.fetch, [rng]), [rng]
 
     def of_members(self, arrays: Sequence[Any]) -> Any:
         """One array per member as the model takes them: (M, ...), or of an image network its own."""
@@ -70,7 +76,7 @@ class Fit:
             fetch=self.fetch,
             loss=lambda model, batch: loss(*whole_vectors(model(batch[0]), batch[1])),
             evaluate=evaluate,
-            generators=[self.order, self.augmentation],
+            generators=[self.order, self.augmentation, *self.others],
             checkpoint=checkpoint_file() if self.source.on_images else None,
         )
         return result.history

@@ -14,16 +14,18 @@ from torch.nn import functional
 from nlcore.correction import corrected_probabilities
 from nlcore.losses import asymmetric_gradient, asymmetric_gradient_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
-from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, THRESHOLDS
-from nlcore.training.gradients import Differentiable, OutputGradients
+from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, MIXUP, THRESHOLDS
+from nlcore.training.gradients import Differentiable, OutputGradients, closed_form
 from nlcore.training.learners import ASYMMETRIC
+from nlcore.training.mixup import mixed_gradient
 
 Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
     "galc_slr as written, clipped", "gold count", "glc with softmax", "galc_slr, second sigmoid",
     "galc_slr as written, second sigmoid", "true matrix, second sigmoid", "identity, second sigmoid",
-    "galc_slr, calibrated",
+    "galc_slr, calibrated", "asl + mixup",
 ]  # fmt: skip
+MIXED = closed_form(mixed_gradient(asymmetric_gradient))
 WITHOUT_ESTIMATE = (None, "true", "identity")  # matrices that are known without any classifier
 
 
@@ -37,6 +39,7 @@ class Way:
     floor: float | None = 1e-6  # C'g is kept this far from 0 and 1; None: it is not kept anywhere
     softmax: bool = False  # GLC's own loss: cross-entropy of C' softmax
     second_sigmoid: bool = False  # C'g goes into ASL's place for logits, as ASL's public code takes them
+    mixup: bool = False  # trains on mixtures of two images
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -46,9 +49,9 @@ class Way:
         return tuple(DEFAULTS) if self.matrix.startswith("galc_slr") else ("silver_loss", "estimate_on")
 
     @property
-    def loss(self) -> tuple[bool, bool, bool, float | None]:
+    def loss(self) -> tuple[bool, bool, bool, bool, float | None]:
         """What decides the form of the loss: methods that agree in it can share a pass."""
-        return self.matrix is not None, self.softmax, self.second_sigmoid, self.floor
+        return self.matrix is not None, self.softmax, self.second_sigmoid, self.mixup, self.floor
 
 
 WAYS: dict[str, Way] = {
@@ -67,6 +70,7 @@ WAYS: dict[str, Way] = {
     "true matrix, second sigmoid": Way(matrix="true", second_sigmoid=True),
     "identity, second sigmoid": Way(matrix="identity", second_sigmoid=True),
     CALIBRATED: Way(matrix=CALIBRATED),
+    MIXUP: Way(clean_gold=False, mixup=True),
 }
 
 
@@ -79,7 +83,7 @@ def canonical(method: str, noise: float | None) -> tuple[str, float | None]:
     way = WAYS[method]
     if not way.silver:
         return method, None
-    plain = noise == 0 and way.matrix in (None, "true") and not way.second_sigmoid
+    plain = noise == 0 and way.matrix in (None, "true") and not (way.second_sigmoid or way.mixup)
     return ("asl", noise) if plain else (method, noise)
 
 
@@ -90,6 +94,8 @@ class SilverGoldLoss:
     Takes logits (..., B, K) and targets (..., B, K + 1) of 1, 0 and -1 (unknown), whose last column is 1 where the
     image is trusted; `matrix` is (..., K, K).
 
+    A mixture of two images has both images' targets and its share, as `MixedBatches` gives them.
+
     With a second sigmoid, ASL(C'g(x), y) is read as ASL's public code reads its argument, as logits: C'g, between 0 and
     the sum of C's column, goes through a sigmoid again. On silver images the loss is then bounded, whatever C is.
     """
@@ -98,6 +104,8 @@ class SilverGoldLoss:
     matrix: Tensor | None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Differentiable:
+        if self.way.mixup:
+            return MIXED(logits, targets)
         labels, trusted = targets[..., :-1], targets[..., -1:]
         if self.matrix is None:
             return ASYMMETRIC(logits, labels)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nlcore.correction import galc_slr_matrix, glc_matrix, gold_count_matrix, matrix_tensor
 from nlcore.data.source import Source
 from nlcore.errors import InputError
+from nlcore.generators import generator
 from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.metrics import AveragePrecision, mean_of_classes
 from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
@@ -40,7 +41,7 @@ from nlcore.papers.galc_slr.methods import (
     final_metrics,
     of_member,
 )
-from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, METHODS, EstimateOn, Protocol, SilverLoss
+from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, METHODS, PAPER, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work
 from nlcore.training import closed_form
@@ -267,7 +268,10 @@ class GoldClassifier(GalcSlrRun):
         3. Test the last model on clean labels; no epoch is chosen.
         """
         first, examples = specs[0], specs[0].examples()
-        fit = first.fit([spec.trusted_and_noisy() for spec in specs])
+        mixed = WAYS[first.method].mixup
+        fit = first.fit([spec.labels() if mixed else spec.trusted_and_noisy() for spec in specs])
+        if mixed:
+            fit.mix(generator(PAPER, first.seed, "mixup"))
         truth = examples.targets[examples.test]
         average_precision = AveragePrecision(truth)
 
@@ -281,13 +285,17 @@ class GoldClassifier(GalcSlrRun):
         tested = [final_metrics(truth, own, examples.class_names) for own in fit.logits(examples.test)]
         return [Result({**own, "history": of_member(history, m)}) for m, own in enumerate(tested)]
 
+    def labels(self) -> np.ndarray:
+        """(N, K): the labels to train with."""
+        divided, labels = self.divided(), self.divided().noisy.copy()
+        if WAYS[self.method].clean_gold:
+            labels[divided.gold] = self.examples().targets[divided.gold]
+        return labels
+
     def trusted_and_noisy(self) -> np.ndarray:
         """(N, K + 1): the labels to train with, and whether an image is gold."""
-        divided, examples = self.divided(), self.examples()
-        labels = divided.noisy.copy()
-        if WAYS[self.method].clean_gold:
-            labels[divided.gold] = examples.targets[divided.gold]
-        return np.column_stack([labels, np.isin(np.arange(len(labels)), divided.gold)])
+        labels = self.labels()
+        return np.column_stack([labels, np.isin(np.arange(len(labels)), self.divided().gold)])
 
     def rows(self) -> np.ndarray:
         """The images of an epoch; gold ones alone are repeated until they are as many."""

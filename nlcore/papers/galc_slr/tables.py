@@ -10,7 +10,7 @@ import pandas as pd
 from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
 from nlcore.papers.galc_slr.counts import exact_lines
-from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS
+from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, MIXUP, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
 from nlcore.report.cells import Cell
@@ -120,7 +120,8 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for method in ("asl", "galc_slr"):
         said = tuple(published_value(method, "mAP", noise) for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "the paper", "method": method, "values": said})
-    for method, label in study.methods.items() if set(ELSEWHERE_LEVELS) <= set(study.levels) else ():
+    shown = {**study.methods, MIXUP: MIXUP} if set(ELSEWHERE_LEVELS) <= set(study.levels) else {}
+    for method, label in shown.items():
         ours = tuple(study.values("map", method=method, noise=noise).mean() for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "ours", "method": label, "values": ours})
     levels = [f"{percent(noise)} %" for noise in ELSEWHERE_LEVELS]
@@ -242,7 +243,7 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         values = part.set_index("seed")["map"]
         against = {
             f"minus {baseline}": str(estimate(found))
-            for baseline in ("asl", "asl + clean gold", "gold only")
+            for baseline in ("asl", "asl + clean gold", "gold only", MIXUP)
             if len(found := paired(values, study.values("map", method=baseline, **at)))
         }
         rows.append(

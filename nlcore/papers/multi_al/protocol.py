@@ -17,7 +17,6 @@ Start = Literal["imagenet", "clean_coco"]  # what the first classifier was pre-t
 # What plain ASL is given beside the noisy pool, so that it sees as much of the truth as the method: nothing; the clean
 # initial images; these and true labels for as many images of the pool as the expert relabels, drawn at random.
 Beside = Literal["nothing", "initial", "relabelled"]
-MIXUP_ALPHA = 1.0  # of Beta(alpha, alpha): a uniform share, as mixup's own experiments on small images have it
 
 
 class Protocol(BaseModel):

@@ -22,7 +22,7 @@ from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.losses import asymmetric_gradient
 from nlcore.noise import swap_labels
-from nlcore.papers.multi_al.protocol import BINS, MIXUP_ALPHA, PAPER, Beside, Protocol, Start
+from nlcore.papers.multi_al.protocol import BINS, PAPER, Beside, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
@@ -236,7 +236,7 @@ class WholeSetRun(SharedPass, MultiALRun):
         learner = cls.learner(specs, first.protocol.epochs, first.start)
         if first.mixup:
             rngs = [generator(PAPER, "mixup", seed) for seed in seeds_of(specs)]
-            learner = with_mixup(learner, rngs, asymmetric_gradient, alpha=MIXUP_ALPHA)
+            learner = with_mixup(learner, rngs, asymmetric_gradient)
         recipe = first.recipe(
             first.protocol.whole_epochs,
             schedule="one_cycle",
