@@ -8,7 +8,7 @@ import pytest
 
 from nlcore.errors import InputError
 from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grid, run_grids
-from nlcore.runs.execute import environment
+from nlcore.runs.processes import environment
 from tests.runs.test_grid import records
 from tests.runs.trivial import Deadly, Failing, Square, Total
 
