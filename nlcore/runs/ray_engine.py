@@ -137,8 +137,8 @@ class RayEngine:
 
     def _wait_for_record(self, spec: Spec, machine: str) -> None:
         """Network file systems show a new file to other machines with a delay."""
-        path, deadline = Store(self.store_root).path(spec), time.monotonic() + SHARED_FOLDER_PATIENCE
-        while not path.exists():
+        store, deadline = Store(self.store_root), time.monotonic() + SHARED_FOLDER_PATIENCE
+        while not store.look_anew(spec):
             if time.monotonic() > deadline:
                 raise InputError(
                     f"store {self.store_root}: a run finished on {machine} and is not there; "
