@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 10000  # the first of those that the script takes, by the job's number
+PORT = 20000  # the first of those that the script takes, by the job's number; Ray's workers have those below
 SRUN = """#!/bin/bash
 shift 2
 exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
@@ -64,7 +64,7 @@ HOST = own_address()
 
 def free_port():
     """One that the script can come to."""
-    for port in range(PORT + os.getpid() % 10000, PORT + 20000):
+    for port in range(PORT + os.getpid() % 5000, PORT + 10000):
         with socket.socket() as one:
             if one.connect_ex((HOST, port)):
                 return port
@@ -87,7 +87,7 @@ def submitted(folder, text, srun, **variables):
 def test_every_machine_is_told_the_same_and_the_first_one_what_to_run(tmp_path):
     said = submitted(tmp_path, script(), '#!/bin/bash\nprintf "%s\\n" "$@"\n', SLURM_JOB_ID="20042").stdout.splitlines()
     cluster, command = said[: said.index("--")], said[said.index("--") + 1 :]
-    address = f"{HOST}:10042"
+    address = f"{HOST}:20042"
     assert cluster == ["ray", "symmetric-run", "--address", address, "--min-nodes", "2", "--num-cpus", "1"]
     assert command[:2] == ["python", "run_all.py"]
     assert command[-4:] == ["--engine", "ray", "--address", address]
