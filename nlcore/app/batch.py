@@ -24,11 +24,11 @@ from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
-from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids
+from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids, with_requirements
 from nlcore.runs.cost import is_listed, seconds
-from nlcore.runs.execute import PROCESS, environment
+from nlcore.runs.execute import PROCESS
 from nlcore.runs.machine import gpu_memory
-from nlcore.runs.processes import process_pool
+from nlcore.runs.processes import environment, process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 
 NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
@@ -44,6 +44,7 @@ class Batch:
     engine: str = "local"
     address: str | None = None
     runs_per_gpu: int | None = None
+    gpus_per_run: int = 1
     parameters: Mapping[str, Any] = field(default_factory=dict)  # a notebook's own
 
     @property
@@ -111,7 +112,10 @@ def check(batch: Batch) -> None:
     """
     for one in batch.papers:
         notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
-    batch.grids()
+    wanted = [spec for grid in batch.grids().values() for spec in grid]
+    if batch.gpus_per_run > 1 and not any(spec.work().divisible for spec in with_requirements(wanted)):
+        profile = f"profile {batch.asked.profile}"
+        raise InputError(f"gpus-per-run: found {batch.gpus_per_run}; expected 1, as {profile} trains heads on features")
 
 
 def print_plan(batch: Batch, console: Console) -> None:
@@ -190,7 +194,7 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
         engine = make_engine(
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
         )
-        run_grids(plans, store, engine, report=report)
+        run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
         done, failures = execute_notebooks(batch, report)
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())

@@ -37,6 +37,7 @@ Workers = Annotated[int | None, typer.Option(help="processes; one per core by de
 Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]
 Address = Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT or auto; one is begun here without")]
 RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as many as fit by default")]
+GpusPerRun = Annotated[int, typer.Option(help="how many train one network on images together")]
 DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune, frozen and paper")]
 CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
 OpenImagesRoot = Annotated[str | None, typer.Option(help="folder of Open Images V1, for teacher_student")]
@@ -66,6 +67,7 @@ def run(
     engine: Engine = "local",
     address: Address = None,
     runs_per_gpu: RunsPerGpu = None,
+    gpus_per_run: GpusPerRun = 1,
     data_root: DataRoot = None,
     celeba_root: CelebaRoot = None,
     open_images_root: OpenImagesRoot = None,
@@ -123,8 +125,9 @@ def run(
         return 0
     from nlcore.app import batch
 
-    _check(device, on_bad_image, engine, address, workers=workers, runs_per_gpu=runs_per_gpu)
-    plain = batch.Batch(_names(named), asked, workers, engine, address, runs_per_gpu)
+    counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
+    _check(device, on_bad_image, engine, address, **counts)
+    plain = batch.Batch(_names(named), asked, engine=engine, address=address, **counts)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
     context.obj = wanted, console

@@ -28,6 +28,9 @@ class Engine(Protocol):
     def __enter__(self) -> Engine: ...
     def __exit__(self, *_: object) -> None: ...
 
+    def most_processes(self, job: Job) -> int:
+        """How many processes may compute a job together here: all are on one machine, on its GPUs or on its cores."""
+
     def group_of(self, job: Job) -> str:
         """The resource that a job competes for; a job never waits for those of another group."""
 
@@ -54,6 +57,10 @@ class HereEngine:
 
     def __exit__(self, *_: object) -> None:
         self._until_exit.close()
+
+    def most_processes(self, job: Job) -> int:
+        """One: this process."""
+        return 1
 
     def group_of(self, job: Job) -> str:
         """There is one: this process."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nlcore.runs.cost import note_cost
 from nlcore.runs.scratch import scratch
 from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
+from nlcore.runs.team import team
 
 # Every run is single-threaded, so that its bytes depend neither on the machine's cores nor on the number of workers.
 SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -32,8 +32,10 @@ class Cost:
     gpu_bytes: int = 0
 
 
-def execute(specs: Sequence[Spec], store_root: Path) -> Cost:
+def execute(specs: Sequence[Spec], store_root: Path, processes: int = 1) -> Cost:
     """Compute one run, or several in a pass that they share, and store what another driver has not stored meanwhile.
+
+    One run alone may be computed by several `processes` together, of which this is the first (`nlcore.runs.team`).
 
     Locks are taken from a run to what it requires, never the other way, and of runs that share a pass in the order of
     their keys, so that drivers cannot wait for each other.
@@ -43,23 +45,25 @@ def execute(specs: Sequence[Spec], store_root: Path) -> Cost:
         for spec in sorted(specs, key=lambda spec: spec.key):
             locks.enter_context(store.lock(spec))
         missing = [spec for spec in specs if store.read(spec) is None]
-        return _compute(missing, store) if missing else Cost()
+        return _compute(missing, store, processes) if missing else Cost()
 
 
-def _compute(specs: Sequence[Spec], store: Store) -> Cost:
+def _compute(specs: Sequence[Spec], store: Store, processes: int = 1) -> Cost:
     """Compute runs whose locks are held; each is noted with its share of the time, by its work.
+
+    What is noted of several processes is the time of all: rates are those of one core or one GPU.
 
     Where a shared pass fails, its runs are computed one by one: what is wrong with one of them costs that one alone.
     """
     inputs = [[_input(required, store) for required in spec.requires()] for spec in specs]
     start = time.perf_counter()
     try:
-        results = _results(specs, inputs, store)
+        results = _results(specs, inputs, store, processes)
     except Exception:
         if len(specs) == 1:
             raise
         return _one_by_one(specs, store)
-    seconds = time.perf_counter() - start
+    seconds = processes * (time.perf_counter() - start)
     work = [spec.work().amount for spec in specs]
     for spec, result, own in zip(specs, results, work, strict=True):
         share = seconds * (own / sum(work) if sum(work) else 1 / len(work))
@@ -69,10 +73,14 @@ def _compute(specs: Sequence[Spec], store: Store) -> Cost:
     return Cost(seconds, _free_gpu_memory())
 
 
-def _results(specs: Sequence[Spec], inputs: Sequence[Sequence[Result]], store: Store) -> list[Result]:
+def _results(
+    specs: Sequence[Spec], inputs: Sequence[Sequence[Result]], store: Store, processes: int
+) -> list[Result]:
     """A result for each; a run that is computed alone may leave checkpoints, for itself after a kill."""
-    own = nullcontext() if len(specs) > 1 else scratch(store.scratch(specs[0]))
-    with own:
+    with ExitStack() as alone:
+        if len(specs) == 1:
+            alone.enter_context(scratch(store.scratch(specs[0])))
+            alone.enter_context(team(specs[0], store, processes))
         found = type(specs[0]).compute_together(specs, inputs)
     if len(found) != len(specs):
         raise RuntimeError(f"{specs[0].name}: {len(found)} results for a pass of {len(specs)}; expected one for each")
@@ -115,15 +123,3 @@ def _free_gpu_memory() -> int:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     return peak
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that processes begun meanwhile inherit: their libraries read them when they are loaded."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

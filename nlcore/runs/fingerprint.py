@@ -23,8 +23,9 @@ from nlcore.runs.source import Chain, Import, Module, Statement, installed_modul
 PACKAGE = "nlcore"
 NOT_COUNTED = tuple(
     f"{PACKAGE}.{name}"
-    for name in ("runs", "report", "errors", "files", "places", "papers.paper", "papers.profiles", "app")
-)
+    for name in ("runs", "report", "errors", "files", "places", "training.distributed", "papers.paper",
+                 "papers.profiles", "app")
+)  # fmt: skip
 # Methods of a run that compute nothing.
 DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "shared_pass", "work")
 WHOLE, EFFECTS = "*", "()"  # a module as an object; what happens when it is imported

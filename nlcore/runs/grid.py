@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from nlcore.errors import InputError, RunFailedError
+from nlcore.errors import InputError, RunFailedError, require
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.job import make_jobs
@@ -127,13 +127,23 @@ def run_grid(
     return plan
 
 
-def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report: Reporter | None = None) -> None:
+def run_grids(
+    plans: Mapping[str, Plan],
+    store: Store,
+    engine: Engine,
+    *,
+    gpus_per_run: int = 1,
+    report: Reporter | None = None,
+) -> None:
     """Compute what several grids lack, as one: the longest runs first, whichever grid they belong to.
 
-    plans: by the name under which their progress is shown. report: one that has been begun already.
+    plans: by the name under which their progress is shown. gpus_per_run: how many processes, each with a GPU of its own
+    (where runs compute on a CPU: a core), train one network on images together. report: one that has been begun
+    already.
 
     Raises:
-        InputError: a run was given unusable input, or the store cannot be written, or the engine cannot be had.
+        InputError: a run was given unusable input, or the store cannot be written, or the engine cannot be had, or has
+            fewer GPUs than one run is to have.
         RunFailedError: runs failed; everything that finished is in the store.
     """
     owner = {spec: label for label, plan in reversed(plans.items()) for spec in plan.estimates}
@@ -142,7 +152,10 @@ def run_grids(plans: Mapping[str, Plan], store: Store, engine: Engine, *, report
         return
     shown = nullcontext(report) if report else reporter({label: plan.part() for label, plan in plans.items()})
     with shown as report, engine:
-        jobs = make_jobs(cost)
+        jobs = make_jobs(cost, gpus_per_run=gpus_per_run)
+        for job in (job for job in jobs if job.processes > 1):
+            most = engine.most_processes(job)
+            require(job.processes <= most, "gpus-per-run", job.processes, f"at most {most}, which one machine has")
         schedule = Schedule(jobs, {job: sum(cost[spec] for spec in job.specs) for job in jobs}, engine.group_of)
         while not schedule.done:
             while (job := schedule.take(engine.has_room)) is not None:

@@ -11,9 +11,13 @@ from nlcore.runs.spec import Spec
 
 @dataclass(frozen=True)
 class Job:
-    """One run, or several of a class that are computed together (`Spec.compute_together`)."""
+    """One run, or several of a class that are computed together (`Spec.compute_together`).
+
+    processes: how many compute it, each on a GPU (or a core) of its own; see `nlcore.runs.together`.
+    """
 
     specs: tuple[Spec, ...]
+    processes: int = 1
 
     @property
     def kind(self) -> type[Spec]:
@@ -31,20 +35,26 @@ class Job:
         return self.specs[0].device_name()
 
 
-def make_jobs(missing: Iterable[Spec]) -> dict[Job, list[Job]]:
+def make_jobs(missing: Iterable[Spec], *, gpus_per_run: int = 1) -> dict[Job, list[Job]]:
     """Runs as jobs, in the order of their first runs, each with the jobs among them that must be over before.
 
-    Runs that may share a pass are divided into as few jobs as their class's `MEMBERS` allows, of nearly one size.
+    Runs that may share a pass are divided into as few jobs as their class's `MEMBERS` allows, of nearly one size. A run
+    whose work is divisible gets `gpus_per_run` processes, any other job one.
     """
     groups: dict[Hashable, list[Spec]] = {}
     for spec in missing:
         shared = spec.shared_pass()
         groups.setdefault(spec if shared is None else (type(spec), shared), []).append(spec)
-    jobs = [Job(tuple(part)) for group in groups.values() for part in _divided(group)]
+    jobs = [_job(part, gpus_per_run) for group in groups.values() for part in _divided(group)]
     job_of = {spec: job for job in jobs for spec in job.specs}
     required = {job: [other for spec in job.specs for other in spec.requires()] for job in jobs}
     return {job: list(dict.fromkeys(job_of[spec] for spec in specs if spec in job_of))
             for job, specs in required.items()}  # fmt: skip
+
+
+def _job(specs: Sequence[Spec], gpus_per_run: int) -> Job:
+    divisible = gpus_per_run > 1 and len(specs) == 1 and specs[0].work().divisible
+    return Job(tuple(specs), gpus_per_run if divisible else 1)
 
 
 def _divided(group: Sequence[Spec]) -> Iterator[Sequence[Spec]]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nlcore.runs.execute import PROCESS, environment, execute
+from nlcore.runs.execute import PROCESS, execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
-from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools
+from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools, environment
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 
 Say = Callable[[str], None]
@@ -32,18 +32,24 @@ class Place:
     running: dict[Future, tuple[Job, WorkerPool]] = field(default_factory=dict)
 
     def has_room(self, job: Job, packing: Packing) -> bool:
-        """Whether one more job may begin here."""
-        if len(self.running) >= self.slots:
-            return False
-        kinds = [other.kind for other, _ in self.running.values()]
-        return not self.is_gpu or packing.fits(job.kind, kinds, self.memory)
+        """Whether one more job may begin here: all of it, or on a GPU that one of its processes which has that GPU.
+
+        Where GPUs compute a job together, each has nothing else to do: none of them should wait for another.
+        """
+        others = [other for other, _ in self.running.values()]
+        if not self.is_gpu:
+            return sum(other.processes for other in others) + job.processes <= self.slots
+        if any(other.processes > 1 for other in (job, *others)):
+            return not others
+        return len(others) < self.slots and packing.fits(job.kind, [other.kind for other in others], self.memory)
 
 
 class LocalEngine:
     """Processes of this machine, one job at a time in each: a pool per process, so that a death hits one job only.
 
     workers: how many use the cores. gpus: bytes of memory of each GPU, by default those that torch sees; a job whose
-    device is a GPU goes to the one with the fewest jobs, and finds it as the only one. runs_per_gpu: see `Packing`.
+    device is a GPU goes to the one with the fewest jobs, and finds it as the only one. A job of several processes finds
+    as many GPUs, or takes as many of the workers' cores. runs_per_gpu: see `Packing`.
     """
 
     def __init__(
@@ -84,6 +90,11 @@ class LocalEngine:
     def _all_places(self) -> Sequence[Place]:
         return [self.cores, *self.named.values(), *self.__dict__.get("gpu_places", ())]
 
+    def most_processes(self, job: Job) -> int:
+        """This machine's GPUs, or the workers."""
+        group = self.group_of(job)
+        return self.workers if group == "cores" else len(self._candidates(group))
+
     def group_of(self, job: Job) -> str:
         """The cores, the GPUs, or one GPU that the job asks for by its number."""
         device = job.device_name()
@@ -96,23 +107,31 @@ class LocalEngine:
             return [self.cores]
         return self.gpu_places if group == "gpus" else [self.named.setdefault(group, self._gpu({}))]
 
-    def _place_for(self, job: Job) -> Place | None:
+    def _places_for(self, job: Job) -> list[Place]:
+        """Where it would be computed: in one place, or on as many GPUs as it has processes; none while these lack."""
         candidates = self._candidates(self.group_of(job))
         places = [place for place in candidates if place.has_room(job, self.packing)]
-        return min(places, key=lambda place: len(place.running), default=None)
+        needed = job.processes if candidates[0].is_gpu else 1
+        return sorted(places, key=lambda place: len(place.running))[:needed] if len(places) >= needed else []
 
     def has_room(self, job: Job) -> bool:
-        """Whether a core, or a GPU with room for it, is free."""
-        return self._place_for(job) is not None
+        """Whether cores, or GPUs with room for it, are free."""
+        return bool(self._places_for(job))
 
     def submit(self, job: Job, store_root: Path) -> None:
         """Hand it to a process that waits there, or to a new one."""
-        place, self.store_root = self._place_for(job), store_root
-        self._begin(job, place, place.idle.pop() if place.idle else WorkerPool(1))
+        places, self.store_root = self._places_for(job), store_root
+        waiting = places[0].idle if len(places) == 1 else []
+        self._begin(job, places, waiting.pop() if waiting else WorkerPool(1))
 
-    def _begin(self, job: Job, place: Place, pool: WorkerPool) -> None:
-        with environment(PROCESS | place.variables):  # submitting is what starts a pool's process
-            place.running[pool.submit(execute, job.specs, self.store_root)] = (job, pool)
+    def _begin(self, job: Job, places: Sequence[Place], pool: WorkerPool) -> None:
+        variables = places[0].variables
+        if len(places) > 1:
+            variables = {name: ",".join(place.variables[name] for place in places) for name in variables}
+        with environment(PROCESS | variables):  # submitting is what starts a pool's process
+            future = pool.submit(execute, job.specs, self.store_root, job.processes)
+        for place in places:
+            place.running[future] = (job, pool)
 
     def ended(self) -> Sequence[Ended]:
         """Wait until a job ends; one whose process died is begun again, and told once it died too often.
@@ -120,15 +139,20 @@ class LocalEngine:
         Raises:
             InputError: the script that runs this has no `__main__` guard.
         """
-        by_future = {future: place for place in self._all_places() for future in place.running}
-        finished, _ = wait(by_future, return_when=FIRST_COMPLETED)
-        return [ended for future in finished for ended in self._end(future, by_future[future])]
+        running = {future for place in self._all_places() for future in place.running}
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        return [ended for future in finished for ended in self._end(future)]
 
-    def _end(self, future: Future, place: Place) -> Iterator[Ended]:
-        job, pool = place.running.pop(future)
+    def _end(self, future: Future) -> Iterator[Ended]:
+        places = [place for place in self._all_places() if future in place.running]
+        for place in places:
+            job, pool = place.running.pop(future)
         error = future.exception()
         if not isinstance(error, BrokenProcessPool):
-            place.idle.append(pool)
+            if len(places) == 1:
+                places[0].idle.append(pool)
+            else:
+                end_pools([pool], at_once=False)
             if error is None:
                 self.packing.note(job.kind, future.result().gpu_bytes)
             yield job, error
@@ -141,4 +165,4 @@ class LocalEngine:
             yield job, died_too_often()
         else:
             self.say("a worker died; its run is begun again")
-            self._begin(job, place, WorkerPool(1))
+            self._begin(job, places, WorkerPool(1))

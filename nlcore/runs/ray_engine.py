@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.errors import InputError
-from nlcore.runs.execute import PROCESS, Cost, environment, execute
+from nlcore.runs.execute import PROCESS, Cost, execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
-from nlcore.runs.processes import ignore_known_warnings
+from nlcore.runs.processes import environment, ignore_known_warnings
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store
@@ -34,8 +34,8 @@ AHEAD = 2  # tasks per core or GPU that are handed over: Ray places them, and a 
 
 
 class RayEngine:
-    """One task per job, with one core, or one core and a share of a GPU; Ray begins it again when its worker or its
-    whole machine dies.
+    """One task per job, with one core, or one core and a share of a GPU, or with as many cores and GPUs of one machine
+    as it has processes; Ray begins it again when its worker or its whole machine dies.
 
     address: of a running cluster (`auto`: the one on this machine); without, a cluster of this machine's `workers`
     cores is started for the occasion. runs_per_gpu: see `Packing`.
@@ -77,6 +77,11 @@ class RayEngine:
             self._resources, self._read_at = ray.cluster_resources(), time.monotonic()
         return self._resources.get(name, 0.0)
 
+    def most_processes(self, job: Job) -> int:
+        """The GPUs, or the cores, of the machine that has most of them now."""
+        name = "GPU" if self.group_of(job) == "gpus" else "CPU"
+        return max(int(node["Resources"].get(name, 0)) for node in ray.nodes() if node["Alive"])
+
     def group_of(self, job: Job) -> str:
         """The cluster's cores or its GPUs."""
         return "gpus" if self._resource("GPU") and job.device_name() != "cpu" else "cores"
@@ -84,22 +89,27 @@ class RayEngine:
     def has_room(self, job: Job) -> bool:
         """Whether the cluster has been handed less than twice what it can compute at once."""
         group = self.group_of(job)
-        tasks = self._resource("GPU") / self._gpu_share(job) if group == "gpus" else self._resource("CPU")
+        tasks = self._resource("GPU") / self._gpus(job) if group == "gpus" else self._resource("CPU") / job.processes
         handed_over = sum(other == group for _, other in self._in_flight.values())
         return handed_over < AHEAD * max(tasks, 1)
 
-    def _gpu_share(self, job: Job) -> float:
-        """Of one GPU, in the ten-thousandths that Ray counts in: rounded so that it never overfills one."""
+    def _gpus(self, job: Job) -> float:
+        """How many it takes: whole ones where several compute it together.
+
+        A share of one is in the ten-thousandths that Ray counts in, rounded so that it never overfills one.
+        """
+        if job.processes > 1:
+            return job.processes
         share = self.packing.share(job.kind, self._gpu_memory)
         return int(share * 10_000) / 10_000 if self.packing.runs_per_gpu else math.ceil(share * 10_000) / 10_000
 
     def submit(self, job: Job, store_root: Path) -> None:
         """Hand it to Ray, which finds a machine for it."""
         group = self.group_of(job)
-        gpus = self._gpu_share(job) if group == "gpus" else 0
-        task = self._task.options(num_cpus=1, num_gpus=gpus, name=job.name[:100])
+        gpus = self._gpus(job) if group == "gpus" else 0
+        task = self._task.options(num_cpus=job.processes, num_gpus=gpus, name=job.name[:100])
         self.store_root = Path(store_root).resolve()
-        self._in_flight[task.remote(job.specs, self.store_root)] = job, group
+        self._in_flight[task.remote(job.specs, self.store_root, job.processes)] = job, group
 
     def ended(self) -> Sequence[Ended]:
         """Wait until a job ends.
@@ -127,8 +137,8 @@ class RayEngine:
 
     def _wait_for_record(self, spec: Spec, machine: str) -> None:
         """Network file systems show a new file to other machines with a delay."""
-        path, deadline = Store(self.store_root).path(spec), time.monotonic() + SHARED_FOLDER_PATIENCE
-        while not path.exists():
+        store, deadline = Store(self.store_root), time.monotonic() + SHARED_FOLDER_PATIENCE
+        while not store.look_anew(spec):
             if time.monotonic() > deadline:
                 raise InputError(
                     f"store {self.store_root}: a run finished on {machine} and is not there; "
@@ -137,10 +147,10 @@ class RayEngine:
             time.sleep(0.1)
 
 
-def _execute(specs: Sequence[Spec], store_root: Path) -> tuple[Cost, str, int]:
+def _execute(specs: Sequence[Spec], store_root: Path, processes: int) -> tuple[Cost, str, int]:
     """In Ray's worker: the cost, the machine's name, and the bytes of memory of its GPU (0 without one)."""
     ignore_known_warnings()
-    cost = execute(specs, store_root)
+    cost = execute(specs, store_root, processes)
     return cost, platform.node(), gpu_memory()[0] if cost.gpu_bytes else 0
 
 

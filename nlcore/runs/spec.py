@@ -25,10 +25,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Work:
-    """So many units of a kind of work, whatever computes it: `Work("train tresnet_m 224", images)`."""
+    """So many units of a kind of work, whatever computes it: `Work("train tresnet_m 224", images)`.
+
+    divisible: whether several processes can do it together, each on a GPU of its own (`nlcore.training.distributed`).
+    """
 
     unit: str
     amount: float
+    divisible: bool = False
 
 
 class Spec(BaseModel):

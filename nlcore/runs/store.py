@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,34 @@ class Store:
         """Remove it, once the run is finished or forgotten."""
         shutil.rmtree(self.scratch(spec), ignore_errors=True)
 
-    def lock(self, spec: Spec) -> AbstractContextManager:
-        """Held while a run is computed, so that two drivers do not do the same work; freed when a process dies."""
+    @contextmanager
+    def lock(self, spec: Spec) -> Iterator[None]:
+        """Held while a run is computed, so that two drivers do not do the same work; freed when a process dies.
+
+        Whoever has it sees what another machine stored before it freed it.
+
+        Raises:
+            InputError: the file system has no locks.
+        """
         folder = self.root / "locks"
         folder.mkdir(exist_ok=True)
-        return FileLock(folder / spec.key)
+        try:
+            held = FileLock(folder / spec.key).acquire()
+        except (OSError, NotImplementedError) as error:
+            message = f"store {self.root}: no locks there ({error}); expected a file system with flock"
+            raise InputError(message) from error
+        with held:
+            self.look_anew(spec)
+            yield
+
+    def look_anew(self, spec: Spec) -> bool:
+        """Whether there is a record, which another machine may have written a moment ago.
+
+        A network file system remembers for up to a minute that a file was absent; opening its folder ends that.
+        """
+        with suppress(FileNotFoundError):
+            os.scandir(self.path(spec).parent).close()
+        return self.path(spec).exists()
 
     def write(self, spec: Spec, result: Result, *, seconds: float) -> None:
         """Store a finished run.

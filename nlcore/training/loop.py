@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nlcore.devices import bfloat16_autocast, deterministic_algorithms, explain_out_of_memory
 from nlcore.training.batches import Sampler, fetch_all
 from nlcore.training.checkpoint import load_checkpoint, save_checkpoint
+from nlcore.training.distributed import own_images, spread
 from nlcore.training.early_stopping import BestWeights
 from nlcore.training.gradients import Differentiable
 from nlcore.training.recipe import Recipe, make_optimiser, schedule_at, set_schedule
@@ -53,7 +54,7 @@ def train(
         clock = Clock()
         if checkpoint is not None:
             load_checkpoint(checkpoint, run, recipe, generators)
-        forward = torch.compile(model) if recipe.compile else model
+        forward, fetch = spread(torch.compile(model) if recipe.compile else model), own_images(fetch)
         averager = Averager(run.model, run.average, recipe.average_decay)
         while run.epoch < recipe.epochs and not run.finished:
             _train_epoch(run, recipe, forward, averager, sampler, fetch, loss)

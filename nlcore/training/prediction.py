@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nlcore.devices import bfloat16_autocast, explain_out_of_memory
 from nlcore.training.batches import fetch_all
+from nlcore.training.distributed import joined, own_rows
 from nlcore.training.models import last_layer
 
 
@@ -65,11 +66,12 @@ def predict(
     model.eval()
     try:
         with explain_out_of_memory(batch_size), torch.inference_mode(), autocast:
-            for batch in fetch_all(fetch, indices.split(batch_size, dim=-1)):
+            for batch in fetch_all(fetch, own_rows(indices).split(batch_size, dim=-1)):
                 logits.append(model(batch[0]).float())
     finally:
         model.train(was_training)
         if hook is not None:
             hook.remove()
     # Joined along the samples, the axis before the last; outside of inference mode, so that they can be trained on.
-    return Predictions(torch.cat(logits, dim=-2), torch.cat(seen, dim=-2).float() if features else None)
+    count = indices.shape[-1]
+    return Predictions(joined(logits, count), joined(seen, count).float() if features else None)

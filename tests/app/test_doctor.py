@@ -120,7 +120,7 @@ def test_ray_is_asked_for_only_with_its_engine(folders, monkeypatch, capsys):
     assert call(folders, *ONE) == 0
     capsys.readouterr()
     assert call(folders, *ONE, "--engine", "ray") == 1
-    assert "missing: ray: none; expected >=2.40" in capsys.readouterr().out
+    assert "missing: ray: none; expected >=2.49" in capsys.readouterr().out
 
 
 def test_what_an_installed_package_states_is_what_the_checkout_states(monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 
 from nlcore.errors import InputError
 from nlcore.runs import RunFailedError, Store, make_engine, plan_grid, run_grid, run_grids
-from nlcore.runs.execute import environment
+from nlcore.runs.processes import environment
+from tests.runs.dividing import Trained
 from tests.runs.test_grid import records
 from tests.runs.trivial import Deadly, Failing, Square, Total
 
@@ -35,9 +36,9 @@ def _cluster(Cluster):
     cluster.shutdown()
 
 
-def compute(specs, store, address):
+def compute(specs, store, address, **options):
     plan = plan_grid(specs, store)
-    run_grids({"runs": plan}, store, make_engine("ray", address=address))
+    run_grids({"runs": plan}, store, make_engine("ray", address=address), **options)
     return plan
 
 
@@ -79,6 +80,12 @@ def test_failures_are_named_and_unusable_input_stops_the_grid(cluster, tmp_path)
     assert store.result(Square(number=3)).values == {"square": 9}
     with pytest.raises(InputError, match="rate 3: expected 0 to 1"):
         compute([Failing(kind="input")], store, cluster.address)
+
+
+def test_a_run_is_not_divided_among_machines(cluster, tmp_path):
+    with pytest.raises(InputError, match="gpus-per-run: found 2; expected at most 1, which one machine has"):
+        compute([Trained(), Square(number=3)], Store(tmp_path), cluster.address, gpus_per_run=2)
+    assert records(tmp_path) == {}
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_line(tmp_path):

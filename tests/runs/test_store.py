@@ -1,6 +1,7 @@
 """The store: what goes in comes out, and what is damaged is found out."""
 
 import errno
+import os
 import platform
 import resource
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from nlcore.errors import InputError
 from nlcore.runs import Result, Store, machine, plan_grid, run_grid
@@ -144,3 +146,34 @@ def test_the_processors_model_is_found_where_the_system_keeps_it(tmp_path, monke
 def test_an_empty_grid_is_an_error(tmp_path):
     with pytest.raises(InputError, match="grid: no runs"):
         plan_grid([], Store(tmp_path))
+
+
+def test_a_lock_is_held_by_one_at_a_time_and_freed_again(tmp_path):
+    store, spec = Store(tmp_path), Square(number=3)
+    other = FileLock(tmp_path / "locks" / spec.key)
+    with store.lock(spec), pytest.raises(Timeout):
+        other.acquire(timeout=0)
+    other.acquire(timeout=0)
+    other.release()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    said = r"no locks there \(.*No locks available\); expected a file system with flock"
+    with pytest.raises(InputError, match=said), Store(tmp_path).lock(Square(number=3)):
+        pytest.fail("there is no lock")
+
+
+def test_whoever_gets_a_lock_asks_for_the_folder_anew_before_the_record_is_looked_for(tmp_path, monkeypatch):
+    """A file that was absent a moment ago is remembered as absent by a network file system, unless asked so."""
+    asked, spec = [], Square(number=3)
+    store = Store(tmp_path)
+    store.write(spec, RESULT, seconds=0)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: asked.append(folder) or scandir(folder))
+    with store.lock(spec):
+        assert asked == [store.path(spec).parent]
+    assert store.look_anew(spec) and not store.look_anew(Square(number=4))

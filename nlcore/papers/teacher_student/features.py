@@ -21,6 +21,7 @@ from nlcore.errors import InputError
 from nlcore.papers.teacher_student.scoring import BATCH, CHUNK, Fetch
 from nlcore.places import cache_folder
 from nlcore.training import predict
+from nlcore.training.distributed import leads
 
 MakeArray = Callable[[tuple[int, int]], np.ndarray]
 
@@ -28,6 +29,12 @@ MakeArray = Callable[[tuple[int, int]], np.ndarray]
 def in_memory(shape: tuple[int, int]) -> np.ndarray:
     """An array for features that are few."""
     return np.empty(shape, np.float32)
+
+
+class Nowhere:
+    """Takes features and keeps none."""
+
+    def __setitem__(self, rows: np.ndarray, seen: np.ndarray) -> None: ...
 
 
 def look_at_all(model: nn.Module, fetch: Fetch, images: int, array: MakeArray, *, bfloat16: bool = False) -> np.ndarray:
@@ -42,13 +49,16 @@ def look_at_all(model: nn.Module, fetch: Fetch, images: int, array: MakeArray, *
 
 
 def keep(key: str, make: Callable[[MakeArray], np.ndarray]) -> None:
-    """Have `make` fill the file of a network's features, (n, D) float16.
+    """Have `make` fill the file of a network's features, (n, D) float16. Of processes that look together one writes.
 
     It is written under another name and renamed when complete: a killed run leaves nothing that passes for whole.
 
     Raises:
         InputError: too little disk space.
     """
+    if not leads():
+        make(lambda shape: Nowhere())
+        return
     path = _path(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):

@@ -1,0 +1,110 @@
+"""The Slurm script of docs/labs.md: what it asks for, and all of it executed, with two nodes of this machine."""
+
+import argparse
+import os
+import re
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT = 20000  # the first of those that the script takes, by the job's number; Ray's workers have those below
+SRUN = """#!/bin/bash
+shift 2
+exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
+"""
+
+
+def script():
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / "docs" / "labs.md").read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if "#SBATCH" in block]
+    return found
+
+
+def test_it_is_a_script_that_bash_reads_and_waits_for_no_time_to_pass():
+    assert script().startswith("#!/bin/bash\n")
+    subprocess.run(["bash", "-n"], input=script(), text=True, check=True)
+    assert "sleep" not in script()
+
+
+def test_it_asks_slurm_for_one_process_on_each_machine():
+    lines = re.findall(r"^#SBATCH (.*)$", script(), re.MULTILINE)
+    options = argparse.ArgumentParser(exit_on_error=False)
+    for name in ("nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task"):
+        options.add_argument(f"--{name}", type=int, required=True)
+    options.add_argument("--time", required=True)
+    asked = options.parse_args(shlex.split(" ".join(lines)))
+    assert asked.nodes > 1 and asked.ntasks_per_node == 1
+    assert re.fullmatch(r"\d+:\d\d:\d\d", asked.time)
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def own_address():
+    """As Ray finds it: the address of the interface that would be used, or of the machine itself."""
+    with socket.socket(type=socket.SOCK_DGRAM) as one, suppress(OSError):
+        one.connect(("192.0.2.1", 1))  # nothing is sent
+        return one.getsockname()[0]
+    return "127.0.0.1"
+
+
+HOST = own_address()
+
+
+def free_port():
+    """One that the script can come to."""
+    for port in range(PORT + os.getpid() % 5000, PORT + 10000):
+        with socket.socket() as one:
+            if one.connect_ex((HOST, port)):
+                return port
+    raise AssertionError("no port is free")
+
+
+def submitted(folder, text, srun, **variables):
+    """The script as Slurm would run it in a checkout: on its first machine, with its variables."""
+    executable(folder / "bin" / "srun", srun)
+    executable(folder / "bin" / "hostname", f"#!/bin/bash\necho {HOST}\n")
+    executable(folder / "bin" / "python", f'#!/bin/bash\nexec "{sys.executable}" "$@"\n')
+    executable(folder / ".venv" / "bin" / "activate", "")
+    (folder / "run_all.py").symlink_to(ROOT / "run_all.py")
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    given = os.environ | {"PATH": path, "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "1"} | variables
+    command = ["bash", "-euo", "pipefail", "-c", text]
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=280)
+
+
+def test_every_machine_is_told_the_same_and_the_first_one_what_to_run(tmp_path):
+    said = submitted(tmp_path, script(), '#!/bin/bash\nprintf "%s\\n" "$@"\n', SLURM_JOB_ID="20042").stdout.splitlines()
+    cluster, command = said[: said.index("--")], said[said.index("--") + 1 :]
+    address = f"{HOST}:20042"
+    assert cluster == ["ray", "symmetric-run", "--address", address, "--min-nodes", "2", "--num-cpus", "1"]
+    assert command[:2] == ["python", "run_all.py"]
+    assert command[-4:] == ["--engine", "ray", "--address", address]
+
+
+@pytest.mark.slow
+def test_it_computes_a_paper_on_two_nodes(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install --editable '.[ray]'")
+    smaller = script().replace("--profile paper --data-root /data/coco", "--profile smoke --papers galc_slr")
+    assert "--profile smoke" in smaller
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # names of sockets have a limit
+        places = {"NLCORE_OUTPUT": str(tmp_path / "figures"), "NLCORE_STORE": str(tmp_path / "store")}
+        cluster = {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_TMPDIR": short, "SLURM_JOB_ID": str(port - PORT)}
+        done = submitted(tmp_path, smaller, SRUN.format(python=sys.executable, root=ROOT), **places, **cluster)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"[1-9]\d* runs computed, 0 taken from the store", done.stdout)
+    assert (tmp_path / "figures" / "galc_slr" / "smoke" / "table_1.csv").is_file()
+    with socket.socket() as one:
+        assert one.connect_ex((HOST, port)), "nothing of the cluster is left"
