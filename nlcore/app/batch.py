@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ class Batch:
             raise InputError(f"papers: none named; expected one or more of {', '.join(papers())}")
         return [paper(name) for name in self.names]
 
+    @cached_property
     def grids(self) -> dict[str, list[Spec]]:
-        """The runs of every paper.
+        """The runs of every paper, made once.
 
         Raises:
             InputError: a paper, profile or seed that there is not, or data that are not what they should be.
@@ -112,7 +114,7 @@ def check(batch: Batch) -> None:
     """
     for one in batch.papers:
         notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
-    wanted = [spec for grid in batch.grids().values() for spec in grid]
+    wanted = [spec for grid in batch.grids.values() for spec in grid]
     if batch.gpus_per_run > 1 and not any(spec.work().divisible for spec in with_requirements(wanted)):
         profile = f"profile {batch.asked.profile}"
         raise InputError(f"gpus-per-run: found {batch.gpus_per_run}; expected 1, as {profile} trains heads on features")
@@ -120,7 +122,7 @@ def check(batch: Batch) -> None:
 
 def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
-    store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids()
+    store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids
     title = f"profile {batch.asked.profile}, {workers} workers"
     columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
     table = Table(*columns, title=title)
@@ -183,7 +185,7 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
 def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[Paper], list[str]]:
     """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed."""
     store = Store(batch.asked.store)
-    grids = batch.grids()
+    grids = batch.grids
     if fresh:
         forget([spec for grid in grids.values() for spec in grid], store)
     plans = {} if batch.asked.partial else {name: plan_grid(specs, store) for name, specs in grids.items()}
