@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -76,6 +76,11 @@ class Plan:
             devices=tuple(sorted({estimate.device for estimate in found})),
             rates=("measured here" if measured else "assumed") if found else "",
         )
+
+    def only(self, taken: Container[Spec]) -> Plan:
+        """The plan without what is missing and not taken; what a taken run requires must be taken too."""
+        left = {spec: estimate for spec, estimate in self.estimates.items() if spec in taken}
+        return Plan(tuple(spec for spec in self.specs if spec not in self.estimates or spec in left), left)
 
     def part(self) -> Part:
         """What there is to do, for a display of progress."""

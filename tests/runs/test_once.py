@@ -38,7 +38,7 @@ def test_a_plan_asks_each_run_once_what_it_requires(tmp_path):
     runs = [Costly(number=number) for number in range(3)]
     plan = plan_grid(runs, Store(tmp_path))
     assert len(plan.missing) == 6
-    assert ASKED == runs
+    assert runs == ASKED
 
 
 def test_a_run_that_others_require_is_one_object_in_the_plan(tmp_path):
