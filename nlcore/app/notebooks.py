@@ -72,8 +72,8 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
     """Run a notebook and leave it, with its outputs, at `output`; a failed one goes to `output` + ".failed".
 
-    With the parameter `partial` a cell that needs runs which are not finished is passed over, in one line; the last one,
-    which says what was written, is not.
+    With the parameter `partial` a cell that needs runs which are not finished is passed over, in one line; the last
+    one, which says what was written, is not.
 
     Raises:
         InputError: parameters the notebook does not take.

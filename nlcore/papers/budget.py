@@ -59,7 +59,7 @@ class Stake:
 
     def whole(self, lacking: Collection[Run]) -> list[Unit]:
         """The units without a run that is lacking."""
-        return [unit for unit in self.units if unit.runs.isdisjoint(lacking)]
+        return [unit for unit in self.units if not any(run in lacking for run in unit.runs)]
 
     def state(self, lacking: Collection[Run]) -> str:
         """In words, what is decided while these runs are not there."""
@@ -69,7 +69,7 @@ class Stake:
         if seeds >= PAIRS:
             return f"decided, {seeds} of {self.seeds} seeds"
         first = frozenset().union(*(unit.first for unit in self.least))
-        return "open, in part there" if first and first.isdisjoint(lacking) else "open"
+        return "open" if any(run in lacking for run in first) or not first else "open, but for 0, 40 and 60 %"
 
 
 def make_stakes(
@@ -136,16 +136,25 @@ def choose(
     Claims that a paper's headline makes come first, then the others, both on as few seeds as decide them; then parts of
     what does not fit; then more seeds. Among equals that which takes least beyond what is taken already.
     """
-    taken: frozenset[Run] = frozenset()
+    taken: set[Run] = set()
+    spent: Counter[str] = Counter()
     for steps in _by_rank(stakes):
         waiting = [close(step, hours) for step in steps]
-        while fitting := [step for step in waiting if step - taken and _fits(taken | step, hours, budget)]:
-            taken |= min(fitting, key=lambda step: sum(total(step - taken, hours).values()))
-    return taken
+        while waiting:
+            waiting = [step - taken for step in waiting]  # what is left of them, and fits
+            costs = [(total(step, hours), step) for step in waiting if step]
+            fitting = [(cost, step) for cost, step in costs if _fits(spent + cost, budget)]
+            if not fitting:
+                break
+            cost, cheapest = min(fitting, key=lambda pair: pair[0].total())
+            taken |= cheapest
+            spent += cost
+            waiting = [step for _, step in fitting]
+    return frozenset(taken)
 
 
-def _fits(runs: Iterable[Run], hours: Hours, budget: float) -> bool:
-    return all(spent <= budget for spent in total(runs, hours).values())
+def _fits(spent: Mapping[str, float], budget: float) -> bool:
+    return all(hours <= budget for hours in spent.values())
 
 
 def _by_rank(stakes: Sequence[Stake]) -> Iterator[list[frozenset[Run]]]:
@@ -164,6 +173,6 @@ def check_budget(budget: float | None, *, partial: bool) -> None:
     if budget is None:
         return
     if not (math.isfinite(budget) and budget > 0):
-        raise InputError(f"budget: found {budget:g} hours; expected more than none")
+        raise InputError(f"budget: found {budget:g} hours; expected a number above zero")
     if partial:
         raise InputError(f"budget: found {budget:g} hours beside --partial; expected one of them")
