@@ -27,7 +27,18 @@ from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
-from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids, with_requirements
+from nlcore.runs import (
+    Plan,
+    Spec,
+    Store,
+    Work,
+    asking_once,
+    forget,
+    make_engine,
+    plan_grid,
+    run_grids,
+    with_requirements,
+)
 from nlcore.runs.cost import is_listed, seconds
 from nlcore.runs.execute import PROCESS
 from nlcore.runs.machine import gpu_memory
@@ -167,11 +178,12 @@ def claims_table(batch: Batch, plans: Iterable[Plan]) -> Table:
     when = "now" if batch.budget is None else f"within {batch.budget:g} hours"
     columns = ("paper", "claim", "runs", "to run, with what they require", "alone", when)
     table = Table(*columns, title="claims, * of a headline")
-    for stake in batch.stakes:
-        to_run = with_lacking(stake.runs, hours)
-        took = ", ".join(f"{spent:.3g} {HOURS[device]}" for device, spent in total(to_run, hours).items())
-        name = stake.claim + "*" * stake.headline
-        table.add_row(stake.paper, name, str(len(stake.runs)), str(len(to_run)), took, stake.state(lacking))
+    with asking_once():
+        for stake in batch.stakes:
+            to_run = with_lacking(stake.runs, hours)
+            took = ", ".join(f"{spent:.3g} {HOURS[device]}" for device, spent in total(to_run, hours).items())
+            name = stake.claim + "*" * stake.headline
+            table.add_row(stake.paper, name, str(len(stake.runs)), str(len(to_run)), took, stake.state(lacking))
     return table
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass
 
 from nlcore.errors import InputError
-from nlcore.runs import Plan, Spec
+from nlcore.runs import Plan, Spec, once
 
 PAIRS = 2  # seeds that an interval needs
 FIRST_NOISES = (0.0, 0.4, 0.6)
@@ -111,7 +111,7 @@ def with_lacking(runs: Iterable[Run], hours: Hours) -> frozenset[Run]:
         run = waiting.pop()
         if run not in found:
             found.add(run)
-            waiting += [required for required in run.requires() if required in hours]
+            waiting += [required for required in once(type(run).requires, run) if required in hours]
     return frozenset(found)
 
 
