@@ -89,8 +89,13 @@ def _of_measures(*names: str, noises: Sequence[float] = NOISES) -> Callable[[Spe
     return lambda spec: of_default(spec, *noises) and spec.measure in names
 
 
+def _of_splits(spec: Spec) -> bool:
+    """Whether a run is a split of Hard+Medium, or Random's, whose cost the heuristics are taken at."""
+    return of_split(spec) or _of_measures(*RATIOS, "random", noises=(SPLIT_NOISE,))(spec)
+
+
 PAPERS_OWN = tuple(name for name in MEASURES if name != "entropy")  # entropy alone is a reading
-# Claim -> the runs that decide it, all of them; and the claims that the ladder is about. Costs are Random's.
+# Claim -> the runs that decide it, all of them; and the claims that the ladder is about.
 CLAIM_READS = {
     "ml1": lambda spec: of_gain(spec) and spec.noise != 0,
     "ml2": _of_measures("hard_entropy", "random", noises=(0.6,)),
@@ -98,12 +103,10 @@ CLAIM_READS = {
     "ml4": _of_measures(*MEASURES, noises=(0.6,)),
     "ml5": _of_measures(*PAPERS_OWN, noises=(0.2,)),
     "ml6": _of_measures(*MEASURES),
-    **dict.fromkeys(
-        ("ml7", "ml10"),
-        lambda spec: of_split(spec) or _of_measures(*RATIOS, "random", noises=(SPLIT_NOISE,))(spec),
-    ),
+    "ml7": _of_splits,
     "ml8": lambda spec: is_plain(spec) and spec.noise > 0,
     "ml9": _of_measures("random", "medium", "hard", "hard_medium"),
+    "ml10": _of_splits,
     "ml11": _of_measures(*PAPERS_OWN, noises=(0.2, 0.6)),
     "ml12": _of_measures("hard_entropy", "random"),
 }
@@ -156,6 +159,8 @@ class Study:
 
     def of_the_paper(self) -> Study:
         """The same without measures of one's own."""
+        if self.active.empty:
+            return self
         return replace(self, active=self.active[self.active.measure.isin(list(MEASURES))])
 
     def defaults(self) -> pd.DataFrame:
