@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,32 @@ from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
+from nlcore.papers.budget import Stake, check_budget, choose, hours_of, total, with_lacking
+from nlcore.papers.ladder import Grid
 from nlcore.papers.own import absolute
 from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
-from nlcore.runs import Plan, Spec, Store, Work, forget, make_engine, plan_grid, run_grids, with_requirements
+from nlcore.runs import (
+    Plan,
+    Spec,
+    Store,
+    Work,
+    asking_once,
+    forget,
+    make_engine,
+    plan_grid,
+    run_grids,
+    with_requirements,
+)
 from nlcore.runs.cost import is_listed, seconds
 from nlcore.runs.execute import PROCESS
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import environment, process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 
+HOURS = {"cpu": "core-hours", "cuda": "GPU-hours"}
 NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
 
 
@@ -45,6 +60,7 @@ class Batch:
     address: str | None = None
     runs_per_gpu: int | None = None
     gpus_per_run: int = 1
+    budget: float | None = None  # hours of each kind of device; None: as many as it takes
     parameters: Mapping[str, Any] = field(default_factory=dict)  # a notebook's own
 
     @property
@@ -58,16 +74,30 @@ class Batch:
             raise InputError(f"papers: none named; expected one or more of {', '.join(papers())}")
         return [paper(name) for name in self.names]
 
-    def grids(self) -> dict[str, list[Spec]]:
-        """The runs of every paper.
+    @cached_property
+    def made(self) -> dict[str, Grid]:
+        """The grid of every paper, made once.
 
         Raises:
             InputError: a paper, profile or seed that there is not, or data that are not what they should be.
         """
         asked = self.asked
-        return {
-            one.id: one.specs(asked.profile, seeds=asked.seeds, resources=asked.resources) for one in self.papers
-        }
+        return {one.id: one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources) for one in self.papers}
+
+    @cached_property
+    def grids(self) -> dict[str, list[Spec]]:
+        """The runs of every paper; raises as `made`."""
+        return {name: grid.specs for name, grid in self.made.items()}
+
+    @property
+    def stakes(self) -> list[Stake]:
+        """The claims of every paper, as its profile's own data decide them."""
+        return [stake for one in self.papers for stake in one.stakes(self.made[one.id].main)]
+
+    @property
+    def shown(self) -> Batch:
+        """How its notebooks are executed: after a budget is spent, of what is finished."""
+        return self if self.budget is None else replace(self, budget=None, asked=replace(self.asked, partial=True))
 
     def folder(self, one: Paper) -> Path:
         """Where a paper's artefacts go."""
@@ -110,9 +140,10 @@ def check(batch: Batch) -> None:
     Raises:
         InputError: in one line, the first thing that is wrong.
     """
+    check_budget(batch.budget, partial=batch.asked.partial)
     for one in batch.papers:
         notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
-    wanted = [spec for grid in batch.grids().values() for spec in grid]
+    wanted = [spec for grid in batch.grids.values() for spec in grid]
     if batch.gpus_per_run > 1 and not any(spec.work().divisible for spec in with_requirements(wanted)):
         profile = f"profile {batch.asked.profile}"
         raise InputError(f"gpus-per-run: found {batch.gpus_per_run}; expected 1, as {profile} trains heads on features")
@@ -120,12 +151,12 @@ def check(batch: Batch) -> None:
 
 def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
-    store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids()
+    store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids
     title = f"profile {batch.asked.profile}, {workers} workers"
     columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
     table = Table(*columns, title=title)
-    for name, specs in grids.items():
-        plan = plan_grid(specs, store)
+    plans = {name: plan_grid(specs, store) for name, specs in grids.items()}
+    for name, plan in plans.items():
         for kind in plan.kinds():
             counts = map(str, (kind.runs, kind.runs - kind.missing, kind.missing))
             cost = duration(kind.seconds)
@@ -137,6 +168,23 @@ def print_plan(batch: Batch, console: Console) -> None:
     for cells in _features_to_extract([spec for specs in grids.values() for spec in specs], workers):
         table.add_row(*cells)
     console.print(table)
+    console.print(claims_table(batch, plans.values()))
+
+
+def claims_table(batch: Batch, plans: Iterable[Plan]) -> Table:
+    """Which claims are decided now, or within the budget; the runs of each, and what these would take alone."""
+    hours = hours_of(plans)
+    lacking = hours.keys() if batch.budget is None else hours.keys() - choose(batch.stakes, hours, batch.budget)
+    when = "now" if batch.budget is None else f"within {batch.budget:g} hours"
+    columns = ("paper", "claim", "runs", "to run, with what they require", "alone", when)
+    table = Table(*columns, title="claims, * of a headline")
+    with asking_once():
+        for stake in batch.stakes:
+            to_run = with_lacking(stake.runs, hours)
+            took = ", ".join(f"{spent:.3g} {HOURS[device]}" for device, spent in total(to_run, hours).items())
+            name = stake.claim + "*" * stake.headline
+            table.add_row(stake.paper, name, str(len(stake.runs)), str(len(to_run)), took, stake.state(lacking))
+    return table
 
 
 def _features_to_extract(specs: Sequence[Spec], workers: int) -> Iterator[tuple[str, ...]]:
@@ -171,8 +219,8 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
     done, failures = compute(batch, console, fresh=fresh)
     for one in done:
         if update_notebooks:
-            notebooks.store_outputs(batch.executed(one), one.notebook)
-        console.print(summary(batch, one))
+            notebooks.store_outputs(batch.shown.executed(one), one.notebook)
+        console.print(summary(batch.shown, one))
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
     if done and site.reportable(batch.asked.output):
@@ -183,10 +231,14 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
 def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[Paper], list[str]]:
     """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed."""
     store = Store(batch.asked.store)
-    grids = batch.grids()
+    grids = batch.grids
     if fresh:
         forget([spec for grid in grids.values() for spec in grid], store)
     plans = {} if batch.asked.partial else {name: plan_grid(specs, store) for name, specs in grids.items()}
+    if batch.budget is not None:
+        hours = hours_of(plans.values())
+        taken = choose(batch.stakes, hours, batch.budget)
+        plans = {name: plan.only(taken) for name, plan in plans.items()}
     missing = [spec for plan in plans.values() for spec in plan.missing]
     have_weights(missing)
     have_features(missing)
@@ -195,11 +247,13 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
         )
         run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
-        done, failures = execute_notebooks(batch, report)
+        done, failures = execute_notebooks(batch.shown, report)
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())
     found = f"{computed} runs computed" if computed else "nothing to compute"
     console.print(f"{found}, {runs - computed} taken from the store {_short(store.root)}")
+    if batch.budget is not None:
+        console.print(claims_table(batch.shown, [plan_grid(specs, store) for specs in grids.values()]))
     return done, failures
 
 

@@ -52,6 +52,9 @@ Method = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 OnBadImage = Annotated[str, typer.Option(help="fail, or skip: leave it out and count it")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="identical bytes on a GPU, slower")]
+Budget = Annotated[
+    float | None, typer.Option(help="hours of each kind of device: run what decides most claims within them")
+]
 Output = Annotated[Path | None, typer.Option(help="where tables and figures go; figures/ by default")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="of finished runs; .nlcore/store by default")]
 
@@ -82,6 +85,7 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
     ] = False,
+    budget: Budget = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="compute everything again")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="compute nothing; show what is finished")] = False,
     update_notebooks: Annotated[
@@ -127,7 +131,7 @@ def run(
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
     _check(device, on_bad_image, engine, address, **counts)
-    plain = batch.Batch(_names(named), asked, engine=engine, address=address, **counts)
+    plain = batch.Batch(_names(named), asked, engine=engine, address=address, budget=budget, **counts)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
     context.obj = wanted, console

@@ -15,6 +15,7 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import ERROR_MARKER_TAG
 from pydantic import TypeAdapter, ValidationError
 from traitlets.config import Config
 
@@ -71,6 +72,9 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
     """Run a notebook and leave it, with its outputs, at `output`; a failed one goes to `output` + ".failed".
 
+    With the parameter `partial` a cell that needs runs which are not finished is passed over, in one line; the last
+    one, which says what was written, is not.
+
     Raises:
         InputError: parameters the notebook does not take.
         NotebookFailedError: a cell failed or the kernel died; the message holds the last lines it printed.
@@ -89,16 +93,37 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
                 log_output=False,
                 start_timeout=120,
                 config=_kernel(Path(folder)),
+                allow_errors=parameters.get("partial", False),
             )
         except (PapermillExecutionError, DeadKernelError) as error:
+            if parameters.get("partial", False) and isinstance(error, PapermillExecutionError) and _pass_over(executed):
+                return _put(executed, output)
             failed = output.with_name(f"{output.name}.failed")
             output.parent.mkdir(parents=True, exist_ok=True)
             if executed.exists():
                 shutil.copyfile(executed, failed)
             raise NotebookFailedError(f"{notebook.name}: {_reason(error)} (as far as it came: {failed})") from error
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(executed, output.with_name(f".{output.name}.part"))
-    output.with_name(f".{output.name}.part").replace(output)
+        _put(executed, output)
+
+
+def _put(executed: Path, output: Path) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.part")
+    shutil.copyfile(executed, part)
+    part.replace(output)
+
+
+def _pass_over(executed: Path) -> bool:
+    """Put a line in the place of each error; whether the last cell had none."""
+    notebook = nbformat.read(executed, 4)
+    notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        if errors:
+            said = f"not made, for runs are not finished ({errors[0].ename}: {errors[0].evalue})\n"
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=said)]
+    nbformat.write(notebook, executed)
+    return not errors
 
 
 def _kernel(folder: Path) -> Config:

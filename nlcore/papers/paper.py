@@ -5,10 +5,12 @@ A paper is a package of one shape. Its `__init__` holds the object; its modules 
     protocol.py   settings: what the paper fixes, and what it leaves open
     runs.py       the runs, each a `Spec`
     study.py      `grid(settings, seeds, resources)`: which runs a profile consists of; `load_study(specs, store)`;
-                  `READS`: which runs stand behind each table and figure
+                  `READS`: which runs stand behind each table and figure; `CLAIM_READS` (optional): which decide each
+                  claim; `HEADLINE` (optional): the claims that matter most
     tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows;
                   `tables.published_cells(study)`: every published number with our runs' values
-    claims.py     `decide_claims(study)`, `readings_atlas(study)`; `headline_effects(study)` of a paper with a ladder
+    claims.py     `decide_claims(study, only=None)`, `readings_atlas(study)`; `headline_effects(study)` of one with a
+                  ladder
     contract/     claims.yaml, published.yaml, artefacts.yaml
     own.py        where it takes methods of one's own: `ROLE`, what it takes a function for; `BESIDE`, name -> label of
                   the methods that one is compared with; `beside(spec, method)`: the run of a method that goes with one
@@ -20,7 +22,7 @@ Modules are loaded when they are needed: naming a paper costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from nlcore.papers.budget import Stake
     from nlcore.report.claims import ClaimVerdict
     from nlcore.report.contract import Contract
     from nlcore.report.evidence import StatedEvidence
@@ -209,8 +212,16 @@ class Paper:
 
     def reads(self, artefact: str) -> Callable[[Spec], bool]:
         """Which runs stand behind an artefact; all of them where the paper does not say."""
-        found = self.module("study").READS.get(artefact, object)
-        return found if not isinstance(found, type | tuple) else lambda spec: isinstance(spec, found)
+        return _test_of(self.module("study").READS.get(artefact, object))
+
+    def stakes(self, specs: Sequence[Spec]) -> list[Stake]:
+        """The claims with the runs among `specs` that decide them: all of them where the paper does not say."""
+        from nlcore.papers.budget import make_stakes
+
+        study = self.module("study")
+        stated = getattr(study, "CLAIM_READS", dict.fromkeys(self.contract.claims(), object))
+        reads = {claim: _test_of(found) for claim, found in stated.items()}
+        return make_stakes(self.id, reads, getattr(study, "HEADLINE", ()), specs)
 
     def behind(self, artefact: str, grid: Grid) -> list[Spec]:
         """The runs of a grid that stand behind an artefact; those of its rungs stand behind one alone."""
@@ -260,8 +271,28 @@ class Session:
     @cached_property
     def decided(self) -> list[ClaimVerdict]:
         """Every claim with its verdict, in the words that the profile's evidence allows."""
-        found = self.paper.module("claims").decide_claims(self.study)
+        found = self._partly_decided() if self.partial else self.paper.module("claims").decide_claims(self.study)
         return [replace(decided, evidence=self.evidence.of(decided.claim.id)) for decided in found]
+
+    def _partly_decided(self) -> list[ClaimVerdict]:
+        """As `decided`, each claim over those seeds alone of which all its runs are there."""
+        lacking = set(self.store.results(self.grid.main, partial=True)[1])
+        return [self._decided_on(stake, lacking) for stake in self.paper.stakes(self.grid.main)]
+
+    def _decided_on(self, stake: Stake, lacking: Collection[Spec]) -> ClaimVerdict:
+        from nlcore.papers.budget import PAIRS
+        from nlcore.report.claims import ClaimVerdict
+        from nlcore.report.verdicts import not_run
+
+        units = stake.whole(lacking)
+        if sum(len(unit.seeds) for unit in units) >= PAIRS:
+            runs = frozenset().union(*(unit.runs for unit in units))
+            study = self._load([spec for spec in self.grid.main if spec in runs])
+            return self.paper.module("claims").decide_claims(study, only=stake.claim)[0]
+        claim = self.paper.contract.claims()[stake.claim.partition(" ")[0]]
+        there = f"{len(stake.runs - set(lacking))} of {len(stake.runs)} runs are there"
+        part = not_run("all parts", f"{there}, of {PAIRS} seeds none may be absent")
+        return ClaimVerdict(replace(claim, id=stake.claim), (part,))
 
     def verdicts(self) -> pd.DataFrame:
         """The claims and their verdicts, and every part of them as the artefact `verdicts`."""
@@ -351,6 +382,10 @@ class Session:
             for one in own_methods(self.grid.main)
         ]
         return self.out.finish(self.grid.specs, self.store, verdicts=self.decided, reads=reads, methods=methods)
+
+
+def _test_of(reads: Reads) -> Callable[[Any], bool]:
+    return reads if not isinstance(reads, type | tuple) else lambda spec: isinstance(spec, reads)
 
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:

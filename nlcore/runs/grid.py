@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from nlcore.errors import InputError, RunFailedError, require
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.job import make_jobs
+from nlcore.runs.once import asking_once, once
 from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import Schedule
@@ -76,6 +77,11 @@ class Plan:
             rates=("measured here" if measured else "assumed") if found else "",
         )
 
+    def only(self, taken: Container[Spec]) -> Plan:
+        """The plan without what is missing and not taken; what a taken run requires must be taken too."""
+        left = {spec: estimate for spec, estimate in self.estimates.items() if spec in taken}
+        return Plan(tuple(spec for spec in self.specs if spec not in self.estimates or spec in left), left)
+
     def part(self) -> Part:
         """What there is to do, for a display of progress."""
         return Part(len(self.estimates), self.seconds)
@@ -93,14 +99,14 @@ def plan_grid(specs: Iterable[Spec], store: Store) -> Plan:
     wanted = dict.fromkeys(specs)
     if not wanted:
         raise InputError("grid: no runs; expected at least one spec (is a list of seeds or methods empty?)")
-    order = with_requirements(wanted)
-    needed, missing = set(wanted), set()
-    for spec in reversed(order):  # from what is wanted down to what it requires
-        if store.read(spec) is None and (spec in needed or store.damaged(spec)):
-            missing.add(spec)
-            needed.update([spec, *spec.requires()])
-    cost = CostModel(store)
-    estimates = {spec: cost.estimate(spec) for spec in order if spec in missing}
+    cost, needed, missing = CostModel(store), set(wanted), set()
+    with asking_once():
+        order = requirements(wanted)
+        for spec, required in reversed(order.items()):  # from what is wanted down to what it requires
+            if store.read(spec) is None and (spec in needed or store.damaged(spec)):
+                missing.add(spec)
+                needed.update([spec, *required])
+        estimates = {spec: cost.estimate(spec) for spec in order if spec in missing}
     return Plan(tuple(spec for spec in order if spec in needed), estimates)
 
 
@@ -171,17 +177,23 @@ def run_grids(
 
 def with_requirements(specs: Iterable[Spec]) -> list[Spec]:
     """The runs and all that they require, directly or not, each once and after what it requires."""
-    order: dict[Spec, None] = {}
+    return list(requirements(specs))
 
-    def visit(spec: Spec) -> None:
-        if spec not in order:
-            for required in spec.requires():
-                visit(required)
-            order[spec] = None
+
+def requirements(specs: Iterable[Spec]) -> dict[Spec, tuple[Spec, ...]]:
+    """As `with_requirements`, each run with those that it requires itself; equal runs are one object."""
+    order: dict[Spec, tuple[Spec, ...]] = {}
+    found: dict[Spec, Spec] = {}  # a hundred thousand runs name the same ones as required
+
+    def visit(spec: Spec) -> Spec:
+        if spec not in found:
+            order[spec] = tuple(visit(required) for required in once(type(spec).requires, spec))
+            found[spec] = spec
+        return found[spec]
 
     for spec in specs:
         visit(spec)
-    return list(order)
+    return order
 
 
 def forget(specs: Iterable[Spec], store: Store) -> None:

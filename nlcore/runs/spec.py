@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from nlcore.runs.fingerprint import code_fingerprint
+from nlcore.runs.once import once
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,6 @@ def _key(spec: Spec, data: str) -> str:
         "spec": spec.description,
         "data": data,
         "code": code_fingerprint(type(spec)),
-        "requires": [required.key for required in spec.requires()],
+        "requires": [required.key for required in once(type(spec).requires, spec)],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

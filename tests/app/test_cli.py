@@ -34,6 +34,10 @@ def call(folders, *arguments):
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers: found 0; expected one or more"),
         (["--workers", "many"], "'--workers'"),
+        (["--budget", "many"], "'--budget'"),
+        (["--budget", "0"], "budget: found 0 hours; expected a number above zero"),
+        (["--budget", "-2", "--plan"], "budget: found -2 hours; expected a number above zero"),
+        (["--budget", "5", "--partial"], "budget: found 5 hours beside --partial; expected one of them"),
         (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
         (["--device", "tpu"], "device: found 'tpu'; expected auto, cpu, cuda"),
         (

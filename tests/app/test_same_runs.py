@@ -78,7 +78,7 @@ def test_batch_and_notebook_ask_for_the_same_runs(name, profile, resources, tmp_
     monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
     batch, one = batch_for(name, profile, resources, tmp_path), paper(name)
     found = asked_by_notebook(one, batch.notebook_parameters(one), monkeypatch)
-    assert found["keys"] == {spec.key for spec in batch.grids()[name]}
+    assert found["keys"] == {spec.key for spec in batch.grids[name]}
     assert one.folder(found["asked"]) == batch.folder(one)
 
 
@@ -126,7 +126,7 @@ def test_a_notebook_finds_what_was_named_from_where_the_batch_began(tmp_path, mo
 def test_the_seeds_of_a_parameter_are_those_of_the_grid(tmp_path):
     """`-p seeds=[0]` once changed what the notebook showed, and not what was computed for it."""
     batch = with_parameters(Batch(["multi_al"], Asked(profile="smoke", output=tmp_path)), {"seeds": [3]})
-    assert {spec.seeds for spec in batch.grids()["multi_al"]} == {(3,)}
+    assert {spec.seeds for spec in batch.grids["multi_al"]} == {(3,)}
 
 
 def test_random_weights_must_be_asked_for_and_are_another_run(resources, tmp_path):

@@ -31,10 +31,10 @@ LEAST = {"ap_at_t": 1, "ap_at_t_2": 2, "ap_at_t_3": 3}  # errors that make an ex
 ERRORS = {"ap_at_t": "one or more errors", "ap_at_t_2": "two or more errors", "ap_at_t_3": "three or more errors"}
 
 
-def decide_claims(study: Study) -> list[ClaimVerdict]:
-    """All claims of the paper, in the contract's order."""
-    known = CONTRACT.claims()
-    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in (DECIDERS | {"ce6": lift}).items()]
+def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order, or one."""
+    known, deciders = CONTRACT.claims(), DECIDERS | {"ce6": lift}
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in deciders.items() if only in (None, id)]
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

@@ -43,6 +43,22 @@ READS = {
 }
 
 
+def _of_scores(spec: Spec) -> bool:
+    """Whether a run scores poolings on the scores as they are."""
+    return isinstance(spec, PoolingScores) and spec.digits is None
+
+
+# Claim -> the runs that decide it, all of them: how many errors a dataset has names the parts of ce2 to ce5. No run
+# decides ce6, which is a person's review of CelebA's images.
+CLAIM_READS = {
+    "ce1": _of_scores,
+    **dict.fromkeys(
+        ("ce2", "ce3", "ce4", "ce5"), lambda spec: _of_scores(spec) or isinstance(spec, DatasetStatistics)
+    ),
+    "ce6": (),
+}
+
+
 @dataclass(frozen=True)
 class Study:
     """Results of one profile.

@@ -20,7 +20,7 @@ from nlcore.generators import generator, torch_generator
 from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, WRONG_SHARE, Kind, Protocol
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, checkpoint_file
+from nlcore.runs import Result, Spec, Work, checkpoint_file, once
 from nlcore.training import Recipe, closed_form, predict, shuffled, train
 
 CROSS_ENTROPY = closed_form(binary_cross_entropy_gradient)
@@ -40,10 +40,10 @@ class HeldOutTags(Spec):
     kind: Kind = "swapped"
 
     def data_fingerprint(self) -> str:
-        return self.source.fingerprint()
+        return once(Source.fingerprint, self.source)
 
     def work(self) -> Work:
-        tagged = sum(self.source.sizes())
+        tagged = sum(once(Source.sizes, self.source))
         held_out = tagged / TAGGING_FOLDS
         return training_work(self.source, self.protocol.epochs * (tagged - held_out), held_out)
 

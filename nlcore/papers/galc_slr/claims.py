@@ -33,14 +33,15 @@ LITTLE = 1.0  # "only a minor impact", "slightly": our reading, in points
 VACUOUS = 0.1  # a cap that drops a smaller share of the single-label images than this changes nothing
 
 
-def decide_claims(study: Study) -> list[ClaimVerdict]:
-    """All claims, in the contract's order, for the repaired algorithm; then all for the algorithm as written."""
+def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
+    """All claims, in the contract's order, for the repaired algorithm, then for it as written; or one of these."""
     known, verdicts = CONTRACT.claims(), []
     for variant in VARIANTS:
         suffix = variant.removeprefix("galc_slr")
         for id, decider in DECIDERS.items():
-            claim = known[id] if not suffix else replace(known[id], id=id + suffix)
-            verdicts.append(ClaimVerdict(claim, tuple(decider(study, variant))))
+            if only in (None, id + suffix):
+                claim = replace(known[id], id=id + suffix)
+                verdicts.append(ClaimVerdict(claim, tuple(decider(study, variant))))
     return verdicts
 
 

@@ -43,7 +43,7 @@ from nlcore.papers.galc_slr.methods import (
 )
 from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, METHODS, PAPER, EstimateOn, Protocol, SilverLoss
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work
+from nlcore.runs import Result, Spec, Work, once
 from nlcore.training import closed_form
 from nlcore.training.learners import ASYMMETRIC, Loss
 
@@ -62,7 +62,7 @@ class GalcSlrRun(Spec):
         return {name: getattr(self, name) for name in GalcSlrRun.model_fields}
 
     def data_fingerprint(self) -> str:
-        return self.source.fingerprint()
+        return once(Source.fingerprint, self.source)
 
     def examples(self) -> Examples:
         """The images and their true labels."""
@@ -78,8 +78,13 @@ class GalcSlrRun(Spec):
 
     def trained_work(self, evaluations: int = 1) -> Work:
         """The work of one training, with so many looks at the test part: images of two labels or more."""
-        train, test = self.source.model_copy(update={"min_labels": 2}).sizes()
+        train, test = once(sizes_of_several, self.source)
         return training_work(self.source, self.protocol.epochs * train, evaluations * test)
+
+
+def sizes_of_several(source: Source) -> tuple[int, int]:
+    """About how many training and test images of a source have two labels or more."""
+    return source.model_copy(update={"min_labels": 2}).sizes()
 
 
 class SilverClassifier(GalcSlrRun):

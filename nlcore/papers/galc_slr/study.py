@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -77,6 +77,37 @@ READS = {
     "why_sigmoid": SigmoidEffect,
     "where_it_holds": of_headline,
 }
+
+
+def _of_table(*methods: str, ablation: bool = False) -> Callable[[Spec], bool]:
+    """A test of runs: some methods of Table 1, at every noise level or at the ablation's."""
+    at = in_ablation if ablation else _is_classifier
+    return lambda spec: in_main_grid(spec) and at(spec) and spec.method in methods
+
+
+def _claim_reads(variant: str) -> dict[str, Callable[[Spec], bool]]:
+    """Claim -> the runs that decide it for one variant of the algorithm, all of them."""
+    asl = _of_table("asl", variant)
+    baselines = _of_table(variant, "asl + clean gold", "gold only")
+    uncapped = lambda spec: _reading(spec) == DEFAULTS
+    as_usual = lambda spec: _reading(spec) == DEFAULTS | {"cap": spec.cap} and spec.gold == spec.protocol.gold
+    return {
+        "gs1": asl,
+        "gs2": lambda spec: asl(spec) and spec.noise == 0,
+        "gs3": asl,
+        "gs4": lambda spec: in_ablation(spec) and spec.method in ("true matrix", variant) and uncapped(spec),
+        "gs5": lambda spec: in_ablation(spec) and spec.method == variant and as_usual(spec),
+        "gs6": lambda spec: at_ablation_noise(spec) and uncapped(spec) and spec.gold == spec.protocol.gold,
+        "gs7": _of_table("asl", variant, ablation=True),
+        "gs8": lambda spec: baselines(spec) and spec.noise != 0,
+    }
+
+
+# Claim -> the runs that decide it, for both variants; and the claims that the ladder is about.
+CLAIM_READS = {
+    id + variant.removeprefix("galc_slr"): reads for variant in VARIANTS for id, reads in _claim_reads(variant).items()
+}
+HEADLINE = ("gs1", "gs4", "gs8")
 
 
 @dataclass(frozen=True)
@@ -218,8 +249,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     """
     finished, left_out = store.results(specs, partial=partial)
     found = {spec: result for spec, result in finished.items() if not spec.protocol.reading}
-    if not any(isinstance(spec, GoldClassifier) for spec in found):
-        raise InputError(f"{PAPER}: no finished run to show; expected at least one classifier")
+    if not found:
+        raise InputError(f"{PAPER}: no finished run to show; expected at least one")
     estimates = {spec: result for spec, result in found.items() if isinstance(spec, MatrixEstimates)}
     effects = {spec: result.values for spec, result in found.items() if isinstance(spec, SigmoidEffect)}
     shown = [result for spec, result in estimates.items() if at_ablation_noise(spec) and _reading(spec) == DEFAULTS]

@@ -26,10 +26,10 @@ OF_COST = ("ml9", "ml12")  # claims that no mAP has a part in
 OF_ASL = ("ml1", "ml8", *OF_COST)  # what is read of plain ASL, or of costs, knows one mAP
 
 
-def decide_claims(study: Study) -> list[ClaimVerdict]:
-    """All claims of the paper, in the contract's order; they are about its own measures."""
+def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
+    """All claims of the paper, in the contract's order, or one; they are about its own measures."""
     known, study = CONTRACT.claims(), study.of_the_paper()
-    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items()]
+    return [ClaimVerdict(known[id], tuple(decider(study))) for id, decider in DECIDERS.items() if only in (None, id)]
 
 
 def headline_effects(study: Study) -> list[Effect]:

@@ -33,7 +33,7 @@ from nlcore.papers.missing_label_al.protocol import (
 )
 from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
+from nlcore.runs import Result, Spec, Work, checkpoint_file, once, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, Strategy, run_active_learning
@@ -75,7 +75,7 @@ class MissingLabelRun(SharedPass, Spec):
     seeds: tuple[int, ...]
 
     def data_fingerprint(self) -> str:
-        return self.source.fingerprint()
+        return once(Source.fingerprint, self.source)
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -81,6 +81,38 @@ READS = {
 }
 
 
+NOISES = (0.2, 0.4, 0.6)
+
+
+def _of_measures(*names: str, noises: Sequence[float] = NOISES) -> Callable[[Spec], bool]:
+    """A test of runs: some measures under the default readings, at some noise levels."""
+    return lambda spec: of_default(spec, *noises) and spec.measure in names
+
+
+def _of_splits(spec: Spec) -> bool:
+    """Whether a run is a split of Hard+Medium, or Random's, whose cost the heuristics are taken at."""
+    return of_split(spec) or _of_measures(*RATIOS, "random", noises=(SPLIT_NOISE,))(spec)
+
+
+PAPERS_OWN = tuple(name for name in MEASURES if name != "entropy")  # entropy alone is a reading
+# Claim -> the runs that decide it, all of them; and the claims that the ladder is about.
+CLAIM_READS = {
+    "ml1": lambda spec: of_gain(spec) and spec.noise != 0,
+    "ml2": _of_measures("hard_entropy", "random", noises=(0.6,)),
+    "ml3": _of_measures(*PAPERS_OWN, noises=(0.2, 0.4)),
+    "ml4": _of_measures(*MEASURES, noises=(0.6,)),
+    "ml5": _of_measures(*PAPERS_OWN, noises=(0.2,)),
+    "ml6": _of_measures(*MEASURES),
+    "ml7": _of_splits,
+    "ml8": lambda spec: is_plain(spec) and spec.noise > 0,
+    "ml9": _of_measures("random", "medium", "hard", "hard_medium"),
+    "ml10": _of_splits,
+    "ml11": _of_measures(*PAPERS_OWN, noises=(0.2, 0.6)),
+    "ml12": _of_measures("hard_entropy", "random"),
+}
+HEADLINE = ("ml1", "ml2")
+
+
 @dataclass(frozen=True)
 class Study:
     """Results of one profile; mAP in percent.
@@ -117,7 +149,8 @@ class Study:
     @property
     def noises(self) -> list[float]:
         """Noise levels, fractions."""
-        return sorted(self.active.noise.unique())
+        levels = {*self.active.get("noise", ()), *self.whole.get("noise", ())}
+        return sorted(levels - {0.0})
 
     @property
     def pool_size(self) -> int:
@@ -126,6 +159,8 @@ class Study:
 
     def of_the_paper(self) -> Study:
         """The same without measures of one's own."""
+        if self.active.empty:
+            return self
         return replace(self, active=self.active[self.active.measure.isin(list(MEASURES))])
 
     def defaults(self) -> pd.DataFrame:
@@ -237,9 +272,9 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
     finished, left_out = store.results(specs, partial=partial)
-    if not any(isinstance(spec, MeasureRun) for spec in finished):
-        raise InputError(f"{PAPER}: no finished run to show; expected at least one measure")
-    levels = sorted({spec.noise for spec in specs if isinstance(spec, WholeSetRun) and spec.noise > 0})
+    if not finished:
+        raise InputError(f"{PAPER}: no finished run to show; expected at least one")
+    levels = sorted({spec.noise for spec in specs if spec.noise})
     active = [row for spec, choice in _shown(finished, levels) for row in _active_rows(spec, finished[spec], choice)]
     whole = [row for spec, result in finished.items() if is_plain(spec) for row in _rows(spec, result)]
     others = [row for spec, result in finished.items() if isinstance(spec, WholeSetRun) and not is_plain(spec)

@@ -26,7 +26,7 @@ from nlcore.papers.multi_al.protocol import BINS, PAPER, Beside, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, checkpoint_file, scratch_folder
+from nlcore.runs import Result, Spec, Work, checkpoint_file, once, scratch_folder
 from nlcore.scorers.mislabelling import (
     count_by_likelihood,
     feature_mislabelling_likelihood,
@@ -73,7 +73,7 @@ class MultiALRun(Spec):
     seeds: tuple[int, ...]
 
     def data_fingerprint(self) -> str:
-        return self.source.fingerprint()
+        return once(Source.fingerprint, self.source)
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,9 +83,34 @@ READS = {
 }
 
 
-def at_noise(spec: Spec, noise: float) -> bool:
-    """Whether a run stands behind the figure of one noise level."""
-    return isinstance(spec, ActiveLearningRun) and spec.noise in (None, noise) and is_default(spec)
+def at_noise(spec: Spec, *noises: float) -> bool:
+    """Whether a run is one of the strategies under the default readings, and shown at one of these noise levels."""
+    return isinstance(spec, ActiveLearningRun) and spec.noise in (None, *noises) and is_default(spec)
+
+
+def _of_strategies(*names: str, noises: Sequence[float] = (0.2, 0.4, 0.6)) -> Callable[[Spec], bool]:
+    """A test of runs: some strategies, at some noise levels."""
+    return lambda spec: at_noise(spec, *noises) and spec.strategy in names
+
+
+def _is_plain(spec: Spec) -> bool:
+    """Whether a run is plain ASL on noisy labels."""
+    return isinstance(spec, WholeSetRun) and spec.noise > 0 and is_default(spec)
+
+
+# Claim -> the runs that decide it, all of them; and the claims that the ladder is about.
+CLAIM_READS = {
+    "ma1": lambda spec: _is_plain(spec) or _of_strategies("multi_al_safe")(spec),
+    "ma2": _of_strategies("multi_al_safe", "multi_al", "random_safe", "random"),
+    "ma3": _of_strategies("multi_al_safe", "multi_al", "random_safe", "random", noises=(0.2, 0.4)),
+    "ma4": _of_strategies("random", "cbim"),
+    **dict.fromkeys(("ma5", "ma6"), READS["table_1"]),
+    "ma7": InitialRun,
+    "ma8": _of_strategies("multi_al", "cbim"),
+    "ma9": _of_strategies("multi_al_safe", "random"),
+    "ma10": _of_strategies("multi_al_safe", "multi_al", noises=(0.6,)),
+}
+HEADLINE = ("ma1", "ma3", "ma4")
 
 
 # Baselines beside plain ASL, by name, and what they change.
@@ -168,7 +193,9 @@ class Study:
     def asl(
         self, *, metric: str = "map", start: str = "imagenet", reading: str = "", baseline: str = "asl"
     ) -> pd.Series:
-        """The last epoch of plain ASL, or of another baseline, by (noise, seed)."""
+        """The last epoch of plain ASL, or of another baseline, by (noise, seed); nothing where none ran."""
+        if self.whole.empty:
+            return pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=["noise", "seed"]))
         rows = self.of_baseline(baseline, start=start, reading=reading)
         return rows[rows.epoch == rows.epoch.max()].set_index(["noise", "seed"])[metric]
 
@@ -260,8 +287,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         InputError: a run is not finished, and `partial` was not asked for; or nothing is finished at all.
     """
     finished, left_out = store.results(specs, partial=partial)
-    if not any(isinstance(spec, ActiveLearningRun) for spec in finished):
-        raise InputError(f"{PAPER}: no finished run to show; expected at least one strategy")
+    if not finished:
+        raise InputError(f"{PAPER}: no finished run to show; expected at least one")
     bins = {spec: result for spec, result in finished.items() if isinstance(spec, LikelihoodRun)}
     leaked = {spec: bins.pop(spec) for spec in list(bins) if not is_default(spec)}
     frames = [pd.DataFrame(_epoch_rows(finished, kind)) for kind in (WholeSetRun, InitialRun)]
@@ -271,12 +298,12 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         for spec, result in reversed(bins.items())
     }
     found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked))}
-    return Study(_active_frame(finished), *frames, **found, specs=tuple(finished), left_out=left_out)
+    return Study(_active_frame(finished, specs), *frames, **found, specs=tuple(finished), left_out=left_out)
 
 
-def _active_frame(finished: Mapping[Spec, Result]) -> pd.DataFrame:
+def _active_frame(finished: Mapping[Spec, Result], specs: Iterable[Spec]) -> pd.DataFrame:
     """`Study.active`: a run that is the same at every noise level stands at each of them."""
-    levels = sorted({spec.noise for spec in finished if isinstance(spec, WholeSetRun) and spec.noise > 0})
+    levels = sorted({spec.noise for spec in specs if isinstance(spec, ActiveLearningRun | WholeSetRun) and spec.noise})
     return pd.DataFrame(
         row
         for noise in levels

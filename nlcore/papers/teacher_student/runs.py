@@ -32,7 +32,7 @@ from nlcore.papers.teacher_student.stages import (
     weight_arrays,
 )
 from nlcore.papers.work import training_work
-from nlcore.runs import Result, Spec, Work, checkpoint_file
+from nlcore.runs import Result, Spec, Work, checkpoint_file, once
 from nlcore.training import shuffled, train
 from nlcore.training.models import last_layer
 
@@ -66,8 +66,8 @@ class TeacherStudentRun(Spec):
     def data_fingerprint(self) -> str:
         """The content of the data and, where it is used, of the map from ImageNet's classes to COCO's."""
         if self.source.data == "openimages":
-            return self.source.fingerprint()
-        return f"{self.source.fingerprint()} {file_digest(CLASS_MAP)}"
+            return once(Source.fingerprint, self.source)
+        return f"{once(Source.fingerprint, self.source)} {once(file_digest, CLASS_MAP)}"
 
     def shared(self) -> dict[str, BaseModel | None]:
         """The fields that every run of a profile has in common."""
@@ -76,7 +76,7 @@ class TeacherStudentRun(Spec):
     def passes_work(self, passes: float, *, head: bool = False) -> Work:
         """The work of so many passes over the training part, of the network or of a head on its features, each with a
         look at the validation part."""
-        train, _ = self.source.sizes()
+        train, _ = once(Source.sizes, self.source)
         source = self.source.model_copy(update={"model": "mlp"}) if head else self.source
         return training_work(source, passes * train, passes * VALIDATION_SHARE * train)
 
@@ -92,7 +92,8 @@ class Labels(TeacherStudentRun):
     def work(self) -> Work:
         if self.labeller is None:
             return Work("labels of the embedded set", 0.5)
-        images, usual = sum(self.source.sizes()), 299 if self.labeller.model.startswith("inception") else 224
+        images = sum(once(Source.sizes, self.source))
+        usual = 299 if self.labeller.model.startswith("inception") else 224
         return Work(f"predict {self.labeller.model} {usual}", images)
 
     def compute(self, inputs: Sequence[Result]) -> Result:

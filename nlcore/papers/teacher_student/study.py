@@ -91,6 +91,28 @@ READS = {
 }
 
 
+def _at_shares(fractions: Sequence[float], *names: str) -> Callable[[Spec], bool]:
+    """A test of runs: those of some series at some shares of verified images, or without any."""
+    of_series = _of_series(*names)
+    return lambda spec: of_series(spec) and (spec.fraction in fractions or series_of(spec) in WITHOUT_FRACTION)
+
+
+ABLATIONS, TABLE_2 = (0.05, 0.1), (0.05, 0.3, 0.5)  # shares of verified images in Tables 4 to 6, and in Table 2
+FINETUNED, VEIT = ("finetune_whole", "finetune_last"), ("veit_pretrained", "veit_joint")
+# Claim -> the runs that decide it, all of them; and the claims that the ladder is about.
+CLAIM_READS = {
+    "ts1": _at_shares((0.05,), *(name for name in METHODS if name != "ground_truth")),
+    "ts2": _at_shares(TABLE_2, "finetune_whole", "proposed"),
+    "ts3": _at_shares(ABLATIONS, "proposed", "linear"),
+    "ts4": _at_shares(ABLATIONS, "proposed", "none", "teacher_only", "student_only"),
+    "ts5": _at_shares(ABLATIONS, "proposed", "soft"),
+    "ts6": _at_shares(TABLE_2, *FINETUNED, *VEIT),
+    "ts7": lambda spec: on_open_images(spec) and isinstance(spec, Method),
+    "ts8": _at_shares(ABLATIONS, "proposed", "tanh", "relu"),
+}
+HEADLINE = ("ts1", "ts2", "ts3")
+
+
 @dataclass(frozen=True)
 class Study:
     """Results of one profile; mAP and AP_all are fractions.
@@ -235,6 +257,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     elsewhere = _study({spec: result for spec, result in finished.items() if on_open_images(spec)}, ())
     here = {spec: result for spec, result in finished.items() if not on_open_images(spec)}
     study = _study(here, left_out, open_images=elsewhere)
+    if study is None and elsewhere is not None:
+        return replace(elsewhere, scores=elsewhere.scores[:0], left_out=left_out, open_images=elsewhere)
     if study is None:
         raise InputError(f"{PAPER}: no finished run to show; expected at least one method scored")
     return study

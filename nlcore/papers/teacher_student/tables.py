@@ -10,10 +10,9 @@ import pandas as pd
 
 from nlcore.data.extended_coco import count_labels, label_quality
 from nlcore.papers.counts import counts_table
-from nlcore.papers.teacher_student.claims import ABLATIONS, TABLE_2
 from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, HEAD_ON_VERIFIED, METHODS
-from nlcore.papers.teacher_student.study import SCORES, Study
+from nlcore.papers.teacher_student.study import ABLATIONS, SCORES, TABLE_2, Study
 from nlcore.papers.teacher_student.words import NO_OPEN_IMAGES, deviations
 from nlcore.report.cells import Cell
 from nlcore.report.intervals import estimate
