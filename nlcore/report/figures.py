@@ -93,6 +93,12 @@ def dots_legend(figure: Figure, axis: Axes, *, upright: bool = False) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
 
+def leave_empty(axis: Axes, why: str) -> None:
+    """A panel that has nothing to show, and the reason in its place."""
+    axis.axis("off")
+    axis.text(0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center", color="0.35")
+
+
 def line_with_band(axis: Axes, x: Sequence[float], values: np.ndarray, *, label: str, **line: Any) -> None:
     """The mean of (seeds, points) values with its 95 % interval as a band; `line` are properties of the line.
 

@@ -20,6 +20,8 @@ from PIL import Image
 from nlcore.report.figures import SETTINGS
 
 PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
+IN_NOTEBOOKS = 75  # dots to an inch of photographs, and `COLOURS` of drawings: code hosts render no large notebooks
+COLOURS = 64
 JPEG_QUALITY = 70
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
@@ -121,11 +123,11 @@ class Written:
 def keep_as_written(figure: Figure, png: bytes, *, file: str) -> None:
     """Remember what a notebook will show of this figure: a smaller copy of its PNG, with photographs as JPEG."""
     pixels = Image.open(io.BytesIO(png)).convert("RGB")
-    if has_photographs(figure):
-        content, metadata = _encoded(pixels, "JPEG", quality=JPEG_QUALITY), {"file": file, "width": pixels.width}
-        figure.written = Written("image/jpeg", content, metadata)
-        return
-    shrink = SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
+    photographs = has_photographs(figure)
+    shrink = IN_NOTEBOOKS / PHOTOGRAPHS_DPI if photographs else SETTINGS["figure.dpi"] / SETTINGS["savefig.dpi"]
     smaller = pixels.resize([round(shrink * side) for side in pixels.size], Image.Resampling.LANCZOS)
-    content, metadata = _encoded(smaller.quantize(256), "PNG", optimize=True), {"file": file, "width": smaller.width}
-    figure.written = Written("image/png", content, metadata)
+    if photographs:
+        kind, content = "image/jpeg", _encoded(smaller, "JPEG", quality=JPEG_QUALITY)
+    else:
+        kind, content = "image/png", _encoded(smaller.quantize(COLOURS), "PNG", optimize=True)
+    figure.written = Written(kind, content, {"file": file, "width": smaller.width})

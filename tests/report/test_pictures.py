@@ -88,8 +88,8 @@ def test_a_notebook_shows_what_was_written_in_the_size_of_the_figure(shell, make
     shown, metadata = shell.display_formatter.format(figure)
     assert set(shown) == {kind, "text/plain"}
     assert metadata[kind] == {"file": "fig_1.png", "width": opened(shown[kind]).width}
-    dpi = 150 if kind == "image/png" else 100
-    assert opened(shown[kind]).size == tuple(round(side * 100 / dpi) for side in opened(content).size)
+    shrink = 100 / 150 if kind == "image/png" else 75 / 100
+    assert opened(shown[kind]).size == tuple(round(side * shrink) for side in opened(content).size)
     colours = [np.asarray(opened(one).convert("RGB").resize((60, 40)), float) for one in (shown[kind], content)]
     assert np.abs(colours[0] - colours[1]).mean() < 8, "the same picture"
 

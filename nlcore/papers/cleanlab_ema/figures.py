@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,12 @@ from nlcore.papers.cleanlab_ema.review import Tagging, suspects
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, pooling_name
 from nlcore.papers.cleanlab_ema.study import Study
 from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS, datasets
-from nlcore.report.figures import dots_legend, dots_with_published, panels, series_style, style
+from nlcore.report.figures import dots_legend, dots_with_published, leave_empty, panels, series_style, style
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
 
 DRAWS = 1000  # behind Figure S1
+PANELS = tuple(product(("small", "large"), ("logistic_regression", "random_forest")))
 
 
 def pooling_figure(study: Study, out: ArtefactWriter, id: str, metric: str) -> Figure:
@@ -66,6 +68,9 @@ def _drawn(study: Study, data: pd.DataFrame, label: str, axis_name: str) -> Figu
             axis.set_title(f"{group}, {CLASSIFIERS[classifier]}\n{datasets(part.seed.nunique())}", fontsize=9)
             (axis.set_ylabel if upright else axis.set_xlabel)(label)
             (axis.set_xlabel if upright else axis.set_ylabel)(axis_name)
+        absent = [cell for cell in PANELS if cell not in study.cells]
+        for axis, (group, classifier) in zip(axes.flat[len(study.cells) :], absent, strict=False):
+            leave_empty(axis, f"{group}, {CLASSIFIERS[classifier]}:\nnot run in this profile")
         dots_legend(figure, axes.flat[0], upright=upright)
     return figure
 
