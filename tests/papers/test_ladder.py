@@ -3,6 +3,7 @@
 import pytest
 
 from nlcore.errors import InputError
+from nlcore.papers import paper
 from nlcore.papers.ladder import make_grid
 from nlcore.papers.profiles import Resources
 
@@ -65,3 +66,9 @@ def test_a_sweep_is_one_rung_at_several_shares_of_right_labels():
     assert len(found.specs) == len(found.main) + 4 * 2
     with pytest.raises(InputError, match="sweep: found images; expected images, noisy_right, quality"):
         made(SETTINGS | {"ladder": LADDER | {"sweep": {"images": 200}}})
+
+
+def test_the_star_of_paper_4_stands_at_the_images_it_trains_on():
+    """Those with two labels or more: 65,268 of train2014, as the paper counts, and not all that have one."""
+    galc_slr = paper("galc_slr")
+    assert galc_slr.training_images(galc_slr.grid("simulated", seeds=[0]).main[0]) == 65_268

@@ -16,10 +16,15 @@ from nlcore.papers.galc_slr.examples import load_examples
 from nlcore.papers.galc_slr.methods import canonical
 from nlcore.papers.galc_slr.own import BESIDE, OwnLossClassifier
 from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, VARIANTS, Protocol
-from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect
+from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect, sizes_of_several
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
+
+
+def training_images(spec: Spec) -> int:
+    """How many images a run may train on: those with two labels or more (4.1)."""
+    return sizes_of_several(spec.source)[0]
 
 
 def in_ablation(spec: Spec) -> bool:
