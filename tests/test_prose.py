@@ -1,0 +1,107 @@
+"""Numbers that sentences state are numbers that the runs gave.
+
+A number of three digits or more in a notebook's text has to stand, rounded as it is there, in the notebook's outputs or
+code, in the paper's tables and figures, or in its contract. One that nothing prints any more was typed and has gone
+stale. Shorter ones stand everywhere by chance, and nobody learns anything from finding them.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from pathlib import Path
+
+import pytest
+
+from nlcore.data.source import Source
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/0[1-5]_*.ipynb"))
+WRITTEN = re.compile(r"(?<![\w.,^{/-])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?!\w|\.\d|,\d{3})")
+PRINTED = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+", re.DOTALL)
+# What follows from numbers that are there, and where from.
+DERIVED = {
+    ("cleanlab_ema", "108"): "27 poolings x 2 groups x 2 classifiers",
+    ("cleanlab_ema", "648"): "108 rows x 6 metrics",
+    ("cleanlab_ema", "399"): "of the 486 published means at the paper's size: counted from published_scores.csv",
+    ("missing_label_al", "21,300"): "about; from the cells that an image lacks on average",
+    ("teacher_student", "130"): "about; the simulated verified images of a class at 5 %, 131.6 in the mean",
+    ("teacher_student", "1,022"): "updates by passes in why_equal_budgets.csv at the paper's size: 19,418 / 19",
+}
+
+
+def written(text):
+    """Numbers of a text with three digits or more, but for years and what is code or a formula."""
+    for found in WRITTEN.finditer(NOT_PROSE.sub(" ", text)):
+        digits = re.sub(r"\D", "", found[0]).lstrip("0")
+        if len(digits) >= 3 and not re.fullmatch(r"(19|20)\d\d", found[0]):
+            yield found[0]
+
+
+def printed(texts):
+    """All numbers of some texts, in order; a comma between thousands is no end of one."""
+    joined = (re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) for text in texts)
+    return sorted({float(number) for text in joined for number in PRINTED.findall(text)})
+
+
+def stands(number, among):
+    """Whether a number is there, to as many places as it is written with, as it is or in per cent."""
+    places = len(number.partition(".")[2])
+    value, reach = float(number.replace(",", "")), 0.500001 * 10**-places
+    for scale in (1, 100):
+        place = bisect_left(among, (value - reach) / scale)
+        if place < len(among) and among[place] <= (value + reach) / scale:
+            return True
+    return False
+
+
+def shown(notebook):
+    """What the code cells of a notebook say and print."""
+    for cell in (cell for cell in notebook["cells"] if cell["cell_type"] == "code"):
+        yield "".join(cell["source"])
+        for output in cell["outputs"]:
+            yield "".join(output.get("text", []))
+            for kind, content in output.get("data", {}).items():
+                if kind.startswith("text/"):
+                    yield re.sub(r"<[^>]*>", " ", "".join(content))
+
+
+def cells_of(folder):
+    """The numbers in the tables and figures of a folder, cell by cell."""
+    for path in folder.glob("*.csv"):
+        yield path.read_text(encoding="utf-8").replace(",", " ; ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_numbers_in_sentences_are_printed_somewhere(path):
+    notebook, paper = json.loads(path.read_text(encoding="utf-8")), path.stem[3:]
+    contract = [one.read_text(encoding="utf-8") for one in (ROOT / "nlcore" / "papers" / paper).rglob("*.yaml")]
+    sizes = [str(sum(Source(data="embedded", model="linear", min_labels=least).sizes())) for least in (1, 2)]
+    here = [*shown(notebook), *contract, *sizes, *cells_of(ROOT / "figures" / paper / "embedded")]
+    elsewhere = [text for other in ("paper", "simulated") for text in cells_of(ROOT / "figures" / paper / other)]
+    among = {False: printed(here), True: printed([*here, *elsewhere])}
+    stale = []
+    for place, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "markdown":
+            text = "".join(cell["source"])
+            beyond = any(f"{paper}/{other}" in text for other in ("paper", "simulated"))
+            stale += [
+                f"cell {place}: {number}"
+                for number in written(text)
+                if (paper, number) not in DERIVED and not stands(number, among[beyond])
+            ]
+    assert not stale, f"{path.name}: nothing prints {'; '.join(stale)}"
+
+
+def test_a_number_that_nothing_prints_is_found():
+    assert list(written("1,871 of 3,082 in 2018, `1234`, $x = 456$, 12.5 and 41 %")) == ["1,871", "3,082", "12.5"]
+    among = printed(["mAP 41.26, 0.4465; 1,871"])
+    found = [stands(number, among) for number in ("41.3", "44.6", "1,871", "1,870", "41.2")]
+    assert found == [True, True, True, False, False]
+
+
+def test_every_exception_is_needed():
+    texts = {path.stem[3:]: json.loads(path.read_text(encoding="utf-8"))["cells"] for path in NOTEBOOKS}
+    for paper, number in DERIVED:
+        prose = ["".join(cell["source"]) for cell in texts[paper] if cell["cell_type"] == "markdown"]
+        assert any(number in written(text) for text in prose), f"{paper}: {number}"
