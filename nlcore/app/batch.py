@@ -15,8 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nlcore.app import notebooks, site
-from nlcore.devices import resolve_device
+from nlcore.app import notebooks
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
@@ -169,6 +168,16 @@ def print_plan(batch: Batch, console: Console) -> None:
         table.add_row(*cells)
     console.print(table)
     console.print(claims_table(batch, plans.values()))
+    if batch.budget is not None:
+        console.print(_within(batch, plans.values()), soft_wrap=True)
+
+
+def _within(batch: Batch, plans: Iterable[Plan]) -> str:
+    """What a budget takes, in a line."""
+    hours = hours_of(plans)
+    taken = choose(batch.stakes, hours, batch.budget)
+    spent = " and ".join(f"{took:.3g} {HOURS[device]}" for device, took in total(taken, hours).items()) or "nothing"
+    return f"within {batch.budget:g} hours: {len(taken)} runs, {spent}; the same command again spends as much once more"
 
 
 def claims_table(batch: Batch, plans: Iterable[Plan]) -> Table:
@@ -191,6 +200,7 @@ def _features_to_extract(specs: Sequence[Spec], workers: int) -> Iterator[tuple[
     """A line of the plan for every frozen network: how many images it has still to look at, once for all papers."""
     for source in frozen_sources(specs):
         from nlcore.data.source import frozen_images_waiting  # late: other profiles look at no image
+        from nlcore.devices import resolve_device
 
         waiting, images = frozen_images_waiting(source), sum(source.model_copy(update={"min_labels": 0}).sizes())
         unit, device = f"predict {source.backbone} {source.size}", resolve_device(source.device).type
@@ -214,6 +224,8 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         InputError: unusable input; nothing has been written.
         RunFailedError: runs failed; what finished is in the store.
     """
+    from nlcore.app import site  # late: it draws, and a plan does not
+
     check(batch)
     require_writable_folder(batch.asked.output, what="output folder")
     done, failures = compute(batch, console, fresh=fresh)
@@ -221,6 +233,9 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
         if update_notebooks:
             notebooks.store_outputs(batch.shown.executed(one), one.notebook)
         console.print(summary(batch.shown, one))
+        own = batch.shown.folder(one) / "own_method.md"
+        if batch.asked.resources.methods and own.is_file():
+            console.print(f"own method, held against the paper's: {_short(own)}", soft_wrap=True)
     for failure in failures:
         console.print(f"[red]failed[/red] {failure}", soft_wrap=True)
     if done and site.reportable(batch.asked.output):

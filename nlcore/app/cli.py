@@ -273,6 +273,15 @@ def _assignment(text: str) -> tuple[str, Any]:
     return name, yaml.safe_load(value)
 
 
+def _hint(error: Exception, arguments: Sequence[str] | None) -> str:
+    """Where an option belongs that a command does not know: most are of the papers."""
+    words = sys.argv[1:] if arguments is None else arguments
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    found = next((word for word in words if word in commands), None)
+    misplaced = found and type(error).__name__ == "NoSuchOption"
+    return f" (options of the papers belong before the word {found})" if misplaced else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
@@ -288,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own usage errors; their class moved between its versions
             raise
-        print(f"error: {error.format_message()}", file=sys.stderr)
+        print(f"error: {error.format_message()}{_hint(error, arguments)}", file=sys.stderr)
         return 2
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
         words = sys.argv[1:] if arguments is None else list(arguments)

@@ -1,25 +1,27 @@
-"""Executing the notebooks with Papermill: parameters are checked first, and a failure becomes a clear message."""
+"""Executing the notebooks with Papermill: parameters are checked first, and a failure becomes a clear message.
+
+Papermill and nbformat are loaded where they are used: they take seconds, and a plan needs neither.
+"""
 
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-from papermill.execute import ERROR_MARKER_TAG
 from pydantic import TypeAdapter, ValidationError
-from traitlets.config import Config
 
 from nlcore.errors import InputError, require
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from traitlets.config import Config
 
 TABLE_ID = re.compile(r"T_[0-9a-f]{5}(?![0-9a-f])")  # of pandas' styled tables
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object, in its repr
@@ -42,8 +44,9 @@ def stated_parameters(notebook: Path) -> dict[str, str]:
         InputError: the notebook is not there: an installed package has none.
     """
     require(notebook.is_file(), "notebook", str(notebook), "one that is there, as in a checkout of the repository")
-    cells = nbformat.read(notebook, 4).cells
-    source = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    source = "\n".join("".join(cell["source"]) for cell in tagged)
     stated = [node for node in ast.parse(source).body if isinstance(node, ast.AnnAssign)]
     return {ast.unparse(node.target): ast.unparse(node.annotation) for node in stated}
 
@@ -79,6 +82,10 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         InputError: parameters the notebook does not take.
         NotebookFailedError: a cell failed or the kernel died; the message holds the last lines it printed.
     """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
     check_parameters(notebook, parameters)
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / notebook.name
@@ -115,6 +122,9 @@ def _put(executed: Path, output: Path) -> None:
 
 def _pass_over(executed: Path) -> bool:
     """Put a line in the place of each error; whether the last cell had none."""
+    import nbformat
+    from papermill.execute import ERROR_MARKER_TAG
+
     notebook = nbformat.read(executed, 4)
     notebook.cells = [cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])]
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
@@ -128,16 +138,18 @@ def _pass_over(executed: Path) -> bool:
 
 def _kernel(folder: Path) -> Config:
     """Sockets in a folder of the kernel's own: kernels that run at once cannot meet, and no other user can listen."""
+    from traitlets.config import Config
+
     return Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, PapermillExecutionError):
+    if hasattr(error, "ename"):  # Papermill's
         return f"cell {error.exec_count} raised {error.ename}: {error.evalue}"
     return f"its kernel died ({error}); out of memory is the usual cause"
 
 
-def settle(notebook: nbformat.NotebookNode) -> None:
+def settle(notebook: NotebookNode) -> None:
     """Leave in a notebook's outputs only what follows from its cells, in place: two executions then look the same.
 
     What went to stderr is about the machine and names its folders; a text that came in pieces is one; the tables of
@@ -156,9 +168,9 @@ def settle(notebook: nbformat.NotebookNode) -> None:
                     data["text/plain"] = ADDRESS.sub("", "".join(data["text/plain"]))
 
 
-def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Pieces of one stream that follow each other, as one."""
-    joined: list[nbformat.NotebookNode] = []
+    joined: list[NotebookNode] = []
     for output in outputs:
         if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
             joined[-1].text += output.text
@@ -172,6 +184,8 @@ def store_outputs(executed: Path, notebook: Path) -> None:
 
     What Papermill added is left out, and so is what `settle` takes away.
     """
+    import nbformat
+
     source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)
     settle(done)
     outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}

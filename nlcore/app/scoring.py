@@ -30,6 +30,7 @@ from nlcore.scorers import POOLINGS
 from nlcore.scorers.report import EXTRA, MISSING, Annotations, Watch, doubted_annotations, label_report, unwatched
 
 LARGE = 100_000_000  # bytes of input from which on progress is shown
+LOOKED_AT = 1000  # images whose probabilities are looked at for what may be wrong with them
 SWAPS = 20  # pairs of classes in summary.json
 CONFUSED = 5  # classes named beside a class that it is confused with
 
@@ -76,12 +77,14 @@ def score(asked: Scoring, console: Console) -> Path:
     data = read_annotations(
         asked.labels, asked.probs, ids=asked.ids, classes=asked.classes, delimiter=asked.delimiter, watch=watch
     )
+    warnings = _warned(data)
     with _staging(asked.output) as folder:
         scored = _score(data, asked, folder, watch)
+        scored.summary["warnings"] = warnings
         _write_tables(scored, folder)
         page = render(**vars(scored), folder=asked.images)
         (folder / "report.html").write_text(page, encoding="utf-8")
-    for line in _told(scored.summary):
+    for line in (*_told(scored.summary), *(f"warning: {line}" for line in warnings)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(f"report: {asked.output / 'report.html'}", soft_wrap=True, highlight=False, markup=False)
     return asked.output / "report.html"
@@ -134,6 +137,15 @@ def _circumstances(asked: Scoring) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def _warned(data: Annotations) -> list[str]:
+    """What may be wrong with probabilities that can be read."""
+    first = np.asarray(data.probs[:LOOKED_AT])
+    if len(first) and np.isin(first, (0, 1)).all():
+        where = f"in the first {len(first):,} images every probability is 0 or 1"
+        return [f"{where}: these look like predictions, and scores will mostly tie"]
+    return []
 
 
 def _told(summary: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -13,34 +13,39 @@ from safetensors import safe_open
 
 from nlcore.app.batch import Batch
 from nlcore.errors import InputError
+from nlcore.papers.ladder import Grid
 from nlcore.papers.paper import Paper
 from nlcore.runs import Spec, Store
 
 KEY = re.compile(r"[0-9a-f]{6,64}")
 SHOWN = 400  # characters of a long value
+IN_FULL = 100  # numbers of an array that are all printed
 
 
 def show(batch: Batch, target: str, console: Console) -> None:
-    """Print what stands behind `target`: a run's key (six digits or more), an artefact's id, or `paper/artefact`.
+    """Print what stands behind `target`: a run's key (six digits or more), an artefact or a claim, or `paper/artefact`.
 
     Raises:
-        InputError: no such run in the store, no such artefact, or an artefact of several papers.
+        InputError: no such run in the store, no such artefact or claim, or an artefact of several papers.
     """
     if KEY.fullmatch(target):
-        show_run(Store(batch.asked.store), target, console)
+        key = show_run(Store(batch.asked.store), target, console)
+        for place in _readers(batch, key):
+            console.print(f"read by: {place}", soft_wrap=True, highlight=False, markup=False)
     else:
         show_artefact(batch, target, console)
 
 
-def show_run(store: Store, key: str, console: Console) -> None:
-    """Print one record: its spec, checksum, machine and cost, its values, and its arrays by name.
+def show_run(store: Store, key: str, console: Console) -> str:
+    """Print one record: its spec, checksum, machine and cost, its values, and its arrays by name; returns its key.
 
     Raises:
         InputError: no run's key, or that of several runs, begins with the digits of `key`.
     """
     found = sorted(store.root.glob(f"{key[:2]}/{key}*.safetensors"))
     if len(found) != 1:
-        raise InputError(f"key {key}: {len(found)} runs in the store {store.root}; expected one (more digits?)")
+        expected = "one: more digits" if found else "a key that show PAPER/ARTEFACT lists: edits of the code change it"
+        raise InputError(f"key {key}: {len(found)} runs in the store {store.root}; expected {expected}")
     with safe_open(found[0], "np") as file:
         metadata = file.metadata()
         arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -53,6 +58,29 @@ def show_run(store: Store, key: str, console: Console) -> None:
         console.print(f"value {name}: {_shortened(json.dumps(value))}", soft_wrap=True, highlight=False, markup=False)
     for name, array in arrays.items():
         console.print(f"array {name}: {describe(array)}", soft_wrap=True, highlight=False, markup=False)
+        if 1 < array.size <= IN_FULL:
+            console.print(f"  {array.tolist()}", soft_wrap=True, highlight=False, markup=False)
+    return found[0].stem
+
+
+def _readers(batch: Batch, key: str) -> Iterator[str]:
+    """For every paper and profile asked for: the artefacts and claims that a run stands behind itself."""
+    for one in batch.papers:
+        grid = batch.made[one.id]
+        if any(spec.key == key for spec in grid.specs):
+            study = one.module("study")
+            places = dict.fromkeys([*one.contract.artefacts(), *study.READS, *getattr(study, "CLAIM_READS", {})])
+            readers = [place for place in places if any(spec.key == key for spec in _behind(one, place, grid))]
+            yield f"{one.id}, profile {batch.asked.profile}: {', '.join(readers) or 'runs that require it'}"
+
+
+def _behind(one: Paper, place: str, grid: Grid) -> Sequence[Spec]:
+    """The runs behind an artefact or a claim."""
+    claims = getattr(one.module("study"), "CLAIM_READS", {})
+    if place not in claims:
+        return one.behind(place, grid)
+    reads = claims[place]
+    return [spec for spec in grid.main if (isinstance(spec, reads) if isinstance(reads, type | tuple) else reads(spec))]
 
 
 def describe(array: np.ndarray) -> str:
@@ -69,24 +97,25 @@ def describe(array: np.ndarray) -> str:
 
 
 def show_artefact(batch: Batch, target: str, console: Console) -> None:
-    """Print the runs behind a table or figure, each with its key and the checksum of its result.
+    """Print the runs behind a table, a figure or a claim, each with its key and the checksum of its result.
 
     Raises:
-        InputError: an artefact of no paper of the batch, or of several and `target` does not say which.
+        InputError: an artefact or claim of no paper of the batch, or of several and `target` does not say which.
     """
     name, _, id = target.rpartition("/")
     chosen = [one for one in batch.papers if name in ("", one.id) and _knows(one, id)]
     if len(chosen) != 1:
         among = ", ".join(one.id for one in chosen) or "no paper"
-        raise InputError(f"{target!r}: an artefact of {among}; expected PAPER/ARTEFACT as galc_slr/table_1, or a key")
+        expected = "PAPER/ARTEFACT or PAPER/CLAIM as galc_slr/table_1 or galc_slr/gs1, or a key"
+        raise InputError(f"{target!r}: an artefact of {among}; expected {expected}")
     (one,) = chosen
-    asked = batch.asked
-    specs = one.behind(id, one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources))
+    specs = _behind(one, id, batch.made[one.id])
     console.print(_runs_table(f"{one.id}/{id}, profile {batch.asked.profile}", specs, Store(batch.asked.store)))
 
 
 def _knows(one: Paper, id: str) -> bool:
-    return id in one.contract.artefacts() or id in one.module("study").READS
+    study = one.module("study")
+    return id in one.contract.artefacts() or id in study.READS or id in getattr(study, "CLAIM_READS", {})
 
 
 def _runs_table(title: str, specs: Iterable[Spec], store: Store) -> Table:

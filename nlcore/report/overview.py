@@ -72,7 +72,7 @@ def overview_figure(table: pd.DataFrame) -> Figure:
         axis.set_yticks(range(len(names)), labels, fontsize=8)
         axis.set(xlim=SHOWN, ylim=(len(names) - 0.4, -0.6), xlabel="our effect as a share of the published one")
         axis.set_xticks([-1, 0, 1, 2, 3], ["-1", "0\nnone", "1\nas published", "2", "3"])
-        _legend(figure, axis, list(dict.fromkeys(table.profile)))
+        _legend(figure, axis, table)
     return figure
 
 
@@ -88,10 +88,11 @@ def _mark(axis: Axes, row: Any, place: float) -> None:
         axis.plot(edge, place, marker=marker, clip_on=False, zorder=3, **LOOK | {"markersize": 8})
 
 
-def _legend(figure: Figure, axis: Axes, profiles: Iterable[str]) -> None:
-    """Marks say the profile, fillings the evidence."""
-    shown = [(f"profile {name}", MARKERS.get(name, OTHER), "none") for name in profiles]
-    shown += [(evidence.value, "h", filled) for evidence, filled in FILLED.items()]
+def _legend(figure: Figure, axis: Axes, table: pd.DataFrame) -> None:
+    """Marks say the profile, fillings the evidence; what is not in the table is not in the legend."""
+    shown = [(f"shape: profile {name}", MARKERS.get(name, OTHER), "none") for name in dict.fromkeys(table.profile)]
+    there = {Evidence(value) for value in table.evidence}
+    shown += [(f"filling: {evidence.value}", "h", filled) for evidence, filled in FILLED.items() if evidence in there]
     shown.append(("beyond the axis", ">", "black"))
     handles = [axis.plot([], [], marker=m, markerfacecolor=f, label=name, **LOOK)[0] for name, m, f in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 LOG_INTERVAL = 20.0  # seconds between two lines in a log
+FEW = 5  # steps before which no time left is told
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Clock:
 
     @property
     def left(self) -> str:
-        """Of the time, as people say it; nothing while nothing is known."""
-        if not self.finished:
+        """Of the time, as people say it; nothing while next to nothing is known: the first runs wait for libraries."""
+        if not self.finished or self.steps_done < FEW:
             return ""
         elapsed = time.monotonic() - self.start
         return f"about {duration(elapsed * max(self.total - self.finished, 0) / self.finished)} left"
@@ -128,7 +129,7 @@ class Log(Reporter):
         if now - self.last >= LOG_INTERVAL or clock.steps_done == clock.steps:
             self.last = now
             counts = ", ".join(f"{label} {clock.count(label)}" for label, part in clock.parts.items() if part.steps)
-            self.say(f"{clock.steps_done}/{clock.steps} done ({counts}), {clock.left}")
+            self.say(", ".join(filter(None, [f"{clock.steps_done}/{clock.steps} done ({counts})", clock.left])))
 
     def note(self, label: str, state: str) -> None:
         self.say(f"{label}: {state}")

@@ -644,10 +644,11 @@ def _order(what: str, found: pd.Index | None, wanted: pd.Index | None) -> np.nda
     """Positions in `found` of what is `wanted`; None where the order is the same or only one side has names."""
     if found is None or wanted is None or found.equals(wanted):
         return None
-    for index in (found, wanted):
-        require(index.is_unique, what, list(index[index.duplicated()][:1]), "each once, to be matched")
+    for index, whose in ((found, what), (wanted, f"{what.partition(' of ')[0]} of labels")):
+        require(index.is_unique, whose, list(index[index.duplicated()][:1]), "each once, to be matched")
     odd, lacking = (list(a.difference(b, sort=False)[:3]) for a, b in ((found, wanted), (wanted, found)))
-    require(not odd, what, odd, "those of labels, in any order")
+    others = f" (of which {', '.join(map(repr, lacking))} has no partner)" if lacking else ""
+    require(not odd, what, odd, f"those of labels, in any order{others}")
     require(not lacking, what, "all but " + ", ".join(map(str, lacking)), "those of labels, in any order")
     return found.get_indexer(wanted)
 

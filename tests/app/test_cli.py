@@ -34,6 +34,7 @@ def call(folders, *arguments):
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers: found 0; expected one or more"),
         (["--workers", "many"], "'--workers'"),
+        (["show", "--papers", "galc_slr"], "(options of the papers belong before the word show)"),
         (["--budget", "many"], "'--budget'"),
         (["--budget", "0"], "budget: found 0 hours; expected a number above zero"),
         (["--budget", "-2", "--plan"], "budget: found -2 hours; expected a number above zero"),

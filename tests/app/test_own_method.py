@@ -32,6 +32,7 @@ def test_a_method_runs_beside_the_papers_which_are_taken_from_the_store(undistur
     assert done.stdout.startswith("3 runs computed, "), done.stdout
     assert [path.name for path in (tmp_path / "figures" / "cleanlab_ema").iterdir()] == ["smoke.method-second"]
     made = tmp_path / "figures" / "cleanlab_ema" / "smoke.method-second"
+    assert f"held against the paper's: {made / 'own_method.md'}" in done.stdout
     table = pd.read_csv(made / "own_method.csv")
     assert set(table.method) == {"Second lowest"} and "EMA 0.8" in set(table["minus"])
     assert "own_method" in json.loads((made / "manifest.json").read_text())["artefacts"]

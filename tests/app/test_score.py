@@ -146,6 +146,18 @@ def test_every_form_of_input_gives_the_same_tables(folder, frames, capsys, write
     assert "120 images, 3 classes" in printed and "report: scored/report.html" in printed
 
 
+def test_predictions_in_the_place_of_probabilities_are_told(folder, frames, capsys):
+    arguments, _ = write_named(folder, frames)
+    assert main(["score", *arguments]) == 0
+    assert "warning" not in capsys.readouterr().out
+    arguments, _ = write_named(folder, (frames[0], frames[1].round()))
+    assert main(["score", *arguments]) == 0
+    line = "in the first 120 images every probability is 0 or 1"
+    line += ": these look like predictions, and scores will mostly tie"
+    assert f"warning: {line}" in capsys.readouterr().out
+    assert json.loads((folder / "scored" / "summary.json").read_text())["warnings"] == [line]
+
+
 def test_a_csv_read_in_pieces_is_the_same(folder, frames, monkeypatch):
     monkeypatch.setattr(label_files, "CHUNK_CELLS", 40)
     for write in (write_without_header, write_tags):

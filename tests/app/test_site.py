@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from nlcore.app.site import build, reportable
-from nlcore.app.site.build import SIGNS
+from nlcore.app.site.build import SIGNS, _sentence
 from nlcore.app.site.collect import describe
 from nlcore.app.site.notebook_page import notebook_body
 from nlcore.errors import InputError
@@ -234,6 +234,10 @@ def test_on_paper_everything_folded_is_shown(report, browser, tmp_path):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
     page.close()
+
+
+def test_a_sentence_begins_with_a_large_letter_but_map_stays_map():
+    assert [_sentence(text) for text in ("the mean", "mAP at 60 %", "")] == ["The mean", "mAP at 60 %", ""]
 
 
 def test_a_notebooks_page_shows_a_written_figure_from_its_file_and_holds_any_other(tmp_path):

@@ -297,7 +297,7 @@ HALF = np.full((2, 2), 0.5)
             frame(TWO, index=["x", "x"]),
             frame(HALF, index=["x", "z"]),
             {},
-            r"ids of probs: found \['x'\]; expected each",
+            r"ids of labels: found \['x'\]; expected each",
         ),
         (frame([["cat", "0"]] * 2), HALF, {}, "labels or probs: found text"),
         (TWO, HALF, {"classes": ["a"]}, "number of classes: found 1; expected 2"),

@@ -173,8 +173,14 @@ def _environment() -> Environment:
         "meanings": {evidence.value: meaning for evidence, meaning in MEANINGS.items()},
         "number": _number,
     }
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["sentence"] = _sentence
     return environment
+
+
+def _sentence(text: str) -> str:
+    """With a large first letter, unless its first word has one inside: mAP stays mAP."""
+    first = text.partition(" ")[0]
+    return text if any(letter.isupper() for letter in first) else text[:1].upper() + text[1:]
 
 
 def _claims_of(profiles: Mapping[str, Folder]) -> list[tuple[str, list[dict[str, Any]]]]:

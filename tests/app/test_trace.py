@@ -1,0 +1,54 @@
+"""`show`: from an artefact or a claim to its runs, and from a run to who reads it."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nlcore.app.batch import Batch
+from nlcore.app.trace import show
+from nlcore.errors import InputError
+from nlcore.papers import paper
+from nlcore.papers.paper import Asked
+from nlcore.runs import Store
+
+
+@pytest.fixture
+def batch(undisturbed, tmp_path):
+    folder, _ = undisturbed
+    return Batch(["cleanlab_ema"], Asked(profile="smoke", output=tmp_path, store=folder / "store"))
+
+
+def printed(batch, target):
+    told = io.StringIO()
+    show(batch, target, Console(file=told, width=300))
+    return told.getvalue()
+
+
+def test_from_a_claim_to_its_runs_and_back(batch):
+    study = paper("cleanlab_ema").module("study")
+    of_claim = [spec for spec in batch.made["cleanlab_ema"].main if study.CLAIM_READS["ce2"](spec)]
+    table = printed(batch, "cleanlab_ema/ce2")
+    assert of_claim and all(spec.key[:16] in table for spec in of_claim)
+    (readers,) = [line for line in printed(batch, of_claim[0].key).splitlines() if line.startswith("read by: ")]
+    assert "cleanlab_ema, profile smoke: " in readers
+    assert {"ce2", "fig_2"} <= set(readers.partition("smoke: ")[2].split(", "))
+
+
+def test_a_short_array_is_printed_in_full_and_a_long_one_described(batch):
+    store = Store(batch.asked.store)
+    records = {spec: store.read(spec) for spec in batch.made["cleanlab_ema"].specs}
+    arrays = {spec: store.result(spec).arrays for spec in records if store.result(spec).arrays}
+    spec, own = next((spec, own) for spec, own in arrays.items() if all(a.size > 100 for a in own.values()))
+    text = printed(batch, spec.key)
+    for name, array in own.items():
+        assert f"array {name}: {array.dtype} {array.shape}" in text
+        assert str(np.ravel(array)[0].item()) not in text.partition(f"array {name}: ")[2].splitlines()[1:2]
+
+
+def test_a_key_that_is_not_there_is_one_line(batch):
+    with pytest.raises(InputError, match=r"^key 0123456789: 0 runs in the store .*; expected a key that show PAPER"):
+        printed(batch, "0123456789")
+    with pytest.raises(InputError, match=r"an artefact of no paper; expected PAPER/ARTEFACT or PAPER/CLAIM"):
+        printed(batch, "cleanlab_ema/ce99")
