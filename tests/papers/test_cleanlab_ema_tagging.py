@@ -297,6 +297,7 @@ def test_bad_input_is_told_in_one_line(celeba):
 def test_plans_count_the_images_of_a_folder(celeba):
     source = Source(data="celeba", model="efficientnet_b0", weights="random", root=str(celeba))
     run = HeldOutTags(source=source, protocol=Protocol(epochs=2), fold=0, injected=None)
-    assert run.work() == Work("train efficientnet_b0 224", 2 * 24 + 8 / 3)  # trained on 24 of 32, looked at 8
+    images = 2 * 24 + 8 / 3  # trained on 24 of 32, looked at 8
+    assert run.work() == Work("train efficientnet_b0 224", images, divisible=True)
     head = run.model_copy(update={"source": Source()})
     assert head.work() == Work("train linear", pytest.approx(2 * 3082 * 3 / 4 + 3082 / 4 / 3))
