@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +29,7 @@ from nlcore.app.findings import (
     NOT_LOOKED_AT,
     NOT_WRITABLE,
     SLOW,
+    TO_FETCH,
     TOO_LITTLE,
     Finding,
 )
@@ -39,6 +40,9 @@ from nlcore.papers import paper, papers
 from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.profiles import Resources, load_profile
 from nlcore.places import CHECKOUT, cache_folder
+
+if TYPE_CHECKING:
+    from nlcore.runs import Spec
 
 GB = 1e9
 # Bytes that the default profile takes: a record has 0.4 MB in the mean, and it has some 1,700 runs; figures/ has 26 MB.
@@ -146,7 +150,8 @@ def examine(wanted: Wanted) -> Report:
     settings = [load_profile(one.package, wanted.asked.profile) for one in ones]
     on_images = any(map(_on_images, settings))
     gpus = _gpus(wanted.asked.resources.device, wanted=on_images)
-    data = [*_data_roots(ones, wanted.asked.resources), *_unmet(ones, wanted.asked)]
+    specs, unmet = _described(ones, wanted.asked)
+    data = [*_data_roots(ones, wanted.asked.resources), *_weights(specs), *unmet]
     findings = (*versions, *machine, *gpus, *_places(wanted.asked, cache=on_images), *data)
     return Report(wanted.words, findings, tuple(_profiles(ones, wanted.asked)))
 
@@ -305,15 +310,45 @@ def _absent(data: str, root: str, parts: tuple[str, ...]) -> Iterator[str]:
         yield from (f"no {folder.name}/" for folder in image_folders(source) if not folder.is_dir())
 
 
-def _unmet(ones: Iterable[Paper], asked: Asked) -> list[Finding]:
-    """Why runs of what was asked for cannot be described: data or weights that are not there. Each reason once."""
+def _described(ones: Iterable[Paper], asked: Asked) -> tuple[list[Spec], list[Finding]]:
+    """The runs of what was asked for, and why others cannot be described: data or weights that are not there, each
+    reason once."""
+    specs: list[Spec] = []
     reasons: dict[str, None] = {}
     for one in ones:
         try:
-            one.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
+            specs += one.specs(asked.profile, seeds=asked.seeds, resources=asked.resources)
         except InputError as error:
             reasons[str(error)] = None
-    return [_lacking(reason, get=_way_to(reason, asked.resources)) for reason in reasons]
+    return specs, [_lacking(reason, get=_way_to(reason, asked.resources)) for reason in reasons]
+
+
+def _weights(specs: Iterable[Spec]) -> Iterator[Finding]:
+    """For every published network that runs start from: whether it is here; a machine without internet would stop."""
+    from nlcore.data.weights import TIMM
+    from nlcore.papers.prepare import pretrained
+
+    for model, weights in dict.fromkeys(wanted for spec in specs for wanted in pretrained(spec)):
+        if weights.startswith(TIMM):
+            here = _is_cached(model, weights.partition(":")[2])
+            found = f"{model}, {weights}: {'here' if here else 'not in the hub client cache'}"
+            get = "" if here else "begin once with internet, or give a file (--weights)"
+            yield Finding("weights", found, "published ones, fetched once", FINE if here else TO_FETCH, get)
+
+
+def _is_cached(model: str, tag: str) -> bool:
+    """Whether timm would find a published network without asking the hub."""
+    from nlcore.torchvision_compat import ensure_torchvision
+
+    ensure_torchvision()
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    published = timm.get_pretrained_cfg(f"{model}.{tag}")
+    where = published.hf_hub_id if published else None
+    repository = f"{where}{model}.{tag}" if where and where.endswith("/") else where
+    names = ("model.safetensors", "pytorch_model.bin")
+    return bool(repository) and any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
 
 
 def _way_to(reason: str, resources: Resources) -> str:

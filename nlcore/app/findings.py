@@ -14,6 +14,7 @@ TOO_LITTLE = "too little space"
 NOT_GIVEN = "not given"
 NOT_LOOKED_AT = "not looked at"
 SLOW = "slow without"
+TO_FETCH = "to be fetched"
 
 
 @dataclass(frozen=True)

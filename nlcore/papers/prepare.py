@@ -20,13 +20,13 @@ def have_weights(specs: Iterable[Spec]) -> None:
     Raises:
         InputError: an unknown model; weights that cannot be had or read, or that do not fit.
     """
-    for model, weights in dict.fromkeys(wanted for spec in specs for wanted in _pretrained(spec)):
+    for model, weights in dict.fromkeys(wanted for spec in specs for wanted in pretrained(spec)):
         from nlcore.training.models import image_model  # late: heads on features need no such thing
 
         image_model(model, 1000, generator=torch.Generator().manual_seed(0), weights=weights)
 
 
-def _pretrained(spec: Spec) -> Iterator[tuple[str, str]]:
+def pretrained(spec: Spec) -> Iterator[tuple[str, str]]:
     """(model, weights) of a run's network, and of the network that labels its images, where they are pre-trained."""
     for name in ("source", "labeller"):
         described = getattr(spec, name, None)

@@ -252,6 +252,28 @@ def test_data_are_named_where_they_are_missing_and_priced_where_they_are_there(f
     assert named(report, "data_root")["found"].endswith("coco: complete")
 
 
+@pytest.mark.parametrize(("here", "word"), [(False, "to be fetched"), (True, "fine")])
+def test_weights_that_the_hub_has_are_named(folders, tmp_path, monkeypatch, capsys, here, word):
+    """A node without internet would stop at them, after hours of waiting for it."""
+    asked_for = []
+    monkeypatch.setattr(doctor, "_is_cached", lambda *network: asked_for.append(network) or here)
+    draw_coco(tmp_path / "coco", images=12, classes=6, split="val", year=2017)
+    given = [*ONE, "--profile", "rehearsal", "--data-root", str(tmp_path / "coco")]
+    code, report = asked(folders, *given, capsys=capsys)
+    assert (code, named(report, "weights")["word"]) == (0, word)
+    assert named(report, "weights")["found"].startswith("tresnet_m, timm:miil_in21k_ft_in1k: ")
+    assert set(asked_for) == {("tresnet_m", "miil_in21k_ft_in1k")}
+
+
+def test_whether_a_published_network_is_here_is_asked_of_the_cache(monkeypatch):
+    asked_for = []
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *file: asked_for.append(file))
+    assert not doctor._is_cached("tresnet_m", "miil_in21k_ft_in1k")
+    assert ("timm/tresnet_m.miil_in21k_ft_in1k", "model.safetensors") in asked_for
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *file: "/cache/model.safetensors")
+    assert doctor._is_cached("tresnet_m", "miil_in21k_ft_in1k")
+
+
 def test_a_folder_that_lacks_a_part_is_incomplete_and_says_which(folders, tmp_path, capsys):
     draw_coco(tmp_path / "coco", images=12, classes=6, split="val", year=2017)
     draw_coco(tmp_path / "coco", images=12, classes=6, split="train", year=2014)
