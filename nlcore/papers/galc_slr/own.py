@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nlcore.generators import torch_generator
-from nlcore.metrics import mean_average_precision
 from nlcore.papers.galc_slr.methods import final_metrics, of_member
 from nlcore.papers.galc_slr.protocol import METHODS, PAPER
-from nlcore.papers.galc_slr.runs import GalcSlrRun, GoldClassifier
+from nlcore.papers.galc_slr.runs import GalcSlrRun, GoldClassifier, map_by_member
 from nlcore.papers.own import OwnMethod, OwnRun, Role
 from nlcore.report.words import percent
 from nlcore.runs import Result, Spec, Work
@@ -65,11 +64,8 @@ class OwnLossClassifier(OwnRun, GalcSlrRun):
             known = targets[..., -1] >= 0  # a batch may be filled up with rows of unknown labels
             return ROLE.call(self.own, logits[known].float(), targets[known][:, :-1])
 
-        def evaluate(model: nn.Module, epoch: int) -> dict[str, list[float]]:
-            return {"map": [float(mean_average_precision(truth, own)) for own in fit.logits(examples.test, model)]}
-
         every = 1 if plain.follows_epochs else self.protocol.epochs
-        history = fit.train(plain.rows(), loss, evaluate=evaluate, evaluate_every=every)
+        history = fit.train(plain.rows(), loss, evaluate=map_by_member(fit, examples), evaluate_every=every)
         (logits,) = fit.logits(examples.test)
         return Result(final_metrics(truth, logits, examples.class_names) | {"history": of_member(history, 0)})
 

@@ -6,7 +6,7 @@ are paired.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -80,6 +80,17 @@ class GalcSlrRun(Spec):
         """The work of one training, with so many looks at the test part: images of two labels or more."""
         train, test = once(sizes_of_several, self.source)
         return training_work(self.source, self.protocol.epochs * train, evaluations * test)
+
+
+def map_by_member(fit: Fit, examples: Examples) -> Callable[[nn.Module, int], dict[str, list[float]]]:
+    """What a training of `fit` is evaluated by: mAP on the test images, a fraction for each member."""
+    average_precision = AveragePrecision(examples.targets[examples.test])
+
+    def evaluate(model: nn.Module, epoch: int) -> dict[str, list[float]]:
+        logits = fit.logits(examples.test, model)
+        return {"map": [float(mean_of_classes(average_precision(own))) for own in logits]}
+
+    return evaluate
 
 
 def sizes_of_several(source: Source) -> tuple[int, int]:
@@ -273,34 +284,24 @@ class GoldClassifier(GalcSlrRun):
         3. Test the last model on clean labels; no epoch is chosen.
         """
         first, examples = specs[0], specs[0].examples()
-        mixed = WAYS[first.method].mixup
-        fit = first.fit([spec.labels() if mixed else spec.trusted_and_noisy() for spec in specs])
+        mixed, targets = WAYS[first.method].mixup, [spec.trusted_and_noisy() for spec in specs]
+        fit = first.fit([own[:, :-1] for own in targets] if mixed else targets)
         if mixed:
             fit.mix(generator(PAPER, first.seed, "mixup"))
         truth = examples.targets[examples.test]
-        average_precision = AveragePrecision(truth)
-
-        def evaluate(model: nn.Module, epoch: int) -> dict[str, list[float]]:
-            logits = fit.logits(examples.test, model)
-            return {"map": [float(mean_of_classes(average_precision(own))) for own in logits]}
-
         loss = SilverGoldLoss(WAYS[first.method], cls._matrices(specs, inputs, fit))
         every = 1 if first.follows_epochs else first.protocol.epochs
-        history = fit.train(first.rows(), loss, evaluate=evaluate, evaluate_every=every)
+        history = fit.train(first.rows(), loss, evaluate=map_by_member(fit, examples), evaluate_every=every)
         tested = [final_metrics(truth, own, examples.class_names) for own in fit.logits(examples.test)]
         return [Result({**own, "history": of_member(history, m)}) for m, own in enumerate(tested)]
 
-    def labels(self) -> np.ndarray:
-        """(N, K): the labels to train with."""
-        divided, labels = self.divided(), self.divided().noisy.copy()
-        if WAYS[self.method].clean_gold:
-            labels[divided.gold] = self.examples().targets[divided.gold]
-        return labels
-
     def trusted_and_noisy(self) -> np.ndarray:
         """(N, K + 1): the labels to train with, and whether an image is gold."""
-        labels = self.labels()
-        return np.column_stack([labels, np.isin(np.arange(len(labels)), self.divided().gold)])
+        divided, examples = self.divided(), self.examples()
+        labels = divided.noisy.copy()
+        if WAYS[self.method].clean_gold:
+            labels[divided.gold] = examples.targets[divided.gold]
+        return np.column_stack([labels, np.isin(np.arange(len(labels)), divided.gold)])
 
     def rows(self) -> np.ndarray:
         """The images of an epoch; gold ones alone are repeated until they are as many."""
