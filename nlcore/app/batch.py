@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
@@ -19,9 +19,8 @@ from nlcore.app import notebooks
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
-from nlcore.papers.budget import Stake, check_budget, choose, hours_of, total, with_lacking
+from nlcore.papers.budget import Hours, Stake, check_budget, choose, hours_of, total, with_lacking
 from nlcore.papers.ladder import Grid
-from nlcore.papers.own import absolute
 from nlcore.papers.paper import Asked, Paper
 from nlcore.papers.prepare import frozen_sources, have_features, have_weights
 from nlcore.report.verdict_file import NAME as VERDICTS
@@ -109,10 +108,11 @@ class Batch:
     def notebook_parameters(self, one: Paper) -> dict[str, Any]:
         """What a paper's notebook is given: of what was asked, what it states."""
         asked = self.asked
-        given = asdict(asked.resources.with_absolute_paths()) | {
+        resources = asked.resources.with_absolute_paths()
+        given = asdict(resources) | {
             "profile": asked.profile, "seeds": asked.seeds and list(asked.seeds), "workers": self.workers,
             "output": str(asked.output.resolve()), "store": str(asked.store.resolve()), "partial": asked.partial,
-            "variant": asked.variant, "methods": [absolute(one) for one in asked.resources.methods] or None,
+            "variant": asked.variant, "methods": list(resources.methods) or None,
         }  # fmt: skip
         stated = notebooks.stated_parameters(one.notebook)
         return {name: value for name, value in given.items() if name in stated} | dict(self.parameters)
@@ -167,24 +167,26 @@ def print_plan(batch: Batch, console: Console) -> None:
     for cells in _features_to_extract([spec for specs in grids.values() for spec in specs], workers):
         table.add_row(*cells)
     console.print(table)
-    console.print(claims_table(batch, plans.values()))
-    if batch.budget is not None:
-        console.print(_within(batch, plans.values()), soft_wrap=True)
+    hours = hours_of(plans.values())
+    taken = None if batch.budget is None else choose(batch.stakes, hours, batch.budget)
+    console.print(claims_table(batch, hours, taken))
+    if taken is not None:
+        console.print(_within(batch.budget, hours, taken), soft_wrap=True)
 
 
-def _within(batch: Batch, plans: Iterable[Plan]) -> str:
+def _within(budget: float, hours: Hours, taken: Collection[Spec]) -> str:
     """What a budget takes, in a line."""
-    hours = hours_of(plans)
-    taken = choose(batch.stakes, hours, batch.budget)
     spent = " and ".join(f"{took:.3g} {HOURS[device]}" for device, took in total(taken, hours).items()) or "nothing"
-    return f"within {batch.budget:g} hours: {len(taken)} runs, {spent}; the same command again spends as much once more"
+    return f"within {budget:g} hours: {len(taken)} runs, {spent}; the same command again spends as much once more"
 
 
-def claims_table(batch: Batch, plans: Iterable[Plan]) -> Table:
-    """Which claims are decided now, or within the budget; the runs of each, and what these would take alone."""
-    hours = hours_of(plans)
-    lacking = hours.keys() if batch.budget is None else hours.keys() - choose(batch.stakes, hours, batch.budget)
-    when = "now" if batch.budget is None else f"within {batch.budget:g} hours"
+def claims_table(batch: Batch, hours: Hours, taken: Collection[Spec] | None = None) -> Table:
+    """Which claims are decided now, or with what a budget takes; the runs of each, and what these would take alone.
+
+    hours: of the runs that are lacking. taken: those of them that the batch's budget takes.
+    """
+    lacking = hours.keys() - (taken or ())
+    when = "now" if taken is None else f"within {batch.budget:g} hours"
     columns = ("paper", "claim", "runs", "to run, with what they require", "alone", when)
     table = Table(*columns, title="claims, * of a headline")
     with asking_once():
@@ -268,7 +270,7 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
     found = f"{computed} runs computed" if computed else "nothing to compute"
     console.print(f"{found}, {runs - computed} taken from the store {_short(store.root)}")
     if batch.budget is not None:
-        console.print(claims_table(batch.shown, [plan_grid(specs, store) for specs in grids.values()]))
+        console.print(claims_table(batch, hours_of(plan_grid(specs, store) for specs in grids.values())))
     return done, failures
 
 

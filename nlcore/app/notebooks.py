@@ -144,7 +144,9 @@ def _kernel(folder: Path) -> Config:
 
 
 def _reason(error: Exception) -> str:
-    if hasattr(error, "ename"):  # Papermill's
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError):
         return f"cell {error.exec_count} raised {error.ename}: {error.evalue}"
     return f"its kernel died ({error}); out of memory is the usual cause"
 

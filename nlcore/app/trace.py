@@ -68,19 +68,15 @@ def _readers(batch: Batch, key: str) -> Iterator[str]:
     for one in batch.papers:
         grid = batch.made[one.id]
         if any(spec.key == key for spec in grid.specs):
-            study = one.module("study")
-            places = dict.fromkeys([*one.contract.artefacts(), *study.READS, *getattr(study, "CLAIM_READS", {})])
+            places = dict.fromkeys([*one.contract.artefacts(), *one.module("study").READS, *one.claim_reads()])
             readers = [place for place in places if any(spec.key == key for spec in _behind(one, place, grid))]
             yield f"{one.id}, profile {batch.asked.profile}: {', '.join(readers) or 'runs that require it'}"
 
 
 def _behind(one: Paper, place: str, grid: Grid) -> Sequence[Spec]:
     """The runs behind an artefact or a claim."""
-    claims = getattr(one.module("study"), "CLAIM_READS", {})
-    if place not in claims:
-        return one.behind(place, grid)
-    reads = claims[place]
-    return [spec for spec in grid.main if (isinstance(spec, reads) if isinstance(reads, type | tuple) else reads(spec))]
+    decides = one.claim_reads().get(place)
+    return one.behind(place, grid) if decides is None else list(filter(decides, grid.main))
 
 
 def describe(array: np.ndarray) -> str:
@@ -114,8 +110,7 @@ def show_artefact(batch: Batch, target: str, console: Console) -> None:
 
 
 def _knows(one: Paper, id: str) -> bool:
-    study = one.module("study")
-    return id in one.contract.artefacts() or id in study.READS or id in getattr(study, "CLAIM_READS", {})
+    return id in one.contract.artefacts() or id in one.module("study").READS or id in one.claim_reads()
 
 
 def _runs_table(title: str, specs: Iterable[Spec], store: Store) -> Table:

@@ -177,12 +177,6 @@ def find_method(reference: str) -> OwnMethod:
     return OwnMethod(function=function, file=str(file), package=package)
 
 
-def absolute(reference: str) -> str:
-    """The same name for a process that runs in another folder."""
-    place, _, function = reference.rpartition(":")
-    return f"{Path(place).resolve()}:{function}" if place.endswith(".py") else reference
-
-
 def _source(module: str, reference: str) -> tuple[Path, str]:
     """A module's file, and the package that it lies in."""
     try:

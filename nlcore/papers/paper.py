@@ -218,10 +218,12 @@ class Paper:
         """The claims with the runs among `specs` that decide them: all of them where the paper does not say."""
         from nlcore.papers.budget import make_stakes
 
-        study = self.module("study")
-        stated = getattr(study, "CLAIM_READS", dict.fromkeys(self.contract.claims(), object))
-        reads = {claim: _test_of(found) for claim, found in stated.items()}
-        return make_stakes(self.id, reads, getattr(study, "HEADLINE", ()), specs)
+        return make_stakes(self.id, self.claim_reads(), getattr(self.module("study"), "HEADLINE", ()), specs)
+
+    def claim_reads(self) -> dict[str, Callable[[Spec], bool]]:
+        """Claim -> whether a run is one of those that decide it; all of them where the paper does not say."""
+        stated = getattr(self.module("study"), "CLAIM_READS", dict.fromkeys(self.contract.claims(), object))
+        return {claim: _test_of(found) for claim, found in stated.items()}
 
     def behind(self, artefact: str, grid: Grid) -> list[Spec]:
         """The runs of a grid that stand behind an artefact; those of its rungs stand behind one alone."""

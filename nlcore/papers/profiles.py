@@ -42,7 +42,13 @@ class Resources:
         """The same for a process that works in another folder; names of weights that are no file stay as they are."""
         given = {name: getattr(self, name) for name in ("data_root", "celeba_root", "open_images_root", "weights")}
         paths = {name: str(Path(path).resolve()) for name, path in given.items() if path and Path(path).exists()}
-        return replace(self, **paths)
+        return replace(self, **paths, methods=tuple(map(_absolute, self.methods)))
+
+
+def _absolute(method: str) -> str:
+    """A function's name with the path of its file from the root; one in a module is found from anywhere."""
+    place, _, function = method.rpartition(":")
+    return f"{Path(place).resolve()}:{function}" if place.endswith(".py") else method
 
 
 def profiles_of(package: str) -> dict[str, dict[str, Any]]:
