@@ -9,7 +9,7 @@ import pytest
 
 from nlcore.errors import InputError
 from nlcore.papers import paper
-from nlcore.papers.own import OwnRun, absolute, find_method
+from nlcore.papers.own import OwnRun, find_method
 from nlcore.papers.paper import Asked
 from nlcore.papers.profiles import Resources
 from nlcore.report.claims import verdict_table
@@ -191,7 +191,7 @@ def test_the_examples_of_the_page_are_the_files_and_its_commands_find_them():
     assert {reference.rpartition(":")[0] for _, reference in commands} == set(blocks)
     for id, reference in commands:
         name = f"{ROOT}/{reference}"
-        assert absolute(name) == name
+        assert Resources(methods=(name,)).with_absolute_paths().methods == (name,)
         assert len(grid(id, name)) > len(grid(id))
 
 
