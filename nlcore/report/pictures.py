@@ -112,7 +112,7 @@ def _shown(kind: str, usual: Any) -> Any:
 class Written:
     """What a notebook shows of a figure that was written, with as many dots to an inch as a page has.
 
-    metadata: `file`, the name of what was written, and `width`, the dots across.
+    metadata: `file`, the name of what was written; `alt`, it in words; and `width`, the dots across.
     """
 
     kind: str
@@ -120,7 +120,7 @@ class Written:
     metadata: dict[str, Any]
 
 
-def keep_as_written(figure: Figure, png: bytes, *, file: str) -> None:
+def keep_as_written(figure: Figure, png: bytes, *, file: str, alt: str) -> None:
     """Remember what a notebook will show of this figure: a smaller copy of its PNG, with photographs as JPEG."""
     pixels = Image.open(io.BytesIO(png)).convert("RGB")
     photographs = has_photographs(figure)
@@ -130,4 +130,4 @@ def keep_as_written(figure: Figure, png: bytes, *, file: str) -> None:
         kind, content = "image/jpeg", _encoded(smaller, "JPEG", quality=JPEG_QUALITY)
     else:
         kind, content = "image/png", _encoded(smaller.quantize(COLOURS), "PNG", optimize=True)
-    figure.written = Written(kind, content, {"file": file, "width": smaller.width})
+    figure.written = Written(kind, content, {"file": file, "alt": alt, "width": smaller.width})

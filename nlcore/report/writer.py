@@ -93,7 +93,7 @@ class ArtefactWriter:
         for kind, content in (files := drawn(figure)).items():
             names.append(f"{stem}.{kind}")
             write_atomically(self.folder / names[-1], content)
-        keep_as_written(figure, files["png"], file=f"{stem}.png")
+        keep_as_written(figure, files["png"], file=f"{stem}.png", alt=alt)
         self._enter(id, caption, names, alt=alt, **more)
         return figure
 

@@ -244,13 +244,13 @@ def test_a_notebooks_page_shows_a_written_figure_from_its_file_and_holds_any_oth
     def shown(**metadata):
         return nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="}, metadata=metadata)
 
-    cells = [nbformat.v4.new_code_cell("figures.figure_1(study, out)"), nbformat.v4.new_code_cell("plot(x)")]
-    cells[0].outputs, cells[1].outputs = [shown(**{"image/png": {"file": "fig_1.png", "width": 420}})], [shown()]
+    cells = [nbformat.v4.new_markdown_cell("## By hand"), *map(nbformat.v4.new_code_cell, ("figure_1()", "plot(x)"))]
+    written = {"file": "fig_1.png", "alt": "a line", "width": 420}
+    cells[1].outputs, cells[2].outputs = [shown(**{"image/png": written})], [shown()]
     path = tmp_path / "notebook.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     page = tmp_path / "page.html"
     page.write_text(notebook_body(path))
     written, other = Page(page).images
-    assert (written["src"], written["width"]) == ("fig_1.png", "420")
-    assert written["alt"].endswith("figures.figure_1(study, out)")
-    assert other["src"].startswith("data:image/png")
+    assert (written["src"], written["width"], written["alt"]) == ("fig_1.png", "420", "a line")
+    assert other["src"].startswith("data:image/png") and other["alt"].startswith("By hand: ")

@@ -84,10 +84,10 @@ def shell(monkeypatch):
 def test_a_notebook_shows_what_was_written_in_the_size_of_the_figure(shell, make, kind):
     figure = make()
     content = drawn(figure)["png"]
-    keep_as_written(figure, content, file="fig_1.png")
+    keep_as_written(figure, content, file="fig_1.png", alt="a line")
     shown, metadata = shell.display_formatter.format(figure)
     assert set(shown) == {kind, "text/plain"}
-    assert metadata[kind] == {"file": "fig_1.png", "width": opened(shown[kind]).width}
+    assert metadata[kind] == {"file": "fig_1.png", "alt": "a line", "width": opened(shown[kind]).width}
     shrink = 100 / 150 if kind == "image/png" else 75 / 100
     assert opened(shown[kind]).size == tuple(round(side * shrink) for side in opened(content).size)
     colours = [np.asarray(opened(one).convert("RGB").resize((60, 40)), float) for one in (shown[kind], content)]

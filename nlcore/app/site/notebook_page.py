@@ -56,7 +56,7 @@ def _leave_out_the_machine(notebook: NotebookNode) -> None:
 
 
 def _describe_images(notebook: NotebookNode) -> None:
-    """Alternative texts: the heading an image stands under, and the cell that drew it."""
+    """Alternative texts of what was plotted in the open: the heading it stands under. A written figure has its own."""
     heading = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -64,9 +64,8 @@ def _describe_images(notebook: NotebookNode) -> None:
         for output in cell.get("outputs", []):
             for kind in ("image/png", "image/jpeg"):
                 if kind in output.get("data", {}):
-                    source = cell.source.strip().splitlines()[-1]
-                    described = {"alt": f"{heading}: the figure drawn by {source}"}
-                    output.metadata[kind] = {**output.metadata.get(kind, {}), **described}
+                    described = {"alt": f"{heading}: plotted by the code above"}
+                    output.metadata[kind] = described | output.metadata.get(kind, {})
 
 
 def _link_images(notebook: NotebookNode) -> None:
