@@ -9,6 +9,9 @@ import numpy as np
 
 from nlcore.runs import Result
 
+# Heads of a kind in one stack that take a processor least time for a step of each (`benchmarks/heads.py --ways ours`):
+# of MLPs no more than its cache holds with their gradients and moments.
+FASTEST_STACK = {"linear": 40, "mlp": 10}
 
 class SharedPass:
     """What a `Spec` with the fields `source`, `protocol` and `seeds` becomes whose heads train beside other runs'.
@@ -27,6 +30,12 @@ class SharedPass:
     def compute(self, inputs: Sequence[Result]) -> Result:
         """See `compute_together`."""
         return self.compute_together([self], [inputs])[0]
+
+
+def fastest_stack(spec: SharedPass) -> int:
+    """So many runs like this one are the stack of heads that a processor likes best; a GPU takes all at once."""
+    heads = FASTEST_STACK.get(spec.source.model, 1)
+    return spec.MEMBERS if spec.device_name() == "cuda" else max(1, heads // len(spec.seeds))
 
 
 def seeds_of(specs: Sequence[SharedPass]) -> list[int]:

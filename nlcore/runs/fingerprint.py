@@ -27,7 +27,7 @@ NOT_COUNTED = tuple(
                  "papers.profiles", "app")
 )  # fmt: skip
 # Methods of a run that compute nothing.
-DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "shared_pass", "work")
+DESCRIBING = ("device_name", "name", "data_fingerprint", "seconds", "shared_pass", "most_together", "work")
 WHOLE, EFFECTS = "*", "()"  # a module as an object; what happens when it is imported
 NAMESPACES = ("globals", "eval", "exec")  # reach any name of their module
 Place = tuple[str, str]  # a module, and a name in it, or WHOLE or EFFECTS

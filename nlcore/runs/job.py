@@ -38,7 +38,7 @@ class Job:
 def make_jobs(missing: Iterable[Spec], *, gpus_per_run: int = 1) -> dict[Job, list[Job]]:
     """Runs as jobs, in the order of their first runs, each with the jobs among them that must be over before.
 
-    Runs that may share a pass are divided into as few jobs as their class's `MEMBERS` allows, of nearly one size. A run
+    Runs that may share a pass are divided into as few jobs as `most_together` allows, of nearly one size. A run
     whose work is divisible gets `gpus_per_run` processes, any other job one.
     """
     groups: dict[Hashable, list[Spec]] = {}
@@ -58,7 +58,7 @@ def _job(specs: Sequence[Spec], gpus_per_run: int) -> Job:
 
 
 def _divided(group: Sequence[Spec]) -> Iterator[Sequence[Spec]]:
-    """As few parts as may be, none larger than `MEMBERS` and none larger than another by more than one."""
-    parts = -(-len(group) // type(group[0]).MEMBERS)
+    """As few parts as may be, none larger than `most_together` and none larger than another by more than one."""
+    parts = -(-len(group) // group[0].most_together())
     bounds = [len(group) * part // parts for part in range(parts + 1)]
     return (group[start:end] for start, end in pairwise(bounds))

@@ -45,7 +45,16 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    MEMBERS: ClassVar[int] = 8  # at most so many share a pass
+    MEMBERS: ClassVar[int] = 8  # at most so many share a pass, unless `most_together` says otherwise
+    __slots__ = ("_hash",)  # no field: neither compared nor copied nor pickled, for other processes hash otherwise
+
+    def __hash__(self) -> int:
+        """That of the fields, reckoned once: a plan looks a run up dozens of times."""
+        try:
+            return object.__getattribute__(self, "_hash")
+        except AttributeError:
+            object.__setattr__(self, "_hash", hash((type(self), *map(self.__dict__.get, type(self).model_fields))))
+            return self._hash
 
     def requires(self) -> Sequence[Spec]:
         """Runs whose results `compute` takes, in this order."""
@@ -75,6 +84,10 @@ class Spec(BaseModel):
         to one that leads back to it.
         """
         return None
+
+    def most_together(self) -> int:
+        """At most so many runs like this one share a pass: as many as are computed fastest."""
+        return self.MEMBERS
 
     @classmethod
     def compute_together(cls, specs: Sequence[Spec], inputs: Sequence[Sequence[Result]]) -> list[Result]:

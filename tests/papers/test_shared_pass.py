@@ -45,3 +45,15 @@ def test_what_differs_in_its_steps_has_a_pass_of_its_own():
     assert passes["raw"] != passes["masked"] == passes["negative"]
     assert len({spec.shared_pass() for spec in whole if spec.loss != "asl"}) == 2
     assert not {spec.shared_pass() for spec in whole if not is_plain(spec)} & set(passes.values())
+
+
+def test_a_pass_is_as_wide_as_the_processor_likes_its_heads():
+    """Forty linear heads at once, ten MLPs; a GPU takes all."""
+    run = next(spec for spec in paper("multi_al").specs("embedded") if len(spec.seeds) == 5)
+
+    def most(**changes):
+        return run.model_copy(update={"source": run.source.model_copy(update=changes)}).most_together()
+
+    assert (most(), most(model="mlp"), most(model="mlp", device="cuda")) == (8, 2, run.MEMBERS)
+    jobs = make_jobs(paper("missing_label_al").specs("simulated"))
+    assert max(len(job.specs) * len(job.specs[0].seeds) for job in jobs) == 10

@@ -31,7 +31,7 @@ from nlcore.papers.missing_label_al.protocol import (
     Protocol,
     UnknownAs,
 )
-from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
+from nlcore.papers.together import SharedPass, by_evaluation, fastest_stack, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, once, scratch_folder
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -76,6 +76,9 @@ class MissingLabelRun(SharedPass, Spec):
 
     def data_fingerprint(self) -> str:
         return once(Source.fingerprint, self.source)
+
+    def most_together(self) -> int:
+        return fastest_stack(self)
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """ASL's recipe with the paper's batch of 16; the schedule falls to a hundredth within a training."""

@@ -24,7 +24,7 @@ from nlcore.losses import asymmetric_gradient
 from nlcore.noise import swap_labels
 from nlcore.papers.multi_al.protocol import BINS, PAPER, Beside, Protocol, Start
 from nlcore.papers.multi_al.strategies import STRATEGIES
-from nlcore.papers.together import SharedPass, by_evaluation, given_labels, results_of, seeds_of
+from nlcore.papers.together import SharedPass, by_evaluation, fastest_stack, given_labels, results_of, seeds_of
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, checkpoint_file, once, scratch_folder
 from nlcore.scorers.mislabelling import (
@@ -74,6 +74,9 @@ class MultiALRun(Spec):
 
     def data_fingerprint(self) -> str:
         return once(Source.fingerprint, self.source)
+
+    def most_together(self) -> int:
+        return fastest_stack(self)
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""

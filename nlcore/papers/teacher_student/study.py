@@ -43,7 +43,7 @@ def series_of(spec: Method | OwnCleaner) -> str:
     if isinstance(spec, OwnCleaner):
         return spec.own.function
     for name, options in VARIANTS.items():
-        if all(getattr(spec, field) == value for field, value in options.items()):
+        if options.items() <= vars(spec).items():
             return name
     return spec.method
 
