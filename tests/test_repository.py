@@ -104,3 +104,10 @@ def test_the_forms_are_those_of_a_number_and_of_a_paper():
 def test_a_report_of_a_number_names_one_of_the_papers():
     fields = {field["id"]: field for field in read_yaml(".github/ISSUE_TEMPLATE/number.yml")["body"]}
     assert fields["paper"]["attributes"]["options"] == list(BUILT_IN)
+
+
+def test_the_figures_are_a_small_download():
+    """What git does not keep, the executed notebooks and the accounts of machines, does not count."""
+    kept = [path for path in (ROOT / "figures").rglob("*") if path.is_file()]
+    kept = [path for path in kept if path.name not in ("notebook.ipynb", "provenance.json")]
+    assert 0 < sum(path.stat().st_size for path in kept) < 15_000_000

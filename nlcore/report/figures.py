@@ -28,6 +28,7 @@ SETTINGS = {
     "svg.hashsalt": "nlcore",  # element ids of an SVG do not change from run to run
     "svg.fonttype": "none",  # text stays text: to be searched, copied and read out, in half as many bytes
     "font.size": 9,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # an SVG names all of them with every word
     "axes.spines.top": False,
     "axes.spines.right": False,
 }

@@ -1,7 +1,7 @@
 """A figure as bytes: small enough for a repository and for notebooks that code hosts still render.
 
-Drawings have few colours and are kept in a palette of 256, a third of the size and as good to the eye. Photographs keep
-their colours, at the resolution of a screen; in an SVG, and in a notebook, they are JPEG.
+A PNG is kept in a palette, a third of the size and as good to the eye: drawings have few colours, photographs are
+thumbnails. In an SVG, and in a notebook, photographs are JPEG; lines end on a hundredth of a point.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from PIL import Image
 from nlcore.report.figures import SETTINGS
 
 PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
-IN_NOTEBOOKS = 75  # dots to an inch of photographs, and `COLOURS` of drawings: code hosts render no large notebooks
-COLOURS = 64
+IN_NOTEBOOKS = 75  # dots to an inch of photographs: code hosts render no large notebooks
+COLOURS = 64  # of drawings
 JPEG_QUALITY = 70
+PLACE, DECIMALS = re.compile(r'(?<= [dxy]=")[^"]*'), re.compile(r"-?\d+\.\d{3,}")
+PROGRAM = re.compile(r"\n <metadata>.*?</metadata>", re.DOTALL)
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
@@ -35,8 +37,8 @@ def drawn(figure: Figure) -> dict[str, bytes]:
     svg = _saved(figure, "svg", bbox_inches=extent, metadata={"Date": None})
     pixels = Image.open(io.BytesIO(png)).convert("RGB")
     return {
-        "png": _encoded(pixels if photographs else pixels.quantize(256), "PNG", optimize=True),
-        "svg": _with_jpegs(svg) if photographs else svg,
+        "png": _encoded(_in_palette(pixels, photographs), "PNG", optimize=True),
+        "svg": _slim(_with_jpegs(svg) if photographs else svg),
     }
 
 
@@ -68,6 +70,21 @@ def _encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     pixels.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def _in_palette(pixels: Image.Image, photographs: bool) -> Image.Image:
+    if photographs:
+        return pixels.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    return pixels.quantize(COLOURS)
+
+
+def _slim(svg: bytes) -> bytes:
+    """An SVG without a program's name, each path in one line; matplotlib writes a millionth of a point."""
+
+    def shorter(place: re.Match) -> str:
+        return DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", " ".join(place[0].split()))
+
+    return PLACE.sub(shorter, PROGRAM.sub("", svg.decode("utf-8"))).encode("utf-8")
 
 
 def _with_jpegs(svg: bytes) -> bytes:
@@ -129,5 +146,5 @@ def keep_as_written(figure: Figure, png: bytes, *, file: str, alt: str) -> None:
     if photographs:
         kind, content = "image/jpeg", _encoded(smaller, "JPEG", quality=JPEG_QUALITY)
     else:
-        kind, content = "image/png", _encoded(smaller.quantize(COLOURS), "PNG", optimize=True)
+        kind, content = "image/png", _encoded(_in_palette(smaller, photographs), "PNG", optimize=True)
     figure.written = Written(kind, content, {"file": file, "alt": alt, "width": smaller.width})

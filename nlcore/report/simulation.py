@@ -19,7 +19,7 @@ CRITERIA = {
 
 
 def predictions_figure(out: ArtefactWriter) -> Figure:
-    """Cells of papers 1, 4 and 5 as simulated features predict them, against real ones: `simulation_predictions`."""
+    """Cells of papers 1, 2, 4 and 5 as simulated features predict them, against real ones: `simulation_predictions`."""
     checks = read_checks()
     table = pd.DataFrame(checks["cells"])
     table.insert(0, "paper", table.cell.str.extract(r"^(paper \d)")[0])

@@ -150,23 +150,18 @@ def figure_4(study: Study, out: ArtefactWriter) -> Figure:
         axes[0, 0].set_ylabel("class")
         scale = {"label": "entry of C (scale: power 0.4)", "ticks": [0, 0.02, 0.1, 0.3, 0.6, 1]}
         figure.colorbar(image, ax=list(axes.flat), shrink=0.7, **scale)
-    frames = [_long_matrix(study.matrices[name], name) for name in names]
+    frames = {name: pd.DataFrame(study.matrices[name]).rename(columns=str) for name in names}
     error = study.runs(study.distances, noise=study.ablation_noise).groupby("matrix").off_diagonal.mean()
     return out.figure(
         "fig_4",
         figure,
-        pd.concat(frames),
+        pd.concat(frames, names=["series", "class"]).reset_index(),
         caption=f"Figure 4. Corruption matrices at {percent(study.ablation_noise)} % (first seed); from white, 0, to "
         "black, 1. White rows with one black cell, on the diagonal: classes without a usable gold image keep the "
         "identity's row.",
         alt="; ".join(f"{name}: mean absolute error off the diagonal {error[name]:.3f}" for name in names),
         deviations=deviations(study),
     )
-
-
-def _long_matrix(matrix: np.ndarray, name: str) -> pd.DataFrame:
-    row, column = np.indices(matrix.shape)
-    return pd.DataFrame({"series": name, "class": row.ravel(), "becomes": column.ravel(), "value": matrix.ravel()})
 
 
 def figure_5(study: Study, out: ArtefactWriter) -> Figure:
