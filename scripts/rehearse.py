@@ -1,6 +1,7 @@
 """A dress rehearsal of the papers' full-size path on drawn images: every kind of run, with its real network.
 
     python scripts/rehearse.py FOLDER --labels LABELS.npz [--papers galc_slr] [--share 0.01] [--whole] [--keep]
+    python scripts/rehearse.py FOLDER --labels LABELS.npz --profile frozen    # a tiny network's features of all images
 
 FOLDER gets COCO 2014 and val2017 in the official layout with the full counts (82,081 + 40,137 + 5,000 small JPEGs), a
 folder shaped like CelebA and one shaped like Open Images V1, and the store, cache and figures of the rehearsal. LABELS
@@ -10,8 +11,9 @@ holds the label sets of train2014 (`targets`, bits packed, 80 classes); the othe
 Then, as a laboratory would: `--plan` of the profile `paper` at full counts; one run of every kind of the profile
 `rehearsal`, which walks the same path with the same networks, sizes and folders and few steps (--whole: all of its
 runs and notebooks, through `run_all.py`), killed at three moments (SIGKILL) and begun again; and once more, when
-nothing may be left to compute. Weights are random, and asked for as such. Printed at the end: seconds, the largest
-memory of all processes together, and how often the images were decoded.
+nothing may be left to compute. With --profile frozen the same of that profile at its full sizes and steps, but for the
+network, and the first kill comes while features are extracted. Weights are random, and asked for as such. Printed at
+the end: seconds, the largest memory of all processes together, and how often the images were decoded or looked at.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ COUNTS = {"train2014": 82_081, "val2014": 40_137, "val2017": 5_000}
 CELEBA_IMAGES = 20_000
 DRAWN = 256  # different pictures; the files of a part are links to them
 SIDE = 64
+TINY = "test_byobnet"  # timm's network of a few thousand weights, for the features of `frozen`
+BLOCKS = 160  # of 256 images: a third of train2014 and val2014
 
 
 def main() -> None:
@@ -55,9 +59,11 @@ def main() -> None:
         return compute(folder, options)
     folder.mkdir(parents=True, exist_ok=True)
     draw_everything(folder, options.labels, options.share)
-    command = rehearsal_command(folder, options) if options.whole else [sys.executable, *sys.argv, "--compute"]
+    command = [sys.executable, *sys.argv, "--compute"]
+    if options.whole:
+        command = rehearsal_command(folder, options, options.profile)
     seen = {"plan of paper": plan(folder, options)}
-    for number, moment in enumerate(moments(folder), start=1):
+    for number, moment in enumerate(moments(folder, options.profile), start=1):
         seen[f"kill {number}: {moment.__name__}"] = run(command, folder, until=moment)
     seen["to the end"] = run(command, folder)
     seen["once more"] = run(command, folder)
@@ -73,13 +79,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--labels", type=Path, required=True, help="npz with the label sets of train2014")
     parser.add_argument("--papers", default="multi_al,missing_label_al,cleanlab_ema,galc_slr,teacher_student")
+    parser.add_argument("--profile", choices=("rehearsal", "frozen"), default="rehearsal")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--open-images", type=Path, help="a folder shaped like Open Images V1")
     parser.add_argument("--whole", action="store_true", help="all runs and notebooks of the profile (an hour)")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--compute", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.profile == "frozen":
+        options.papers = options.papers.replace("cleanlab_ema,", "")  # it has no such profile
+    return options
 
 
 def draw_everything(folder: Path, labels: Path, share: float) -> None:
@@ -148,7 +158,7 @@ def draw_celeba(root: Path, count: int, pictures: list[Path]) -> None:
 
 
 def compute(folder: Path, options: argparse.Namespace) -> None:
-    """One run of every kind, and what it requires, of the profile `rehearsal`: what is killed and begun again."""
+    """One run of every kind, and what it requires, of the profile: what is killed and begun again."""
     store, found = Store(folder / "store"), {}
     for name in options.papers.split(","):
         roots = {"data_root": str(folder / "coco"), "celeba_root": None, "open_images_root": None}
@@ -156,8 +166,10 @@ def compute(folder: Path, options: argparse.Namespace) -> None:
             roots["celeba_root"] = str(folder / "celeba")
         if name == "teacher_student" and options.open_images:
             roots["open_images_root"] = str(options.open_images.resolve())
-        specs = paper(name).specs("rehearsal", resources=Resources(**roots, weights="random", device="cpu"))
-        on_images = [spec for spec in specs if getattr(spec, "source", None) is None or spec.source.on_images]
+        backbone, seeds = (TINY, [0]) if options.profile == "frozen" else (None, None)
+        resources = Resources(**roots, backbone=backbone, weights="random", device="cpu")
+        specs = paper(name).specs(options.profile, seeds=seeds, resources=resources)
+        on_images = [spec for spec in specs if getattr(spec, "source", None) is None or spec.source.from_folder]
         kinds = {kind_of(spec): spec for spec in reversed(on_images)}
         found[name] = plan_grid(kinds.values(), store)
     run_grids(found, store, make_engine(workers=options.workers))
@@ -171,13 +183,14 @@ def kind_of(spec: Spec) -> tuple[str, str, str]:
     return type(spec).__name__, source.data if source else "", method
 
 
-def rehearsal_command(folder: Path, options: argparse.Namespace, profile: str = "rehearsal") -> list[str]:
+def rehearsal_command(folder: Path, options: argparse.Namespace, profile: str) -> list[str]:
     """`run_all.py` on the drawn folders."""
     places = {"data-root": "coco", "output": "figures", "store": "store"}
     if "cleanlab_ema" in options.papers:
         places["celeba-root"] = "celeba"
     command = [sys.executable, str(ROOT / "run_all.py"), "--profile", profile, "--papers", options.papers]
     command += [part for name, place in places.items() for part in (f"--{name}", str(folder / place))]
+    command += ["--backbone", TINY] if profile == "frozen" else []
     if options.open_images and "teacher_student" in options.papers:
         command += ["--open-images-root", str(options.open_images.resolve())]
     return [*command, "--weights", "random", "--device", "cpu", "--workers", str(options.workers)]
@@ -196,7 +209,8 @@ class Seen:
 
 def plan(folder: Path, options: argparse.Namespace) -> Seen:
     """`--plan` of the published protocol on the full counts."""
-    return run([*rehearsal_command(folder, options, "paper"), "--plan"], folder)
+    profile = "frozen" if options.profile == "frozen" else "paper"
+    return run([*rehearsal_command(folder, options, profile), "--plan"], folder)
 
 
 def run(command: list[str], folder: Path, *, until: Callable[[], bool] | None = None) -> Seen:
@@ -247,12 +261,19 @@ def memory(process: psutil.Process) -> int:
         return 0
 
 
-def moments(folder: Path) -> list[Callable[[], bool]]:
-    """When to kill: in the first runs, once a training has left a checkpoint, and half-way."""
+def moments(folder: Path, profile: str) -> list[Callable[[], bool]]:
+    """When to kill: in the first runs, once a training has left a checkpoint, and half-way.
+
+    Heads are trained too fast to leave checkpoints: with `frozen`, while the network looks at the images.
+    """
     finished = lambda: len(list((folder / "store").glob("??/*.safetensors")))
 
     def with_the_first_run_done() -> bool:
         return finished() >= 1
+
+    def a_third_of_the_features_in() -> bool:
+        lists = (folder / "cache").rglob("*.partial/blocks.jsonl")
+        return any(path.read_text().count("\n") >= BLOCKS for path in lists)
 
     def with_a_new_checkpoint(state: list[float] = []) -> bool:  # noqa: B006 (remembers when it began)
         state[:] = state or [time.time()]
@@ -263,6 +284,8 @@ def moments(folder: Path) -> list[Callable[[], bool]]:
         state[:] = state or [finished()]
         return finished() >= state[0] + 3
 
+    if profile == "frozen":
+        return [a_third_of_the_features_in, with_the_first_run_done, three_runs_later]
     return [with_the_first_run_done, with_a_new_checkpoint, three_runs_later]
 
 
@@ -271,9 +294,9 @@ def report(seen: dict[str, Seen], folder: Path) -> None:
     print(f"{'':40} {'exit':>5} {'seconds':>8} {'memory':>9}")
     for name, one in seen.items():
         print(f"{name.replace('_', ' '):40} {one.code:5} {one.seconds:8.0f} {one.peak / 2**30:6.1f} GB")
-    caches = sorted(path.name for path in (folder / "cache").glob("images_*") if path.is_dir())
+    caches = [path for kind in ("images_*", "frozen_*") for path in (folder / "cache").rglob(kind) if path.is_dir()]
     size = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
-    print(f"decoded once each: {len(caches)} sets of images, {size / 1e9:.1f} GB")
+    print(f"decoded or looked at once each: {len(caches)} sets of images, {size / 1e9:.1f} GB")
     again = next((line for line in seen["once more"].words.splitlines() if "store" in line), "")
     print(f"once more: {again}")
     if seen["to the end"].code:
