@@ -1,6 +1,9 @@
 """Which runs decide which claims, and which are taken where there are hours for some."""
 
+import re
 from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,8 @@ from nlcore.papers.paper import load_rounded
 from nlcore.report.verdicts import Verdict
 from nlcore.runs import Store, run_grid
 from tests.runs.trivial import Square, Total
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def stake(claim, *seeds, headline=False, first=""):
@@ -163,3 +168,19 @@ def test_without_any_one_of_its_runs_a_claim_of_two_seeds_is_not_run(name, finis
             assert found.verdict is Verdict.NOT_RUN, (one.claim, run.name)
             assert found.claim.id == one.claim
             assert "runs are there" in found.parts[0].reason
+
+
+def rows_of(path, first):
+    """The rows of a document's first table whose head begins with `first`, as lists of cells."""
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith(f"| {first}"))
+    return [re.findall(r"[^|]+", line) for line in takewhile(lambda line: line.startswith("|"), lines[head + 2 :])]
+
+
+def test_the_readmes_table_counts_the_claims_of_the_labs_table():
+    decided = {row[0].strip(" `"): row[1:4] for row in rows_of("docs/labs.md", " | 10 GPU-hours")}
+    counts = {name: len(paper(name).contract.claims()) for name in BUILT_IN}
+    for place, row in enumerate(rows_of("README.md", "GPU-hours")):
+        for name, cell in zip(BUILT_IN, row[1:], strict=True):
+            claims = re.findall(r"[a-z]{2}\d+", decided[name][place])
+            assert cell.strip() == f"{len(claims)} of {counts[name]}", (name, row[0])
