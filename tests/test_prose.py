@@ -1,8 +1,9 @@
 """Numbers that sentences state are numbers that the runs gave.
 
-A number of three digits or more in a notebook's text has to stand, rounded as it is there, in the notebook's outputs or
-code, in the paper's tables and figures, or in its contract. One that nothing prints any more was typed and has gone
-stale. Shorter ones stand everywhere by chance, and nobody learns anything from finding them.
+A number of three digits or more in a notebook's text, or in what README says of the paper, has to stand, rounded as it
+is there, in the notebook's outputs or code, in the paper's tables and figures, or in its contract. One that nothing
+prints any more was typed and has gone stale. Shorter ones stand everywhere by chance, and nobody learns anything from
+finding them.
 """
 
 import json
@@ -15,6 +16,7 @@ import pytest
 from nlcore.data.source import Source
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 NOTEBOOKS = sorted(ROOT.glob("notebooks/0[1-5]_*.ipynb"))
 WRITTEN = re.compile(r"(?<![\w.,^{/-])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?!\w|\.\d|,\d{3})")
 PRINTED = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -93,6 +95,23 @@ def test_numbers_in_sentences_are_printed_somewhere(path):
     assert not stale, f"{path.name}: nothing prints {'; '.join(stale)}"
 
 
+def findings():
+    """Paper -> what the README says was found: an item each of the list in that section."""
+    section = README.read_text(encoding="utf-8").partition("## What was found\n")[2].partition("<!--")[0]
+    return dict(re.findall(r"^\* \*\*(\w+)\*\*: (.*?)(?=^\* |\Z)", section, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_numbers_in_the_readmes_findings_are_printed_somewhere(path):
+    paper = path.stem[3:]
+    contract = [one.read_text(encoding="utf-8") for one in (ROOT / "nlcore" / "papers" / paper).rglob("*.yaml")]
+    tables = [text for folder in sorted((ROOT / "figures" / paper).iterdir()) for text in cells_of(folder)]
+    among = printed([*shown(json.loads(path.read_text(encoding="utf-8"))), *contract, *tables])
+    numbers = [number for number in written(findings()[paper]) if (paper, number) not in DERIVED]
+    assert [number for number in numbers if not stands(number, among)] == []
+    assert paper == "teacher_student" or numbers
+
+
 def test_a_number_that_nothing_prints_is_found():
     assert list(written("1,871 of 3,082 in 2018, `1234`, $x = 456$, 12.5 and 41 %")) == ["1,871", "3,082", "12.5"]
     among = printed(["mAP 41.26, 0.4465; 1,871"])
@@ -104,4 +123,4 @@ def test_every_exception_is_needed():
     texts = {path.stem[3:]: json.loads(path.read_text(encoding="utf-8"))["cells"] for path in NOTEBOOKS}
     for paper, number in DERIVED:
         prose = ["".join(cell["source"]) for cell in texts[paper] if cell["cell_type"] == "markdown"]
-        assert any(number in written(text) for text in prose), f"{paper}: {number}"
+        assert any(number in written(text) for text in [*prose, findings()[paper]]), f"{paper}: {number}"

@@ -79,8 +79,17 @@ class Batch:
         Raises:
             InputError: a paper, profile or seed that there is not, or data that are not what they should be.
         """
+        return {one.id: self._grid_of(one) for one in self.papers}
+
+    def _grid_of(self, one: Paper) -> Grid:
+        """The grid of one paper; among several, what it cannot use is told with its name."""
         asked = self.asked
-        return {one.id: one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources) for one in self.papers}
+        try:
+            return one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
+        except InputError as error:
+            if len(self.names) == 1:
+                raise
+            raise InputError(f"{error} (asked for by {one.id})") from error
 
     @cached_property
     def grids(self) -> dict[str, list[Spec]]:

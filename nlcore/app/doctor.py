@@ -285,8 +285,7 @@ def _data_roots(ones: Sequence[Paper], resources: Resources) -> Iterator[Finding
         if not users:
             continue
         parts = tuple(sorted({part for *_, source in users for part in source.get("parts", ())}))
-        profiles = ", ".join(dict.fromkeys(name for _, name, _ in users))
-        expected = " ".join([NAMES[data], *parts]) + f", for {profiles}"
+        expected = f"{NAMES[data]}: {_wanted(users)}"
         root = getattr(resources, option)
         if root is None:
             yield Finding(option, "", expected, NOT_GIVEN, f"{_flag(option)}: {get}")
@@ -294,6 +293,18 @@ def _data_roots(ones: Sequence[Paper], resources: Resources) -> Iterator[Finding
         absent = list(dict.fromkeys(_absent(data, root, parts)))
         found = f"{root}: " + ("; ".join(absent) if absent else "complete")
         yield Finding(option, found, expected, INCOMPLETE if absent else FINE, get if absent else "")
+
+
+def _wanted(users: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
+    """Which parts of a folder which papers look at, and with which profiles."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for one, profile, source in users:
+        groups.setdefault(" ".join([*source.get("parts", ()), "for"]), []).append((one, profile))
+    words = []
+    for parts, found in groups.items():
+        ones, profiles = (", ".join(dict.fromkeys(names)) for names in zip(*found, strict=True))
+        words.append(f"{parts} {ones} ({profiles})")
+    return "; ".join(words)
 
 
 def _absent(data: str, root: str, parts: tuple[str, ...]) -> Iterator[str]:

@@ -17,26 +17,28 @@ from nlcore.report.intervals import prediction
 
 @dataclass(frozen=True)
 class Cell:
-    """One published number, and our runs' values of it."""
+    """One published number, and our runs' values of it, both in `unit`."""
 
     artefact: str
     name: str
     values: Sequence[float]
     published: float
+    unit: str
 
 
 def cells_table(cells: Iterable[Cell]) -> pd.DataFrame:
     """One row per cell of two runs or more: published, our mean, the prediction interval, and whether it is inside."""
     return pd.DataFrame(
         [_row(cell) for cell in cells if len(cell.values) > 1],
-        columns=["artefact", "cell", "published", "ours", "low", "high", "runs", "inside"],
+        columns=["artefact", "cell", "unit", "published", "ours", "low", "high", "runs", "inside"],
     )
 
 
 def _row(cell: Cell) -> list:
     low, high = prediction(cell.values)
     inside = "yes" if low <= cell.published <= high else "no"
-    return [cell.artefact, cell.name, cell.published, np.mean(cell.values), low, high, len(cell.values), inside]
+    own = [cell.published, np.mean(cell.values), low, high, len(cell.values), inside]
+    return [cell.artefact, cell.name, cell.unit, *own]
 
 
 def cells_summary(table: pd.DataFrame) -> pd.DataFrame:

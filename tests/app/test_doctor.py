@@ -284,6 +284,7 @@ def test_a_folder_that_lacks_a_part_is_incomplete_and_says_which(folders, tmp_pa
     assert named(report, "data_root")["word"] == "incomplete"
     absent = ["no train2014/", "no annotations/instances_train2017.json", "no annotations/instances_val2014.json"]
     assert named(report, "data_root")["found"] == f"{tmp_path / 'coco'}: {'; '.join(absent)}"
+    assert "train2017 val2017 for galc_slr (finetune)" in named(report, "data_root")["expected"]
     rows = {row["profile"]: row for row in report["profiles"]}
     assert "instances_train2017.json: no such file" in rows["finetune"]["lacks"]
     assert asked(folders, *given, "--profile", "finetune", capsys=capsys)[0] == 1

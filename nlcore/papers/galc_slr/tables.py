@@ -79,11 +79,11 @@ def published_cells(study: Study) -> Iterator[Cell]:
     for method, metric, noise in product(("asl", "galc_slr"), PUBLISHED_METRICS, study.levels):
         found = study.values(METRICS[metric][0], method=method, noise=noise)
         name = f"{method}, {metric} at {percent(noise)} %"
-        yield Cell("table_1", name, found.to_numpy(), published_value(method, metric, noise))
+        yield Cell("table_1", name, found.to_numpy(), published_value(method, metric, noise), "%")
     for gold, said in CONTRACT.published()["fig_6b"].items():
         for name, method in (("estimated", "galc_slr"), ("true", "true matrix")):
             found = study.values("map", method=method, noise=study.ablation_noise, gold=int(gold) / 100)
-            yield Cell("fig_6b", f"{name}, {gold} % gold", found.to_numpy(), said[name])
+            yield Cell("fig_6b", f"{name}, {gold} % gold", found.to_numpy(), said[name], "%")
 
 
 def closeness_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

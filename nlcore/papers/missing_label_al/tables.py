@@ -42,17 +42,19 @@ def published_cells(study: Study) -> Iterator[Cell]:
     """The numbers of the text: the mAP of the start, what Hard+entropy gains, and what is paid."""
     said, runs, last = CONTRACT.published()["text"], study.defaults(), study.final()
     start = runs[(runs.iteration == 0) & (runs.measure == "random") & (runs.noise == study.noises[0])]
-    yield Cell("text", "mAP of the start", start["map"].to_numpy(), said["initial_map"])
+    yield Cell("text", "mAP of the start", start["map"].to_numpy(), said["initial_map"], "%")
     for noise, unknown_as in product(study.noises, UNKNOWN_AS):
         gain = study.gain_over_asl(noise, unknown_as)
         name = f"Hard+entropy over ASL ({unknown_as}), {percent(noise)} %"
-        yield Cell("text", name, gain.to_numpy(), said["gain_over_asl"][percent(noise)])
+        yield Cell("text", name, gain.to_numpy(), said["gain_over_asl"][percent(noise)], "points")
     at = last[last.noise == 0.6].pivot_table(index="seed", columns="measure", values="map")
     gain = (at["hard_entropy"] - at["random"]).to_numpy()
-    yield Cell("text", "Hard+entropy over Random, 60 %", gain, said["gain_over_random_at_60"])
+    yield Cell("text", "Hard+entropy over Random, 60 %", gain, said["gain_over_random_at_60"], "points")
     costs = last.pivot_table(index="seed", columns=["measure", "noise"], values="cost")
-    yield Cell("text, costs", "cost of Random, 20 %", costs["random", 0.2].to_numpy(), said["cost_of_random"]["20"])
-    yield Cell("text, costs", "cost of Medium, 60 %", costs["medium", 0.6].to_numpy(), said["comparison_cost_at_60"])
+    for measure, noise, paper in (("random", 0.2, said["cost_of_random"]["20"]),
+                                  ("medium", 0.6, said["comparison_cost_at_60"])):  # fmt: skip
+        name = f"cost of {measure.title()}, {percent(noise)} %"
+        yield Cell("text, costs", name, costs[measure, noise].to_numpy(), paper, "cells")
 
 
 def cost_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

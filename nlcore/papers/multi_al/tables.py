@@ -56,9 +56,9 @@ def published_cells(study: Study) -> Iterator[Cell]:
             at = f"{measure.upper()} in {name}, {percent(noise)} %"
             share = (clean / (clean + wrong))[place].dropna().to_numpy()
             if counts[place]:  # the paper writes 0 for a bin without images
-                yield Cell(MEASURED_IN[measure], at, share, ratios[place] / (1 + ratios[place]))
+                yield Cell(MEASURED_IN[measure], at, share, ratios[place] / (1 + ratios[place]), "fraction")
             whole = (clean[place] / clean.sum(axis=1)).to_numpy()
-            yield Cell("table_3", at, whole, counts[place] / sum(counts))
+            yield Cell("table_3", at, whole, counts[place] / sum(counts), "fraction")
     over_asl, over_random = ((final.multi_al_safe - final[name]).unstack("noise") for name in ("asl", "random"))
     gains = {
         "gain_over_asl_points_mean_20_40_60": over_asl,
@@ -66,7 +66,7 @@ def published_cells(study: Study) -> Iterator[Cell]:
         "gain_over_random_all": over_random,
     }
     for name, gain in gains.items():
-        yield Cell("text", name.replace("_", " "), gain.mean(axis=1).to_numpy(), said["text"][name])
+        yield Cell("text", name.replace("_", " "), gain.mean(axis=1).to_numpy(), said["text"][name], "points")
 
 
 def _odds_interval(part: pd.DataFrame) -> tuple[float, float]:

@@ -129,11 +129,11 @@ def published_cells(study: Study) -> Iterator[Cell]:
         for series, said in CONTRACT.published()[id].items():
             for (metric, fraction), paper in zip(product(SCORES, fractions), said, strict=True):
                 found = study.values(_run_name(series), fraction, metric)
-                yield Cell(id, f"{series}, {metric} at {fraction:.0%}", found.to_numpy(), paper)
+                yield Cell(id, f"{series}, {metric} at {fraction:.0%}", found.to_numpy(), paper, "fraction")
     for series, said in CONTRACT.published()["table_3"].items() if study.open_images else ():
         for metric, paper in zip(SCORES, said, strict=True):
             found = study.open_images.values(series, 1.0, metric)
-            yield Cell("table_3", f"{series}, {metric}", found.to_numpy(), paper)
+            yield Cell("table_3", f"{series}, {metric}", found.to_numpy(), paper, "fraction")
 
 
 def _run_name(series: str) -> str:
