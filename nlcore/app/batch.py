@@ -87,9 +87,9 @@ class Batch:
         try:
             return one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
         except InputError as error:
-            if len(self.names) == 1:
-                raise
-            raise InputError(f"{error} (asked for by {one.id})") from error
+            if len(self.names) > 1:
+                error.args = (f"{error} (asked for by {one.id})",)
+            raise
 
     @cached_property
     def grids(self) -> dict[str, list[Spec]]:
@@ -132,10 +132,16 @@ def with_parameters(batch: Batch, parameters: Mapping[str, Any]) -> Batch:
     asked = batch.asked
     known = {**asdict(asked.resources), **{name: getattr(asked, name) for name in STANDARD}}
     own = {name: value for name, value in parameters.items() if name not in known and name not in OF_THE_BATCH}
-    changes = [f"{name}-{value}" for name, value in sorted(own.items())]
+    files = {name: Path(value).resolve() for name, value in own.items() if _is_path(value)}
+    changes = [f"{name}-{files[name].stem if name in files else value}" for name, value in sorted(own.items())]
+    own |= {name: str(path) for name, path in files.items()}  # a notebook is executed in a folder of its own
     variant = "-".join(filter(None, [parameters.get("variant", asked.variant), *changes]))
     changed = Asked.of(parameters.get("profile", asked.profile), known | dict(parameters) | {"variant": variant})
     return replace(batch, asked=changed, workers=parameters.get("workers", batch.workers), parameters=own)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and (os.sep in value or Path(value).is_file())
 
 
 STANDARD = ("seeds", "partial", "output", "store", "variant")

@@ -21,6 +21,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 POWER = 0.80  # chance with which the smallest detectable difference would have been found
+ROUNDING = 1e-12  # a mean this near to 0 is 0: what is left of sums in binary
 Strata = tuple[tuple[float, ...], ...]  # one tuple per stratum, one number per independent unit
 
 
@@ -40,7 +41,7 @@ class Estimate:
     freedom: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return "{} [{}, {}]".format(*map(_three_digits, (self.mean, self.low, self.high)))
 
     @property
     def bounded(self) -> bool:
@@ -73,6 +74,15 @@ class Estimate:
     @property
     def _reach(self) -> float:
         return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom))
+
+
+def _three_digits(value: float) -> str:
+    """A number for people: 2190 and not 2.19e+03, and what is 0 but for rounding as 0.
+
+    >>> _three_digits(2194.6), _three_digits(2.8e-15), _three_digits(-0.05678)
+    ('2190', '0', '-0.0568')
+    """
+    return f"{0 if abs(value) < ROUNDING else float(f'{value:.3g}'):g}"
 
 
 def by_unit(

@@ -20,8 +20,8 @@ from PIL import Image
 from nlcore.report.figures import SETTINGS
 
 PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
-IN_NOTEBOOKS = 75  # dots to an inch of photographs: code hosts render no large notebooks
-COLOURS = 64  # of drawings
+IN_NOTEBOOKS = 75  # dots to an inch of photographs, and `FEWER` colours: code hosts render no large notebooks
+COLOURS, FEWER = 96, 64  # of drawings
 JPEG_QUALITY = 70
 PLACE, DECIMALS = re.compile(r'(?<= [dxy]=")[^"]*'), re.compile(r"-?\d+\.\d{3,}")
 PROGRAM = re.compile(r"\n <metadata>.*?</metadata>", re.DOTALL)
@@ -72,10 +72,11 @@ def _encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _in_palette(pixels: Image.Image, photographs: bool) -> Image.Image:
+def _in_palette(pixels: Image.Image, photographs: bool, colours: int = COLOURS) -> Image.Image:
     if photographs:
         return pixels.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
-    return pixels.quantize(COLOURS)
+    # The colours farthest apart, and then the means of what is alike: else thin lines of like hues become one.
+    return pixels.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
 
 
 def _slim(svg: bytes) -> bytes:
@@ -146,5 +147,5 @@ def keep_as_written(figure: Figure, png: bytes, *, file: str, alt: str) -> None:
     if photographs:
         kind, content = "image/jpeg", _encoded(smaller, "JPEG", quality=JPEG_QUALITY)
     else:
-        kind, content = "image/png", _encoded(_in_palette(smaller, photographs), "PNG", optimize=True)
+        kind, content = "image/png", _encoded(_in_palette(smaller, photographs, FEWER), "PNG", optimize=True)
     figure.written = Written(kind, content, {"file": file, "alt": alt, "width": smaller.width})

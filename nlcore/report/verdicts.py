@@ -126,6 +126,11 @@ def decide(
     return _decided(name, by_unit(differences, clusters, strata), Region(at_least, at_most), published)
 
 
+def decide_estimate(name: str, found: Estimate, *, published: float | None = None) -> Part:
+    """Decide "it is above zero" of an interval that is not one of pairs of runs, such as a review's."""
+    return _worded(Part(name, Verdict.NOT_RUN, TOO_FEW, published, Region(), found))
+
+
 def decide_within(
     name: str,
     differences: Sequence[float],
@@ -166,9 +171,15 @@ def _decided(name: str, units: Strata, region: Region, published: float | None) 
         return part
     if region.low >= 0 and not any(map(any, units)):
         return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
-    if region.holds(found):
+    return _worded(part)
+
+
+def _worded(part: Part) -> Part:
+    """The part with the word that its interval leads to."""
+    found = part.estimate
+    if part.region.holds(found):
         return _confirmed(part, found)
-    verdict = Verdict.CONTRADICTED if region.excluded(found) else Verdict.INCONCLUSIVE
+    verdict = Verdict.CONTRADICTED if part.region.excluded(found) else Verdict.INCONCLUSIVE
     return replace(part, verdict=verdict, reason=_against(part, found))
 
 

@@ -82,12 +82,14 @@ def test_batch_and_notebook_ask_for_the_same_runs(name, profile, resources, tmp_
     assert one.folder(found["asked"]) == batch.folder(one)
 
 
-def test_every_notebook_states_the_same_parameters():
+def test_every_notebook_states_the_same_parameters_and_its_own_after_them():
     cells = [
         next(c.source for c in nbformat.read(one.notebook, 4).cells if "parameters" in c.metadata.get("tags", []))
         for one in papers().values()
     ]
-    assert len(set(cells)) == 1
+    shared = min(cells, key=len)
+    assert "variant: str" in shared.splitlines()[-1]
+    assert all(cell.startswith(shared) for cell in cells)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,7 @@ def test_every_notebook_states_the_same_parameters():
         ({"weights": "random"}, "embedded.weights-random"),
         ({"variant": "mine"}, "embedded.mine"),
         ({"colour": "red"}, "embedded.colour-red"),
+        ({"review": "sheets/filled.csv"}, "embedded.review-filled"),
         ({"device": "cpu", "workers": 3}, "embedded"),
     ],
 )
@@ -121,6 +124,8 @@ def test_a_notebook_finds_what_was_named_from_where_the_batch_began(tmp_path, mo
     found = given(data_root="coco", weights="own.pth")
     assert (found["data_root"], found["weights"]) == (str(tmp_path / "coco"), str(tmp_path / "own.pth"))
     assert given(weights="timm")["weights"] == "timm" and given()["data_root"] is None
+    own = with_parameters(Batch([one.id], Asked(output=tmp_path)), {"review": "own.pth", "colour": "red"})
+    assert own.parameters == {"review": str(tmp_path / "own.pth"), "colour": "red"}
 
 
 def test_the_seeds_of_a_parameter_are_those_of_the_grid(tmp_path):

@@ -19,8 +19,8 @@ from nlcore.papers.cleanlab_ema.review import (
     injected_flags,
     injected_lifts,
     injected_scores,
-    lift_from_review,
     load_tagging,
+    to_review,
 )
 from nlcore.papers.cleanlab_ema.scoring import flag_metrics
 from nlcore.papers.cleanlab_ema.study import Study
@@ -152,14 +152,71 @@ def test_the_claim_on_lift_holds_on_errors_that_are_found_and_fails_on_chance():
         assert on_celeba.verdict == Verdict.NOT_RUN
 
 
-def test_a_review_is_read_back_as_a_lift(tmp_path):
-    sheet = tmp_path / "review.csv"
-    rows = [("lowest", 1)] * 67 + [("lowest", 0)] * 33 + [("random", 1)] * 15 + [("random", 0)] * 85
-    pd.DataFrame(rows, columns=["sample", "wrong"]).to_csv(sheet, index=False)
-    assert lift_from_review(sheet) == pytest.approx(67 / 15)
-    sheet.write_text("sample,wrong\nlowest,\nrandom,1\n")
-    with pytest.raises(InputError, match="0 or 1 in every row"):
-        lift_from_review(sheet)
+@pytest.fixture
+def reviewable():
+    """A thousand images with one doubtful tag each, and the study of them."""
+    rng = np.random.default_rng(0)
+    targets = (rng.random((1000, 5)) < 0.4).astype(np.int8)
+    probabilities = np.clip(np.where(targets == 1, 0.8, 0.2) + rng.normal(scale=0.05, size=targets.shape), 0, 1)
+    tagging = Tagging(Source(), tuple("abcde"), np.arange(1000), targets, probabilities, {})
+    return as_study(tagging)
+
+
+def filled(study, folder, *, lowest, random):
+    """The sheet as a person who finds so many wrong would leave it, in a file."""
+    out = ArtefactWriter(PAPER.id, "smoke", folder, {})
+    sheet = tables.review_sheet(study, out)
+    low, drawn = (study.tagging.rows[places] for places in to_review(study.tagging))
+    both = np.intersect1d(low, drawn)
+    wrong = [*np.setdiff1d(low, both)[:lowest], *np.setdiff1d(drawn, both)[:random]]
+    path = folder / "filled.csv"
+    sheet.assign(wrong=sheet.row.isin(wrong).astype(int)).to_csv(path, index=False)
+    return path
+
+
+def test_a_review_decides_by_the_ratio_of_its_two_shares(reviewable, tmp_path):
+    study = reviewable.reviewed(filled(reviewable, tmp_path, lowest=67, random=15))
+    assert (study.review.lowest, study.review.random) == ((67, 100), (15, 100))
+    part = list(lift(study))[-1]
+    assert part.verdict == Verdict.HOLDS and part.published == pytest.approx(np.log(4.5))
+    assert np.exp(part.estimate.mean) == pytest.approx(67 / 15)
+    # Katz: exp(log(67 / 15) -+ 1.96 sqrt(1/67 - 1/100 + 1/15 - 1/100))
+    np.testing.assert_allclose(np.exp([part.estimate.low, part.estimate.high]), [2.746, 7.265], atol=1e-3)
+    table = tables.review_lift(study, ArtefactWriter(PAPER.id, "smoke", tmp_path / "out", {}))
+    assert list(table.published) == [0.67, 0.15, 4.5] and table.ours.iloc[-1] == pytest.approx(67 / 15)
+
+
+def test_a_review_that_finds_as_much_in_both_samples_does_not_confirm(reviewable, tmp_path):
+    study = reviewable.reviewed(filled(reviewable, tmp_path, lowest=20, random=18))
+    assert list(lift(study))[-1].verdict == Verdict.INCONCLUSIVE
+    study = reviewable.reviewed(filled(reviewable, tmp_path / "again", lowest=5, random=40))
+    assert list(lift(study))[-1].verdict == Verdict.CONTRADICTED
+
+
+def test_the_sheet_does_not_tell_which_images_the_score_doubts(reviewable, tmp_path):
+    sheet = pd.read_csv(filled(reviewable, tmp_path, lowest=1, random=1))
+    assert list(sheet.columns) == ["row", "image", "given_tags", "wrong"] and sheet.row.is_unique
+    low, _ = to_review(reviewable.tagging)
+    places = np.flatnonzero(sheet.row.isin(reviewable.tagging.rows[low]))
+    assert places.min() < 20 and places.max() > len(sheet) - 20, "spread over the sheet"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda sheet: sheet.assign(wrong=[None, *sheet.wrong[1:]]), "1 rows not reviewed; expected 0 or 1"),
+        (lambda sheet: sheet.assign(row=sheet.row + 1), "other images than were to be reviewed; expected"),
+        (lambda sheet: sheet.assign(wrong=0), "no lift in it; expected something wrong"),
+        (lambda sheet: sheet.drop(columns="wrong"), "other images than were to be reviewed; expected"),
+    ],
+)
+def test_a_sheet_that_cannot_be_used_is_told(reviewable, tmp_path, spoil, told):
+    path = filled(reviewable, tmp_path, lowest=5, random=5)
+    spoil(pd.read_csv(path)).to_csv(path, index=False)
+    with pytest.raises(InputError, match=told):
+        reviewable.reviewed(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        reviewable.reviewed(tmp_path / "none.csv")
 
 
 def draw_celeba(root, images):
@@ -213,7 +270,8 @@ def test_a_folder_of_celeba_reaches_the_tables_and_figures(celeba, small_images,
     assert table["accuracy published"].notna().all()
     assert table["images"].sum() == study.tagging.given.sum() == study.tagging.images.targets.sum()
     assert list(tables.lift_injected(study, out).k) == [10]  # of 32 images
-    assert tables.review_sheet(study, out).groupby("sample").size().to_dict() == {"lowest": 32, "random": 32}
+    sheet = tables.review_sheet(study, out)
+    assert sorted(sheet.row) == list(range(32)) and sheet.image.str.fullmatch(r"\d{6}\.jpg").all()
     for make, id in ((figures.figure_1, "fig_1"), (figures.figure_4, "fig_4")):
         drawn = make(study, out)
         shown = pd.read_csv(out.folder / f"{id}.csv")

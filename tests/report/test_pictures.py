@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
+from seaborn import color_palette
 
 from nlcore.report.figures import SETTINGS, panels, style
 from nlcore.report.pictures import drawn, has_photographs, keep_as_written, show_as_written
@@ -51,6 +53,22 @@ def test_a_drawing_in_a_palette_looks_the_same_and_is_smaller():
     colours = [np.asarray(opened(content).convert("RGB"), dtype=float) for content in (ours, plain.getvalue())]
     assert colours[0].shape == colours[1].shape
     assert np.abs(colours[0] - colours[1]).mean() < 0.5  # of 255
+
+
+def test_every_line_of_ten_keeps_its_colour(shell):
+    colours = color_palette("colorblind")
+    with style():
+        figure, axes = panels(1, 2)
+        for axis, (number, colour) in product(axes.flat, enumerate(colours)):
+            axis.plot(range(9), np.log(np.arange(9) + 1) + number / 20, color=colour, marker="os^vD"[number % 5])
+            axis.fill_between(range(9), number / 10, 2, color=colour, alpha=0.2)
+    content = drawn(figure)["png"]
+    keep_as_written(figure, content, file="fig_1.png", alt="ten lines")
+    shown, _ = shell.display_formatter.format(figure)
+    for picture in (content, shown["image/png"]):
+        pixels = np.unique(np.asarray(opened(picture).convert("RGB"), float).reshape(-1, 3), axis=0)
+        nearest = [np.abs(pixels - 255 * np.array(colour)).max(axis=1).min() for colour in colours]
+        assert max(nearest) < 12  # of 255
 
 
 def test_photographs_keep_their_colours():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,11 @@ from nlcore.papers.cleanlab_ema.study import Study
 from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, METRICS
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
-from nlcore.report.verdicts import Part, decide, decide_within, not_run
+from nlcore.report.evidence import Evidence
+from nlcore.report.verdicts import Part, decide, decide_estimate, decide_within, not_run
+
+if TYPE_CHECKING:
+    from nlcore.papers.paper import Session
 
 EMA = "ema(alpha=0.8)"
 PANEL = ["group", "classifier"]
@@ -123,7 +129,7 @@ DECIDERS = {"ce1": ranks, "ce2": minimum_like, "ce3": weighted_cumulative, "ce4"
 
 
 def lift(study: Study) -> Iterable[Part]:
-    """ce6: Lift@100 above 1 on injected errors, where it is known exactly; on CelebA itself only a review can tell."""
+    """ce6: Lift@100 above 1, by a person's review of the images; on injected errors it is known without one."""
     name, published = "injected errors: Lift@100 minus 1", CONTRACT.claims()["ce6"].published
     if study.tagging is None:
         yield not_run(name, "section 5.2 was not run", published=published - 1)
@@ -132,8 +138,24 @@ def lift(study: Study) -> Iterable[Part]:
         found = lifts[lifts.k == REVIEWED].lift
         few = not_run(name, f"fewer than {REVIEWED} images", published=published - 1)
         yield decide(name, found - 1, published=published - 1) if len(found) else few
-    reason = "needs CelebA's images and a person's review of 200 of them (review_sheet, lift_from_review)"
+    by_review = f"{'CelebA' if study.tagging and study.tagging.on_celeba else 'these images'}, by review: log Lift@100"
+    if study.review is not None:
+        yield decide_estimate(by_review, study.review.lift, published=np.log(published))
+        return
+    reason = "needs CelebA's images and a person's review of 200 of them (review_sheet, parameter `review`)"
     yield not_run("CelebA, by review: Lift@100", reason, published=published)
+
+
+def with_review(session: Session, path: str | Path) -> Session:
+    """The session with a review sheet that was filled in. It decides ce6, and of CelebA's own images exactly.
+
+    Raises:
+        InputError: as `Study.reviewed`.
+    """
+    study, stated = session.study.reviewed(path), session.evidence
+    if study.tagging.on_celeba:
+        stated = replace(stated, by_claim={**stated.by_claim, "ce6": Evidence.EXACT})
+    return replace(session, study=study, evidence=stated)
 
 
 def _by_panel(study: Study, metric: str, better: str, worse: str) -> Iterable[Part]:

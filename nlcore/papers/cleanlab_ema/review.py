@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
+from scipy.stats.contingency import relative_risk
 
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
+from nlcore.generators import generator
 from nlcore.metrics import lift_at
 from nlcore.papers.cleanlab_ema.own import pooled
-from nlcore.papers.cleanlab_ema.protocol import REVIEWED, Kind
+from nlcore.papers.cleanlab_ema.protocol import PAPER, REVIEWED, Kind
 from nlcore.papers.cleanlab_ema.scoring import (
     HEADLINE,
     LIFT_SIZES,
@@ -24,6 +27,7 @@ from nlcore.papers.cleanlab_ema.scoring import (
 )
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, tagging_labels
 from nlcore.papers.own import OwnMethod
+from nlcore.report.intervals import Estimate
 from nlcore.runs import Result, Spec
 from nlcore.scorers import find_label_issues, label_quality_scores
 from nlcore.scorers.label_quality import self_confidence
@@ -161,19 +165,48 @@ def _injected(tagging: Tagging) -> Iterator[tuple[Kind, int, np.ndarray, np.ndar
             yield kind, seed, labels, probabilities, labels != tagging.given
 
 
-def lift_from_review(path: str | Path) -> float:
-    """Lift@100 from a reviewed sheet: share wrong among the lowest over share wrong among the random sample.
+@dataclass(frozen=True)
+class Review:
+    """What a person found: how many of the images with the lowest scores are wrong, and of those drawn at random."""
+
+    lowest: tuple[int, int]  # wrong, looked at
+    random: tuple[int, int]
+
+    @property
+    def lift(self) -> Estimate:
+        """The logarithm of Lift@100, with the 95 % interval of a ratio of two shares (Katz et al., 1978)."""
+        (wrong, of), (wrong_random, of_random) = self.lowest, self.random
+        low, high = np.log(relative_risk(wrong, of, wrong_random, of_random).confidence_interval(0.95))
+        error = float(np.sqrt(1 / wrong - 1 / of + 1 / wrong_random - 1 / of_random))
+        detectable = error * (norm.ppf(0.975) + norm.ppf(0.8))
+        return Estimate(float(np.log(wrong / of / wrong_random * of_random)), low, high, detectable, 1, error, np.inf)
+
+
+def to_review(tagging: Tagging, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Places in `Tagging.rows` of the lowest hundred images, and of a hundred drawn at random."""
+    scores = label_quality_scores(tagging.given, tagging.probabilities)
+    number = min(REVIEWED, len(scores))
+    drawn = generator(PAPER, "review", seed).choice(len(scores), size=number, replace=False)
+    return np.argsort(scores, kind="stable")[:number], drawn
+
+
+def read_review(tagging: Tagging, path: str | Path, *, seed: int = 0) -> Review:
+    """A sheet of `tables.review_sheet` with its column `wrong` filled in.
 
     Raises:
-        InputError: columns are missing, a row was not reviewed, or nothing in the random sample is wrong.
+        InputError: it cannot be read, is not the sheet of these images, was not filled in whole, or leaves no ratio.
     """
     try:
         sheet = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a review sheet") from error
-    if not {"sample", "wrong"} <= set(sheet.columns) or not sheet.wrong.isin([0, 1]).all():
-        raise InputError(f"{path}: not reviewed whole; expected sample and wrong, with 0 or 1 in every row of wrong")
-    shares = sheet.groupby("sample").wrong.mean()
-    if not {"lowest", "random"} <= set(shares.index) or shares["random"] == 0:
-        raise InputError(f"{path}: no lift in it; expected rows of both samples, and something wrong among the random")
-    return float(shares["lowest"] / shares["random"])
+    samples = [tagging.rows[places] for places in to_review(tagging, seed=seed)]
+    if not {"row", "wrong"} <= set(sheet.columns) or set(sheet.row) != set(np.concatenate(samples)):
+        raise InputError(f"{path}: other images than were to be reviewed; expected the rows of review_sheet.csv")
+    if not sheet.wrong.isin([0, 1]).all():
+        raise InputError(f"{path}: {(~sheet.wrong.isin([0, 1])).sum()} rows not reviewed; expected 0 or 1 in all")
+    wrong = sheet.drop_duplicates("row").set_index("row").wrong.astype(int)
+    counts = [(int(wrong.loc[rows].sum()), len(rows)) for rows in samples]
+    if not all(count for count, _ in counts):
+        raise InputError(f"{path}: no lift in it; expected something wrong among the lowest and among the random")
+    return Review(*counts)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.own import BESIDE, OwnPoolingScores
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
-from nlcore.papers.cleanlab_ema.review import Tagging, load_tagging
+from nlcore.papers.cleanlab_ema.review import Review, Tagging, load_tagging, read_review
 from nlcore.papers.cleanlab_ema.runs import (
     DatasetStatistics,
     FlaggedErrors,
@@ -75,6 +76,7 @@ class Study:
     rounded: pd.DataFrame = field(default_factory=pd.DataFrame)
     flagged: pd.DataFrame = field(default_factory=pd.DataFrame)
     tagging: Tagging | None = None
+    review: Review | None = None  # of its images, where a person has looked at them
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
 
@@ -108,6 +110,14 @@ class Study:
         if self.tagging is None:
             raise InputError(f"{PAPER}: runs of section 5.2 are not finished; expected all folds of one source")
         return self.tagging, "" if self.tagging.on_celeba else NOT_CELEBA
+
+    def reviewed(self, path: str | Path) -> Study:
+        """The same with a review sheet that was filled in, which decides ce6.
+
+        Raises:
+            InputError: section 5.2 is not finished, or as `read_review`.
+        """
+        return replace(self, review=read_review(self.held_out[0], path))
 
     def seed_counts(self) -> pd.DataFrame:
         """How many datasets stand behind every panel, and how many runs were not finished."""
@@ -181,7 +191,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         raise InputError(f"{PAPER}: no finished run to show; expected at least one dataset scored")
     read = (_score_rows, _accuracy_rows, _dataset_rows, _rounded_rows, _flag_rows)
     frames = [pd.DataFrame(rows(finished)) for rows in read]
-    return Study(*frames, load_tagging(finished, left_out), tuple(finished), left_out)
+    return Study(*frames, load_tagging(finished, left_out), specs=tuple(finished), left_out=left_out)
 
 
 def _score_rows(finished: Mapping[Spec, Result], digits: int | None = None) -> Iterator[dict[str, Any]]:

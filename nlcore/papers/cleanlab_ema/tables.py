@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
-from nlcore.papers.cleanlab_ema.protocol import CONTRACT, REVIEWED, WRONG_SHARE
+from nlcore.errors import InputError
+from nlcore.generators import generator
+from nlcore.papers.cleanlab_ema.protocol import CONTRACT, PAPER, REVIEWED, WRONG_SHARE
 from nlcore.papers.cleanlab_ema.published import published_table, with_published
-from nlcore.papers.cleanlab_ema.review import injected_flags, injected_lifts, injected_scores
+from nlcore.papers.cleanlab_ema.review import Tagging, injected_flags, injected_lifts, injected_scores, to_review
 from nlcore.papers.cleanlab_ema.scoring import HEADLINE, LIFT_SIZES
 from nlcore.papers.cleanlab_ema.study import DIGITS, Study
 from nlcore.papers.cleanlab_ema.words import METRICS
 from nlcore.report.intervals import estimate
 from nlcore.report.words import title
 from nlcore.report.writer import ArtefactWriter, Headline
-from nlcore.scorers import label_quality_scores
 
 SIZES = {  # of Table S1: quantity -> (the contract's name, ours)
     "number of samples": ("train", "train"),
@@ -266,17 +268,41 @@ def rounding(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def review_sheet(study: Study, out: ArtefactWriter, *, seed: int = 0) -> pd.DataFrame:
-    """The images to look at for Lift@100 by review: the lowest hundred and a hundred drawn at random.
+    """The images to look at for Lift@100 by review: the lowest hundred and a hundred drawn at random, each once.
 
-    Write 1 (wrong) or 0 (right) into the column `wrong` and give the file to `review.lift_from_review`.
+    Whoever reviews cannot see which is which: they are shuffled. Write 1 (wrong) or 0 (right) into the column `wrong`
+    of a copy, and give its path as the notebook's parameter `review`.
     """
     tagging, _ = study.held_out
-    scores = label_quality_scores(tagging.given, tagging.probabilities)
-    lowest = np.argsort(scores, kind="stable")[:REVIEWED]
-    drawn = np.random.default_rng(seed).choice(len(scores), size=min(REVIEWED, len(scores)), replace=False)
+    places = np.unique(np.concatenate(to_review(tagging, seed=seed)))
     rows = [
-        {"sample": sample, "row": int(tagging.rows[i]), "given_tags": tagging.tags(i), "wrong": None}
-        for sample, chosen in (("lowest", lowest), ("random", drawn))
-        for i in chosen
+        {"row": int(tagging.rows[i]), "image": _file_name(tagging, i), "given_tags": tagging.tags(i), "wrong": None}
+        for i in generator(PAPER, "review order", seed).permutation(places)
     ]
     return out.table("review_sheet", pd.DataFrame(rows), caption="Images to review for Lift@100; fill in `wrong`.")
+
+
+def _file_name(tagging: Tagging, place: int) -> str:
+    """Of an image, where it lies in a folder."""
+    path = tagging.images.pictures.get(tagging.rows[place])
+    return path.name if path else ""
+
+
+def review_lift(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Lift@100 by review: the share wrong of each sample, and their ratio, with 95 % intervals; the published beside.
+
+    Raises:
+        InputError: nobody has reviewed the images.
+    """
+    if study.review is None:
+        raise InputError("review: none; expected a review sheet that was filled in")
+    rows = []
+    for sample, (wrong, of) in (("lowest", study.review.lowest), ("random", study.review.random)):
+        low, high = binomtest(wrong, of).proportion_ci(method="wilson")
+        rows.append({"what": f"share wrong, {sample} {of}", "ours": wrong / of, "low": low, "high": high})
+    lift = study.review.lift
+    rows.append({"what": "Lift@100", "ours": np.exp(lift.mean), "low": np.exp(lift.low), "high": np.exp(lift.high)})
+    said = CONTRACT.published()["text"]
+    shares = [said["celeba_errors_in_top_100"] / REVIEWED, said["celeba_mislabelled_share"]]
+    frame = pd.DataFrame(rows).assign(published=[*shares, said["lift_at_100"]])
+    return out.table("review_lift", frame, caption="Lift@100 by review of the images.")

@@ -171,7 +171,8 @@ def splits_alike(study: Study) -> Iterable[Part]:
     """ml10: no other split ends a point or more from the 10/90 split, in mAP."""
     table = study.splits().pivot_table(index="seed", columns="series", values=FINAL)
     for other in table.columns.drop("10/90"):
-        yield decide_within(f"40 %, {FINAL}: {other} minus 10/90", table[other] - table["10/90"], LITTLE)
+        name = f"40 %, {FINAL}: {other} minus 10/90, within one point"
+        yield decide_within(name, table[other] - table["10/90"], LITTLE)
 
 
 def random_falls_behind(study: Study) -> Iterable[Part]:

@@ -114,7 +114,8 @@ def longer_training(study: Study) -> Iterable[Part]:
     """ma7: validation mAP at the end of the longer training no more than 1 point above that at the stop."""
     table = study.initial.pivot_table(index="seed", columns="epoch", values="validation")
     late, early = table.columns.max(), study.protocol.epochs
-    yield decide_below(f"mAP after {late} epochs minus after {early}", table[late] - table[early], LITTLE)
+    name = f"mAP after {late} epochs minus after {early}, below one point"
+    yield decide_below(name, table[late] - table[early], LITTLE)
 
 
 def entropy_over_conflict(final: pd.DataFrame) -> Iterable[Part]:
