@@ -26,7 +26,7 @@ OTHER = "v"  # a profile of another name
 LOOK = {"color": "black", "linestyle": "none", "markersize": 6}
 SHOWN = (-1.5, 3.0)  # shares of the published size; beyond them an arrow
 APART = 0.24  # of the intervals of one claim
-WORDS = 78  # characters of a claim beside its row
+WORDS, WORDS_ABOVE = 78, 62  # characters of a claim beside its row, and above it
 
 
 def overview_table(found: Mapping[tuple[str, str], Iterable[Decided]]) -> pd.DataFrame:
@@ -55,11 +55,15 @@ def _row(paper: str, profile: str, claim: Decided) -> dict[str, Any]:
             "evidence": claim.evidence, **numbers}  # fmt: skip
 
 
-def overview_figure(table: pd.DataFrame) -> Figure:
-    """A row per claim, a mark with its interval per profile, as shares of the published size."""
+def overview_figure(table: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """A row per claim, a mark with its interval per profile, as shares of the published size.
+
+    narrow: for a telephone, with the claims' words above the rows and not beside them.
+    """
     names = list(dict.fromkeys(zip(table.paper, table.claim, strict=True)))
+    width, row = (4.4, 0.6) if narrow else (10.5, 0.42)
     with style():
-        figure, axes = panels(1, 1, width=10.5, height=0.9 + 0.42 * len(names))
+        figure, axes = panels(1, 1, width=width, height=0.9 + row * len(names))
         axis = axes[0, 0]
         for share, line in ((0, "-"), (1, ":")):
             axis.axvline(share, color="black", linestyle=line, linewidth=1.2)
@@ -68,11 +72,14 @@ def overview_figure(table: pd.DataFrame) -> Figure:
             for offset, row in enumerate(own.itertuples()):
                 _mark(axis, row, place + APART * (offset - (len(own) - 1) / 2))
         said = dict(zip(table.claim, table.says, strict=True))
-        labels = [f"{claim}  {shorten(said[claim], WORDS, placeholder=' ...')}" for _, claim in names]
-        axis.set_yticks(range(len(names)), labels, fontsize=8)
+        words = WORDS_ABOVE if narrow else WORDS
+        labels = [f"{claim}  {shorten(said[claim], words, placeholder=' ...')}" for _, claim in names]
+        axis.set_yticks(range(len(names)), [""] * len(names) if narrow else labels, fontsize=8)
+        for place, label in enumerate(labels if narrow else ()):
+            axis.text(SHOWN[0], place - 0.32, label, fontsize=7.5, bbox={"fc": "white", "ec": "none", "pad": 0.5})
         axis.set(xlim=SHOWN, ylim=(len(names) - 0.4, -0.6), xlabel="our effect as a share of the published one")
         axis.set_xticks([-1, 0, 1, 2, 3], ["-1", "0\nnone", "1\nas published", "2", "3"])
-        _legend(figure, axis, table)
+        _legend(figure, axis, table, columns=2 if narrow else 4)
     return figure
 
 
@@ -88,11 +95,11 @@ def _mark(axis: Axes, row: Any, place: float) -> None:
         axis.plot(edge, place, marker=marker, clip_on=False, zorder=3, **LOOK | {"markersize": 8})
 
 
-def _legend(figure: Figure, axis: Axes, table: pd.DataFrame) -> None:
+def _legend(figure: Figure, axis: Axes, table: pd.DataFrame, *, columns: int) -> None:
     """Marks say the profile, fillings the evidence; what is not in the table is not in the legend."""
     shown = [(f"shape: profile {name}", MARKERS.get(name, OTHER), "none") for name in dict.fromkeys(table.profile)]
     there = {Evidence(value) for value in table.evidence}
     shown += [(f"filling: {evidence.value}", "h", filled) for evidence, filled in FILLED.items() if evidence in there]
     shown.append(("beyond the axis", ">", "black"))
     handles = [axis.plot([], [], marker=m, markerfacecolor=f, label=name, **LOOK)[0] for name, m, f in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

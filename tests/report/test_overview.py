@@ -52,3 +52,13 @@ def test_every_claim_has_a_row_and_what_lies_beyond_an_arrow():
     assert labels == [f"x{n}  it helps" for n in range(3)]
     drawn = [(line.get_marker(), float(line.get_xdata()[0])) for line in axis.lines if len(line.get_xdata()) == 1]
     assert drawn == [("o", 1.0), ("^", 1.0), ("o", 0.5), (">", SHOWN[1])]
+
+
+def test_on_a_telephone_the_claims_stand_above_their_rows():
+    claims = [decided(decide("a", STEADY, published=size), id=f"x{n}")[0] for n, size in enumerate((1, 2))]
+    figure = overview_figure(overview_table({("p", "embedded"): claims}), narrow=True)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["", ""]
+    above = [(text.get_text(), round(text.get_position()[1])) for text in axis.texts]
+    assert above == [("x0  it helps", 0), ("x1  it helps", 1)]
+    assert figure.get_size_inches()[0] < 5

@@ -140,7 +140,8 @@ def _atlas(found: Mapping[str, Mapping[str, Folder]]) -> list[dict[str, str]]:
 
 
 def _overview(figures: Path, found: Mapping[str, Mapping[str, Folder]]) -> tuple[int, int] | None:
-    """Draw all claims in one picture (claims.png, .svg, .csv); its size, or None where no claim names a size."""
+    """Draw all claims in one picture (claims.png, .svg, .csv; claims_narrow.png for telephones); the size of the first,
+    or None where no claim names a size."""
     decided = {(paper, profile): folder.verdicts for paper, own in found.items() for profile, folder in own.items()}
     table = overview_table(decided)
     if table.empty:
@@ -149,6 +150,7 @@ def _overview(figures: Path, found: Mapping[str, Mapping[str, Folder]]) -> tuple
     write_atomically(figures / "claims.csv", to_csv(table))
     for kind, content in drawn(figure).items():
         write_atomically(figures / f"claims.{kind}", content)
+    write_atomically(figures / "claims_narrow.png", drawn(overview_figure(table, narrow=True))["png"])
     with Image.open(figures / "claims.png") as image:
         return image.size
 
