@@ -92,3 +92,11 @@ def test_splits_stand_at_the_noise_of_figure_7_only(lines):
 def test_missing_cells_say_nothing_of_the_image(lines):
     for at in ("20 %", "40 %", "60 %"):
         assert abs(lines["true labels of an image: Hard's minus the pool's", at]["ours"]) < 0.2
+
+
+def test_the_printed_cost_of_medium_is_from_a_pool_that_leaves_a_larger_test_part(lines):
+    """21,000 is a round number: 20,729 with a test part of 30 %, 20,496 with one of 10 %."""
+    ours, small = lines["cost of Medium", "60 %"], lines["cost of Medium, test part of 10 %", "60 %"]
+    assert small["published"] == ours["published"] == 21_000
+    assert small["high"] < ours["low"] and round(ours["ours"], -3) == 21_000 > round(small["ours"], -3)
+    assert ("cost of Medium, test part of 10 %", "20 %") not in lines

@@ -31,7 +31,7 @@ MAP = "mAP"
 FINAL, EQUAL_COST, PER_LABEL = HEURISTICS = ("final mAP", "mAP at equal cost", "increase per label")
 EMBEDDED = (
     "The embedded set (3,082 images, heads on frozen features) stands in for val2017's 5,000 images and TResNet-M; 500 "
-    "relabelled images are more than a quarter of its pool, in the paper an eighth."
+    "relabelled images are more than a quarter of its pool, in the paper a sixth."
 )
 SIMULATED = (
     "Simulated features for 5,000 of COCO's label sets, and a head of 512 hidden units, not the photographs of val2017 "
