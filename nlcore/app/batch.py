@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nlcore.app import notebooks
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.files import require_writable_folder
 from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.budget import Hours, Stake, check_budget, choose, hours_of, total, with_lacking
@@ -157,6 +157,8 @@ def check(batch: Batch) -> None:
     check_budget(batch.budget, partial=batch.asked.partial)
     for one in batch.papers:
         notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
+    for name, value in batch.parameters.items():
+        require(not _is_path(value) or Path(value).exists(), f"parameter {name}", value, "a file that is there")
     wanted = [spec for grid in batch.grids.values() for spec in grid]
     if batch.gpus_per_run > 1 and not any(spec.work().divisible for spec in with_requirements(wanted)):
         profile = f"profile {batch.asked.profile}"

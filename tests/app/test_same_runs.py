@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlcore.app.batch import Batch, with_parameters
+from nlcore.app.batch import Batch, check, with_parameters
 from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS
 from nlcore.errors import InputError
 from nlcore.papers import BUILT_IN, paper, papers
@@ -126,6 +126,12 @@ def test_a_notebook_finds_what_was_named_from_where_the_batch_began(tmp_path, mo
     assert given(weights="timm")["weights"] == "timm" and given()["data_root"] is None
     own = with_parameters(Batch([one.id], Asked(output=tmp_path)), {"review": "own.pth", "colour": "red"})
     assert own.parameters == {"review": str(tmp_path / "own.pth"), "colour": "red"}
+
+
+def test_a_file_that_is_not_there_is_told_before_any_work(tmp_path):
+    batch = Batch(["cleanlab_ema"], Asked(profile="smoke", output=tmp_path))
+    with pytest.raises(InputError, match=r"parameter review: found .* expected a file that is there"):
+        check(with_parameters(batch, {"review": "/no/such.csv"}))
 
 
 def test_the_seeds_of_a_parameter_are_those_of_the_grid(tmp_path):
