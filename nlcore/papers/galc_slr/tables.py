@@ -10,6 +10,7 @@ import pandas as pd
 from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
 from nlcore.papers.galc_slr.counts import exact_lines
+from nlcore.papers.galc_slr.methods import WAYS
 from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, MIXUP, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
@@ -39,6 +40,7 @@ STANDS_FOR = {
     **dict.fromkeys((f"{variant}, second sigmoid" for variant in VARIANTS), "galc_slr"),
 }
 PUBLISHED_METRICS = [name for name, (_, place) in METRICS.items() if place is not None]
+CALLED = {"silver_loss": "silver classifier", "estimate_on": "estimated on", "cap": "cap"}
 USUAL = DEFAULTS | {"cap": 0}  # as the study's columns say it
 
 
@@ -102,7 +104,8 @@ def closeness_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         }
         cells = {name: pd.Series(found).mean() for name, found in apart.items()}
         whole = pd.DataFrame(apart).stack().mean()
-        changed = [f"{name} {value}" for name, value in zip(DEFAULTS, reading, strict=True) if value != USUAL[name]]
+        fields = zip(DEFAULTS, reading, strict=True)
+        changed = [f"{CALLED[name]} {value}" for name, value in fields if value != USUAL[name]]
         rows.append(
             {"published": said, "ours": ", ".join([method, *changed]), "levels": len(means)} | cells | {"all": whole}
         )
@@ -240,6 +243,7 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     rows = []
     for fields, part in frame.groupby(["method", *DEFAULTS], sort=False):
         method, silver_loss, cap, estimate_on = fields
+        asked = WAYS[method].readings if method in WAYS else DEFAULTS  # no estimate: nothing to say of it
         values = part.set_index("seed")["map"]
         against = {
             f"minus {baseline}": str(estimate(found))
@@ -249,8 +253,8 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         rows.append(
             {
                 "method": method,
-                "silver classifier": silver_loss,
-                "estimated on": estimate_on,
+                "silver classifier": silver_loss if "silver_loss" in asked else "",
+                "estimated on": estimate_on if "estimate_on" in asked else "",
                 "cap": cap or "",
                 "mAP": str(estimate(values)),
                 **against,
