@@ -96,9 +96,12 @@ def test_durations_are_said_as_people_say_them(seconds, text):
 
 
 def test_every_notebook_states_a_type_for_every_parameter_and_takes_what_the_batch_gives():
+    own = {"cleanlab_ema": {"review": "Optional[str]"}}  # what is asked of one paper alone, and may be left out
     for one in papers().values():
-        stated = set(notebooks.stated_parameters(one.notebook))
-        assert stated == set(Batch().notebook_parameters(one)), one.id
+        stated = notebooks.stated_parameters(one.notebook)
+        given = set(Batch().notebook_parameters(one))
+        assert {name: kind for name, kind in stated.items() if name not in given} == own.get(one.id, {}), one.id
+        assert given <= set(stated), one.id
 
 
 def test_an_installed_package_without_notebooks_says_so(tmp_path):
