@@ -9,8 +9,8 @@ import numpy as np
 
 from nlcore.runs import Result
 
-# Heads of a kind in one stack that take a processor least time for a step of each (`benchmarks/heads.py --ways ours`):
-# of MLPs no more than its cache holds with their gradients and moments.
+# Heads of a kind in one stack that take a processor least time for a step of each, as measured by
+# `benchmarks/heads.py --ways ours`.
 FASTEST_STACK = {"linear": 40, "mlp": 10}
 
 class SharedPass:

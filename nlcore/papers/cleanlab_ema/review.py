@@ -27,7 +27,7 @@ from nlcore.papers.cleanlab_ema.scoring import (
 )
 from nlcore.papers.cleanlab_ema.tagging import HeldOutTags, tagging_labels
 from nlcore.papers.own import OwnMethod
-from nlcore.report.intervals import Estimate
+from nlcore.report.intervals import CONFIDENCE, POWER, Estimate
 from nlcore.runs import Result, Spec
 from nlcore.scorers import find_label_issues, label_quality_scores
 from nlcore.scorers.label_quality import self_confidence
@@ -176,9 +176,9 @@ class Review:
     def lift(self) -> Estimate:
         """The logarithm of Lift@100, with the 95 % interval of a ratio of two shares (Katz et al., 1978)."""
         (wrong, of), (wrong_random, of_random) = self.lowest, self.random
-        low, high = np.log(relative_risk(wrong, of, wrong_random, of_random).confidence_interval(0.95))
+        low, high = np.log(relative_risk(wrong, of, wrong_random, of_random).confidence_interval(CONFIDENCE))
         error = float(np.sqrt(1 / wrong - 1 / of + 1 / wrong_random - 1 / of_random))
-        detectable = error * (norm.ppf(0.975) + norm.ppf(0.8))
+        detectable = error * (norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(POWER))
         return Estimate(float(np.log(wrong / of / wrong_random * of_random)), low, high, detectable, 1, error, np.inf)
 
 

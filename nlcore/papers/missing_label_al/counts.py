@@ -85,8 +85,7 @@ def exact_lines(noises: Sequence[float]) -> Iterator[dict[str, Any]]:
     yield count("images in the pool", split.pool.shape[1])
     yield count("cells in the pool", split.pool.size // len(SEEDS) * CLASSES)
     for noise in noises:
-        given = partial_labels(images, split.pool, noise, SEEDS)
-        pools = [own[rows] for own, rows in zip(given, split.pool, strict=True)]
+        pools = _pools(images, split.pool, noise)
         yield from _lines_at(noise, pools, images.targets[split.pool], protocol)
         if noise == SPLIT_NOISE:
             yield from _split_lines(noise, pools, protocol)
@@ -97,13 +96,17 @@ def exact_lines(noises: Sequence[float]) -> Iterator[dict[str, Any]]:
 def _with_a_small_test_part(noise: float, protocol: Protocol) -> dict[str, Any]:
     """What Medium costs if the paper tests on the least that it names: which pool its printed cost is from."""
     images = paper_sized(LEAST_TEST_SHARE)
-    split = divide(images, protocol, SEEDS)
-    given = partial_labels(images, split.pool, noise, SEEDS)
-    pools = [own[rows] for own, rows in zip(given, split.pool, strict=True)]
+    pools = _pools(images, divide(images, protocol, SEEDS).pool, noise)
     chosen = [pool[completed(pool, "medium", protocol, _rng(member))] for member, pool in enumerate(pools)]
     paid = [int(relabelling_cost(own).sum()) for own in chosen]
     name = f"cost of {SERIES['medium']}, test part of {percent(LEAST_TEST_SHARE)} %"
     return count(name, at=level(noise), published=published_costs(noise)["medium"], draws=paid)
+
+
+def _pools(images: Images, pool: np.ndarray, noise: float) -> list[np.ndarray]:
+    """Of every seed, the labels (P, K) of its pool, with -1 where the noise hides them; pool: (M, P) rows."""
+    given = partial_labels(images, pool, noise, SEEDS)
+    return [own[rows] for own, rows in zip(given, pool, strict=True)]
 
 
 def _lines_at(
