@@ -49,7 +49,8 @@ def _laid_out(figure: Figure, dpi: int) -> Bbox:
     """
     with matplotlib.rc_context(SETTINGS):
         figure.set_dpi(dpi)  # letters are measured as the PNG has them
-        figure.draw_without_rendering()
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
         figure.set_layout_engine(None)  # "none" would leave a placeholder, for which `savefig` draws once more
         return figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
 
