@@ -12,7 +12,7 @@ from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema import PAPER, figures, tables
 from nlcore.papers.cleanlab_ema.claims import decide_claims, readings_atlas, short_lists
 from nlcore.papers.cleanlab_ema.runs import DatasetStatistics, FlaggedErrors, HeldOutTags, PoolingScores
-from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics, flag_metrics, joined_folds
+from nlcore.papers.cleanlab_ema.scoring import ALPHAS, HEADLINE, detection_metrics, flag_metrics
 from nlcore.papers.cleanlab_ema.study import load_study
 from nlcore.papers.cleanlab_ema.words import HEADLINE_NAMES
 from nlcore.report.verdict_file import read_verdicts
@@ -59,7 +59,7 @@ def test_every_pooling_and_metric_is_there_for_every_dataset(study):
 def test_flags_and_rounded_scores_stand_beside_the_scores_of_every_dataset(study, store, out):
     run = next(spec for spec in study.specs if isinstance(spec, FlaggedErrors))
     data = make_benchmark(run.group, run.seed)
-    probabilities = joined_folds(data.given_labels, [store.read(fold).result for fold in run.requires()])
+    probabilities = run.joined([store.read(fold).result for fold in run.requires()])
     flags = find_label_issues(data.given_labels, probabilities).per_class
     expected = flag_metrics(flags, data.given_labels != data.true_labels)
     row = study.flagged.set_index("seed").loc[run.seed]

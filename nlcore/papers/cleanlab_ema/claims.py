@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,17 +61,15 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     return reading_atlas(decide_claims(study), readings)
 
 
-def by_dataset(scores: pd.DataFrame) -> pd.DataFrame:
-    """Rows: (group, classifier, seed, metric) with a published metric; columns: poolings."""
-    used = scores[scores.metric.isin(list(METRICS))]
-    return used.pivot_table(index=["group", "classifier", "seed", "metric"], columns="pooling", values="value")
-
-
 def published_by_cell(study: Study) -> pd.DataFrame:
-    """The published means in the shape of `by_dataset`, for the cells there are results for."""
-    table = published_table().pivot_table(index=["group", "classifier", "metric"], columns="pooling", values="mean")
-    cells = [(group, classifier) for group, classifier in study.cells]
-    return table[[row[:2] in cells for row in table.index]]
+    """The published means in the shape of `Study.by_dataset`, for the cells there are results for."""
+    table = _published_by_panel()
+    return table[[row[:2] in study.cells for row in table.index]]
+
+
+@cache
+def _published_by_panel() -> pd.DataFrame:
+    return published_table().pivot_table(index=[*PANEL, "metric"], columns="pooling", values="mean")
 
 
 def ranks(study: Study) -> Iterable[Part]:
@@ -78,7 +77,7 @@ def ranks(study: Study) -> Iterable[Part]:
 
     The paper names no size, so the sign decides; the published ranks stand in the notebook's table of ranks.
     """
-    ranked = by_dataset(study.scores)[list(HEADLINE)].rank(axis=1, ascending=False)
+    ranked = study.by_dataset[list(HEADLINE)].rank(axis=1, ascending=False)
     datasets = shared_datasets(ranked).groupby([*PANEL, "seed"])
     for other in HEADLINE[1:]:
         for name, found in (("mean rank", datasets.mean()), ("worst rank", datasets.max())):
@@ -97,7 +96,7 @@ def weighted_cumulative(study: Study) -> Iterable[Part]:
     """ce3: EMA above weighted cumulative pooling on every metric, yet close to it on average."""
     for metric in METRICS:
         yield from _by_panel(study, metric, EMA, "weighted_cumulative")
-    table, said = by_dataset(study.scores), published_by_cell(study)
+    table, said = study.by_dataset, published_by_cell(study)
     gaps = shared_datasets((table[EMA] - table["weighted_cumulative"]).groupby([*PANEL, "seed"]).mean())
     paper = (said[EMA] - said["weighted_cumulative"]).groupby(PANEL).mean()
     name = f"mean over the metrics within {CLOSE:g}"
@@ -116,7 +115,7 @@ def alphas(study: Study) -> Iterable[Part]:
     What is published are mean curves, whose correlation is another thing than the mean of the datasets': no size.
     """
     names = [pooling_name("ema", {"alpha": alpha}) for alpha in ALPHAS]
-    table = by_dataset(study.scores)[names]
+    table = study.by_dataset[names]
     for metric, sign in (("ap_at_t", 1), ("ap_at_t_2", -1), ("ap_at_t_3", -1)):
         word = "rises" if sign > 0 else "falls"
         short = short_lists(study, metric)
@@ -160,7 +159,7 @@ def with_review(session: Session, path: str | Path) -> Session:
 
 def _by_panel(study: Study, metric: str, better: str, worse: str) -> Iterable[Part]:
     """One pooling against another on one metric, in every panel and over them."""
-    table = by_dataset(study.scores).xs(metric, level="metric")
+    table = study.by_dataset.xs(metric, level="metric")
     paper = published_by_cell(study).xs(metric, level="metric")
     name, short = f"{METRICS[metric][1]}: {better} minus {worse}", short_lists(study, metric)
     yield from _panels(name, table[better] - table[worse], paper[better] - paper[worse], short)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 
+from nlcore.data.benchmark import make_benchmark
 from nlcore.papers.cleanlab_ema.protocol import FOLDS
 
 
@@ -48,9 +51,19 @@ def fold_rows(labels: np.ndarray) -> list[np.ndarray]:
         return [held_out for _, held_out in folds.split(label_sets, label_sets)]
 
 
+@lru_cache(maxsize=32)  # of a large dataset it takes half a second, and a dozen runs ask for it
+def dataset_folds(group: str, seed: int) -> Sequence[np.ndarray]:
+    """`fold_rows` of a dataset of the benchmark, by its given labels; to be read only."""
+    return tuple(fold_rows(make_benchmark(group, seed).given_labels))
+
+
 def fold_probabilities(name: str, features: np.ndarray, labels: np.ndarray, fold: int) -> np.ndarray:
     """Train on the other folds and predict the held-out rows of `fold`: (rows, K), in the order of `fold_rows`."""
-    held_out = fold_rows(labels)[fold]
+    return held_out_probabilities(name, features, labels, fold_rows(labels)[fold])
+
+
+def held_out_probabilities(name: str, features: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Train on all other rows and predict those of `held_out`: (rows, K), in their order."""
     training = np.setdiff1d(np.arange(len(labels)), held_out)
     classifier = make_classifier(name).fit(features[training], labels[training])
     return predict_probabilities(classifier, features[held_out])

@@ -11,7 +11,7 @@ import pandas as pd
 from nlcore.data.benchmark import make_benchmark
 from nlcore.generators import generator
 from nlcore.papers.cleanlab_ema.protocol import PAPER
-from nlcore.papers.cleanlab_ema.scoring import HEADLINE, OnFolds, PoolingScores, detection_metrics, joined_folds
+from nlcore.papers.cleanlab_ema.scoring import HEADLINE, OnFolds, PoolingScores, detection_metrics
 from nlcore.papers.cleanlab_ema.words import CLASSIFIERS, HEADLINE_NAMES, METRICS
 from nlcore.papers.own import OwnMethod, OwnRun, Role
 from nlcore.runs import Result, Spec, Work
@@ -52,7 +52,7 @@ class OwnPoolingScores(OwnRun, OnFolds):
     def compute(self, inputs: Sequence[Result]) -> Result:
         """As for the paper's poolings (`PoolingScores`): the same predictions, the same metrics."""
         data = make_benchmark(self.group, self.seed)
-        scores = pooled(self.own, data.given_labels, joined_folds(data.given_labels, inputs))
+        scores = pooled(self.own, data.given_labels, self.joined(inputs))
         return Result({"metrics": {self.own.function: detection_metrics(scores, data.error_counts)}})
 
 

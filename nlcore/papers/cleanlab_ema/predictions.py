@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from nlcore.data.benchmark import make_benchmark
-from nlcore.papers.cleanlab_ema.classifiers import fold_probabilities, make_classifier, predict_labels
+from nlcore.papers.cleanlab_ema.classifiers import (
+    dataset_folds,
+    held_out_probabilities,
+    make_classifier,
+    predict_labels,
+)
 from nlcore.papers.cleanlab_ema.protocol import Classifier, Group
 from nlcore.runs import Result, Spec, Work
 
@@ -38,7 +43,8 @@ class FoldPredictions(Spec):
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Generate the dataset (appendix A), train on four of five folds (section 5.1), predict the fifth."""
         data = make_benchmark(self.group, self.seed)
-        probabilities = fold_probabilities(self.classifier, data.features, data.given_labels, self.fold)
+        held_out = dataset_folds(self.group, self.seed)[self.fold]
+        probabilities = held_out_probabilities(self.classifier, data.features, data.given_labels, held_out)
         return Result(arrays={"probabilities": probabilities})
 
 

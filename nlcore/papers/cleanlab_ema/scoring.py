@@ -9,7 +9,7 @@ import numpy as np
 
 from nlcore.data.benchmark import make_benchmark
 from nlcore.metrics import auprc, auroc, average_precision_at, jaccard, lift_at, mean_accuracy, spearman
-from nlcore.papers.cleanlab_ema.classifiers import fold_rows
+from nlcore.papers.cleanlab_ema.classifiers import dataset_folds
 from nlcore.papers.cleanlab_ema.predictions import FoldPredictions, TestPartPredictions
 from nlcore.papers.cleanlab_ema.protocol import FOLDS, Classifier, Group
 from nlcore.runs import Result, Spec, Work
@@ -74,6 +74,14 @@ class OnFolds(Spec):
     def work(self) -> Work:
         return Work(f"{type(self).__name__} {self.group}", 0.6 if self.group == "small" else 6.0)
 
+    def joined(self, folds: Sequence[Result]) -> np.ndarray:
+        """(N, K) out-of-sample probabilities, from those of the folds."""
+        rows = dataset_folds(self.group, self.seed)
+        probabilities = np.empty((sum(map(len, rows)), folds[0].arrays["probabilities"].shape[1]))
+        for held_out, fold in zip(rows, folds, strict=True):
+            probabilities[held_out] = fold.arrays["probabilities"]
+        return probabilities
+
 
 class PoolingScores(OnFolds):
     """All metrics of all poolings. Value `metrics`: pooling name -> metric name -> value.
@@ -88,7 +96,7 @@ class PoolingScores(OnFolds):
         """Put the folds together, score every given label (Eq. 1), pool to one score per example (Eqs. 2 to 11), and
         measure how well low scores find the examples with errors (section 5.1)."""
         data = make_benchmark(self.group, self.seed)
-        labels, probabilities, metrics = data.given_labels, joined_folds(data.given_labels, inputs), {}
+        labels, probabilities, metrics = data.given_labels, self.joined(inputs), {}
         if self.digits is not None:
             labels, probabilities = np.ones_like(labels), self_confidence(labels, probabilities).round(self.digits)
         for pooling, options in POOLINGS:
@@ -97,21 +105,13 @@ class PoolingScores(OnFolds):
         return Result({"metrics": metrics})
 
 
-def joined_folds(given: np.ndarray, folds: Sequence[Result]) -> np.ndarray:
-    """(N, K) out-of-sample probabilities of the folds of a dataset with these given labels (N, K)."""
-    probabilities = np.empty(given.shape)
-    for rows, fold in zip(fold_rows(given), folds, strict=True):
-        probabilities[rows] = fold.arrays["probabilities"]
-    return probabilities
-
-
 class FlaggedErrors(OnFolds):
     """How well Confident Learning's flags (section 3) find the errors of one dataset; see `flag_metrics`."""
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """Put the folds together, flag, and hold the flags against the true labels."""
         data = make_benchmark(self.group, self.seed)
-        flags = find_label_issues(data.given_labels, joined_folds(data.given_labels, inputs)).per_class
+        flags = find_label_issues(data.given_labels, self.joined(inputs)).per_class
         return Result(flag_metrics(flags, data.given_labels != data.true_labels))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from nlcore.papers.cleanlab_ema.runs import (
     PoolingScores,
     TestPartAccuracy,
 )
-from nlcore.papers.cleanlab_ema.words import NO_LARGE_FORESTS, NOT_CELEBA
+from nlcore.papers.cleanlab_ema.words import METRICS, NO_LARGE_FORESTS, NOT_CELEBA
 from nlcore.papers.own import OwnMethod, own_labels, own_methods
 from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
@@ -80,10 +81,16 @@ class Study:
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
 
-    @property
+    @cached_property
     def cells(self) -> list[tuple[str, str]]:
         """The (group, classifier) pairs there are results for, in the profile's order."""
         return list(dict.fromkeys(self.scores[CELL].itertuples(index=False, name=None)))
+
+    @cached_property
+    def by_dataset(self) -> pd.DataFrame:
+        """Rows: (group, classifier, seed, metric) with a published metric; columns: poolings."""
+        used = self.scores[self.scores.metric.isin(list(METRICS))]
+        return used.pivot_table(index=[*CELL, "seed", "metric"], columns="pooling", values="value")
 
     @property
     def headline(self) -> dict[str, str]:
