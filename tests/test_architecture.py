@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nlcore"
 FLOORS = (
     ("errors", "files", "generators", "devices", "places", "rows", "suite", "torchvision_compat"),
-    ("losses", "noise", "correction", "scorers", "metrics"),
+    ("losses", "noise", "correction", "transition", "scorers", "metrics"),
     ("training",),
     ("data",),
     ("runs",),

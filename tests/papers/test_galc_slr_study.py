@@ -16,8 +16,8 @@ from nlcore.papers.galc_slr.claims import decide_claims, readings_atlas
 from nlcore.papers.galc_slr.examples import Examples, capped, divide, load_examples
 from nlcore.papers.galc_slr.matrices import reliability, silver_gradient
 from nlcore.papers.galc_slr.methods import WAYS, SilverGoldLoss
-from nlcore.papers.galc_slr.protocol import METHODS, MIXUP, Protocol
-from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverClassifier
+from nlcore.papers.galc_slr.protocol import METHODS, MIXUP, T_ESTIMATOR, Protocol
+from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SilverClassifier, TransitionEstimates
 from nlcore.papers.galc_slr.study import load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.writer import ArtefactWriter
@@ -99,7 +99,7 @@ def test_runs_that_stand_for_others_really_are_the_same(study, store):
     asl = next(spec for spec in specs if spec.noise == 0 and spec.method == "asl")
     last = lambda method: asl.model_copy(update={"method": method}).compute([]).values["map"]
     clean = [spec.method for spec in specs if spec.noise == 0]
-    assert clean == ["asl", "galc_slr as written", "galc_slr", "glc", "galc_slr, second sigmoid", MIXUP]
+    assert clean == ["asl", "galc_slr as written", "galc_slr", "glc", "galc_slr, second sigmoid", MIXUP, T_ESTIMATOR]
     assert last("asl + clean gold") == store.result(asl).values["map"]
     # The true matrix is the identity here. Computed all the same, it only adds the sigmoid's rounding and the floor.
     assert last("true matrix") == pytest.approx(store.result(asl).values["map"], abs=5e-4)
@@ -151,7 +151,7 @@ def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.grid("smoke", seeds=[0, 9]).main
     with pytest.raises(InputError, match=r"seed=9.*not finished"):
         load_study(wider, store)
-    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [7, 28, 9]
+    assert load_study(wider, store, partial=True).seed_counts().unfinished.tolist() == [8, 29, 10]
 
 
 @pytest.mark.slow
@@ -460,6 +460,31 @@ def test_asl_on_mixtures_is_the_same_whoever_shares_its_pass_and_another_than_pl
     assert [low.compute([]), high.compute([])] == together
     plain = GoldClassifier(**FIELDS | {"noise": 0.6}, method="asl").compute([])
     assert together[1].values["map"] != plain.values["map"]
+
+
+def test_reweighted_asl_takes_wrong_labels_less_seriously_and_is_asl_where_rates_are_zero():
+    logits, targets = torch.tensor([[-2.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, -1.0, 0.0]])
+    plain = gradient(SilverGoldLoss(WAYS["asl"], None), logits, targets)
+    none = gradient(SilverGoldLoss(WAYS[T_ESTIMATOR], torch.zeros(2, 3)), logits, targets)
+    torch.testing.assert_close(none, plain)
+    rates = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.5, 0.5]])  # added, lost
+    found = gradient(SilverGoldLoss(WAYS[T_ESTIMATOR], rates), logits, targets) / plain
+    p = torch.sigmoid(torch.tensor(2.0))
+    expected = (1 - p) / (0.1 + 0.9 * (1 - p)), (1 - p) / (1 - 0.5 * p)  # P(class) / P(given label)
+    torch.testing.assert_close(found[0, :2], torch.stack(expected))
+    assert (found[0, :2] < 0.6).all() and torch.isnan(found[0, 2])
+
+
+def test_the_t_estimate_is_the_same_whoever_shares_its_pass_and_knows_no_true_label():
+    low, high = (TransitionEstimates(**FIELDS | {"noise": noise}) for noise in (0.2, 0.6))
+    together = TransitionEstimates.compute_together([low, high], [[], []])
+    for spec, result in zip((low, high), together, strict=True):
+        alone = spec.compute([])
+        assert alone.values == result.values
+        np.testing.assert_array_equal(alone.arrays["rates"], result.arrays["rates"])
+    lost = [result.values["counted"][1] for result in together]
+    assert lost == pytest.approx([0.2, 0.6], abs=0.03)
+    assert all(result.arrays["rates"].shape == (2, 80) for result in together)
 
 
 def test_the_matrix_as_written_leaves_silver_images_no_gradient_under_a_second_sigmoid_either():

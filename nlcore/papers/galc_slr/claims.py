@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, MIXUP, VARIANTS
+from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, MIXUP, T_ESTIMATOR, VARIANTS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
@@ -70,6 +70,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             ("gs1", "gs2", "gs3", "gs7"),
         ),
         "ASL trains on mixtures of two images": (_stand_in(study, "asl", method=MIXUP), ("gs1",)),
+        "ASL is reweighted by rates that no gold label tells": (_stand_in(study, "asl", method=T_ESTIMATOR), ("gs1",)),
         "C is estimated on silver images": (_stand_in(study, repaired, estimate_on="silver"), at_one_level),
         "silver classifier trained with BCE": (
             _stand_in(_stand_in(study, repaired, silver_loss="bce"), "glc", silver_loss="bce"),

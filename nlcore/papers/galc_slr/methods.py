@@ -14,16 +14,17 @@ from torch.nn import functional
 from nlcore.correction import corrected_probabilities
 from nlcore.losses import asymmetric_gradient, asymmetric_gradient_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
-from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, MIXUP, THRESHOLDS
+from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, MIXUP, T_ESTIMATOR, THRESHOLDS
 from nlcore.training.gradients import Differentiable, OutputGradients, closed_form
 from nlcore.training.learners import ASYMMETRIC
 from nlcore.training.mixup import mixed_gradient
+from nlcore.transition import importance_weights
 
 Method = Literal[
     "asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold",
     "galc_slr as written, clipped", "gold count", "glc with softmax", "galc_slr, second sigmoid",
     "galc_slr as written, second sigmoid", "true matrix, second sigmoid", "identity, second sigmoid",
-    "galc_slr, calibrated", "asl + mixup",
+    "galc_slr, calibrated", "asl + mixup", "asl + T-estimator",
 ]  # fmt: skip
 MIXED = closed_form(mixed_gradient(asymmetric_gradient))
 WITHOUT_ESTIMATE = (None, "true", "identity")  # matrices that are known without any classifier
@@ -40,18 +41,19 @@ class Way:
     softmax: bool = False  # GLC's own loss: cross-entropy of C' softmax
     second_sigmoid: bool = False  # C'g goes into ASL's place for logits, as ASL's public code takes them
     mixup: bool = False  # trains on mixtures of two images
+    reweighted: bool = False  # by rates in the matrix's place: a name in `TransitionEstimates`
 
     @property
     def readings(self) -> tuple[str, ...]:
         """Which of `DEFAULTS` make a difference: those that the matrix depends on."""
-        if self.matrix in (*WITHOUT_ESTIMATE, "gold count"):
+        if self.reweighted or self.matrix in (*WITHOUT_ESTIMATE, "gold count"):
             return ()
         return tuple(DEFAULTS) if self.matrix.startswith("galc_slr") else ("silver_loss", "estimate_on")
 
     @property
-    def loss(self) -> tuple[bool, bool, bool, bool, float | None]:
+    def loss(self) -> tuple[bool | float | None, ...]:
         """What decides the form of the loss: methods that agree in it can share a pass."""
-        return self.matrix is not None, self.softmax, self.second_sigmoid, self.mixup, self.floor
+        return self.matrix is not None, self.softmax, self.second_sigmoid, self.mixup, self.reweighted, self.floor
 
 
 WAYS: dict[str, Way] = {
@@ -71,6 +73,7 @@ WAYS: dict[str, Way] = {
     "identity, second sigmoid": Way(matrix="identity", second_sigmoid=True),
     CALIBRATED: Way(matrix=CALIBRATED),
     MIXUP: Way(clean_gold=False, mixup=True),
+    T_ESTIMATOR: Way(clean_gold=False, matrix="rates", reweighted=True),
 }
 
 
@@ -92,7 +95,7 @@ class SilverGoldLoss:
     """l = ASL(C'g(x), y) on silver images, ASL(g(x), y) on gold ones, summed over the batch (3.3).
 
     Takes logits (..., B, K) and targets (..., B, K + 1) of 1, 0 and -1 (unknown), whose last column is 1 where the
-    image is trusted; `matrix` is (..., K, K).
+    image is trusted; `matrix` is (..., K, K), or (..., 2, K) where rates reweight the loss of all images.
 
     A mixture of two images has both images' targets and its share, as `MixedBatches` gives them.
 
@@ -112,6 +115,10 @@ class SilverGoldLoss:
         if self.way.softmax:
             return self._cross_entropy(logits, labels, trusted > 0)
         z = logits.detach().float()
+        if self.way.reweighted:
+            added, lost = self.matrix.unsqueeze(-2).unbind(-3)
+            weights = importance_weights(torch.sigmoid(z), labels, added, lost)
+            return OutputGradients((logits, asymmetric_gradient(z, labels).mul_(weights)))
         by_logits = self._through_second_sigmoid if self.way.second_sigmoid else self._gradient
         return OutputGradients((logits, by_logits(z, torch.sigmoid(z), labels, trusted)))
 

@@ -13,7 +13,10 @@ CONTRACT = Contract(__package__)
 # What Table 1 compares, and our own baselines beside it. Each is a row of `methods.WAYS`.
 METHODS = ("asl", "galc_slr as written", "galc_slr", "glc", "true matrix", "gold only", "asl + clean gold")
 CALIBRATED = "galc_slr, calibrated"  # our repair: ASL's bias is taken out of the silver classifier before the estimate
-MIXUP = "asl + mixup"  # plain ASL on mixtures of two images: what a reviewer of today asks of a baseline
+# What a reviewer of today asks of a baseline that sees no gold label: plain ASL on mixtures of two images, and plain
+# ASL reweighted by how often each label was added or lost, which is estimated from the noisy labels alone.
+MIXUP, T_ESTIMATOR = "asl + mixup", "asl + T-estimator"
+WITHOUT_GOLD = (MIXUP, T_ESTIMATOR)
 VARIANTS = ("galc_slr", "galc_slr as written")  # of the paper's algorithm: repaired, and as it is printed
 THRESHOLDS = (0.8, 0.5)  # of CF1 and OF1; the paper gives none
 SilverLoss = Literal["asl", "bce"]

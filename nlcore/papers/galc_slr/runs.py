@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -46,6 +47,9 @@ from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, once
 from nlcore.training import closed_form
 from nlcore.training.learners import ASYMMETRIC, Loss
+from nlcore.transition import counted_rates, transition_estimate
+
+LOOKS = 5  # epochs whose losses tell which labels are learnt easily; the number is the T-estimator's authors'
 
 
 class GalcSlrRun(Spec):
@@ -191,6 +195,61 @@ class MatrixEstimates(GalcSlrRun):
         return Result(values, matrices)
 
 
+class TransitionEstimates(GalcSlrRun):
+    """How often noise has added and taken each label, from the noisy labels of all images alone (`nlcore.transition`).
+
+    Array `rates` (2, K): added, lost. Values, each (added, lost) as means over the classes, fractions: as `estimated`,
+    as `counted` from the labels before and after noise, and the mean absolute `error`; and `by_dual_t`, how many
+    classes no pair of labels decides.
+    """
+
+    def work(self) -> Work:
+        train, _ = once(sizes_of_several, self.source)
+        return training_work(self.source, self.early.epochs * train, LOOKS * train)
+
+    @property
+    def early(self) -> Protocol:
+        """Half of the epochs: the authors look at losses around the fifteenth of thirty."""
+        return self.protocol.model_copy(update={"epochs": max(self.protocol.epochs // 2, 1)})
+
+    def shared_pass(self) -> Hashable | None:
+        """Heads of one seed train on the same images, whatever their labels became."""
+        return None if self.source.on_images else (self.source, self.protocol, self.seed)
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
+
+    @classmethod
+    def compute_together(
+        cls, specs: Sequence[TransitionEstimates], inputs: Sequence[Sequence[Result]]
+    ) -> list[Result]:
+        """Train with binary cross-entropy on all images as noise left them; the losses of the last epochs decide."""
+        first, divided = specs[0], [spec.divided() for spec in specs]
+        rows = np.sort(np.concatenate([divided[0].gold, divided[0].silver]))
+        fit = Fit(first.source, first.early, first.seed, first.examples(), [own.noisy for own in divided])
+        labels = np.stack([own.noisy[rows] for own in divided])  # (M, n, K)
+        losses = np.zeros(labels.shape, np.float32)
+
+        def look(model: nn.Module, epoch: int) -> dict[str, Any]:
+            if model is fit.model and epoch > first.early.epochs - LOOKS:
+                right = np.abs(1 - labels - sigmoid(fit.logits(rows, model)))  # how likely the given label is
+                np.subtract(losses, np.log(right.clip(1e-12)), out=losses, casting="same_kind")
+            return {}
+
+        fit.train(rows, closed_form(partial(binary_cross_entropy_gradient, reduction="sum")), evaluate=look)
+        said, truth = sigmoid(fit.logits(rows)), first.examples().targets[rows]
+        return [spec._decided(truth, *of) for spec, *of in zip(specs, labels, said, losses, strict=True)]
+
+    def _decided(self, truth: np.ndarray, labels: np.ndarray, said: np.ndarray, losses: np.ndarray) -> Result:
+        rng = generator(PAPER, self.seed, self.noise, "T-estimator")
+        found = transition_estimate(labels, said, losses, rng=rng)
+        rates, counted = np.stack([found.added, found.lost]), counted_rates(truth, labels)
+        means = {"estimated": rates, "counted": counted, "error": np.abs(rates - counted)}
+        values = {name: own.mean(axis=1).tolist() for name, own in means.items()}
+        return Result(values | {"by_dual_t": len(found.by_dual_t)}, {"rates": rates})
+
+
 class SigmoidEffect(GalcSlrRun):
     """Value `rows`: what the corrected loss sees on silver images, by correction (the notebook's section "Why").
 
@@ -254,6 +313,8 @@ class GoldClassifier(GalcSlrRun):
         return usual and self.method in METHODS and self.noise in (None, self.protocol.ablation_noise)
 
     def requires(self) -> Sequence[Spec]:
+        if WAYS[self.method].reweighted:
+            return [TransitionEstimates(**self.shared())]
         if WAYS[self.method].matrix in WITHOUT_ESTIMATE:
             return []
         return [MatrixEstimates(**self.shared(), **{name: getattr(self, name) for name in DEFAULTS})]
@@ -311,10 +372,12 @@ class GoldClassifier(GalcSlrRun):
 
     @staticmethod
     def _matrices(specs: Sequence[GoldClassifier], inputs: Sequence[Sequence[Result]], fit: Fit) -> Tensor | None:
-        """(M, K, K) for silver images; None: no correction."""
+        """(M, K, K) for silver images, or rates (M, 2, K) for all; None: no correction."""
         if WAYS[specs[0].method].matrix is None:
             return None
         found = [spec._matrix(own) for spec, own in zip(specs, inputs, strict=True)]
+        if WAYS[specs[0].method].reweighted:
+            return torch.as_tensor(fit.of_members(found), device=fit.device, dtype=torch.float32)
         return matrix_tensor(fit.of_members(found), device=fit.device)
 
     def _matrix(self, inputs: Sequence[Result]) -> np.ndarray:

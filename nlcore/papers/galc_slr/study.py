@@ -15,8 +15,14 @@ from nlcore.errors import InputError
 from nlcore.papers.galc_slr.examples import load_examples
 from nlcore.papers.galc_slr.methods import canonical
 from nlcore.papers.galc_slr.own import BESIDE, OwnLossClassifier
-from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, VARIANTS, Protocol
-from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates, SigmoidEffect, sizes_of_several
+from nlcore.papers.galc_slr.protocol import DEFAULTS, METHODS, PAPER, T_ESTIMATOR, VARIANTS, WITHOUT_GOLD, Protocol
+from nlcore.papers.galc_slr.runs import (
+    GoldClassifier,
+    MatrixEstimates,
+    SigmoidEffect,
+    TransitionEstimates,
+    sizes_of_several,
+)
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.runs import Result, Spec, Store
@@ -50,6 +56,11 @@ def in_main_grid(spec: Spec) -> bool:
     return table and _reading(spec) == DEFAULTS
 
 
+def beside_elsewhere(spec: Spec) -> bool:
+    """Whether a classifier stands beside another group's numbers: of Table 1, and what sees no gold label."""
+    return in_main_grid(spec) or (_is_classifier(spec) and spec.method in WITHOUT_GOLD)
+
+
 def at_ablation_noise(spec: Spec) -> bool:
     """Whether matrices stand behind Figure 4 and the table of their distances."""
     return isinstance(spec, MatrixEstimates) and spec.noise == spec.protocol.ablation_noise
@@ -74,7 +85,9 @@ CHECKS = ("simulation_predictions", "simulation_kinds", "simulation_forms")
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
 READS = {
     **dict.fromkeys(("fig_1", "fig_3", "exact_counts", *CHECKS), ()),
-    **dict.fromkeys(("table_1", "fig_5", "slopes", "elsewhere", "why_clean_gold"), in_main_grid),
+    **dict.fromkeys(("table_1", "fig_5", "slopes", "why_clean_gold"), in_main_grid),
+    "elsewhere": beside_elsewhere,
+    "transition_rates": TransitionEstimates,
     "fig_2": lambda spec: _is_classifier(spec) and spec.method == "asl",
     **dict.fromkeys(("fig_4", "matrix_distances", "asl_calibration"), at_ablation_noise),
     **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains"), of_surface),
@@ -124,7 +137,9 @@ class Study:
     epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
     ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why". `surface` has mAP at
     the ablation's noise by epochs, learning_rate, method and seed. `reliability` is what silver classifiers say there
-    and how often it is so: silver_loss, seed, cells, output, share.
+    and how often it is so: silver_loss, seed, cells, output, share. `transitions` has a row for every T-estimate:
+    noise, seed, labels "added" and "lost" as "estimated", "counted" and their "error", in percent, and `by_dual_t`, a
+    number of classes.
     """
 
     scores: pd.DataFrame
@@ -135,6 +150,7 @@ class Study:
     specs: tuple[Spec, ...]
     surface: pd.DataFrame = field(default_factory=pd.DataFrame)
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    transitions: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: tuple[Spec, ...] = ()
 
     @property
@@ -211,6 +227,8 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
             methods = (*METHODS, *settings["ablation"].get("at_every_level", ()))
             specs += [_classifier(fields, method, noise) for method in methods]
             specs.append(MatrixEstimates(**fields, noise=noise))
+            if T_ESTIMATOR in methods:
+                specs.append(TransitionEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
         if seed in settings["surface"]["seeds"]:
             specs += _surface(fields, settings["surface"]["protocols"])
@@ -273,6 +291,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
             if at_ablation_noise(spec) and spec.estimate_on == "gold" and not spec.cap
             for row in result.values["reliability"]
         ),
+        transitions=pd.DataFrame(_transitions(found)),
         specs=tuple(finished),
         left_out=left_out,
     )
@@ -283,6 +302,17 @@ def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
         if of_surface(spec):
             cell = {"epochs": spec.protocol.epochs, "learning_rate": spec.protocol.learning_rate}
             yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"]}
+
+
+def _transitions(found: Mapping[Spec, Result]) -> Iterator[dict]:
+    for spec in sorted((spec for spec in found if isinstance(spec, TransitionEstimates)), key=lambda s: s.noise):
+        values = found[spec].values
+        rates = {
+            f"{rate}, {how}": 100 * values[how][place]
+            for place, rate in enumerate(("added", "lost"))
+            for how in ("estimated", "counted", "error")
+        }
+        yield {"noise": spec.noise, "seed": spec.seed, **rates, "by_dual_t": values["by_dual_t"]}
 
 
 def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping[str, Any]]]:

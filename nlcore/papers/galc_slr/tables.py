@@ -11,7 +11,7 @@ from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
 from nlcore.papers.galc_slr.counts import exact_lines
 from nlcore.papers.galc_slr.methods import WAYS
-from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, MIXUP, VARIANTS
+from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS, WITHOUT_GOLD
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
 from nlcore.report.cells import Cell
@@ -123,7 +123,9 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for method in ("asl", "galc_slr"):
         said = tuple(published_value(method, "mAP", noise) for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "the paper", "method": method, "values": said})
-    shown = {**study.methods, MIXUP: MIXUP} if set(ELSEWHERE_LEVELS) <= set(study.levels) else {}
+    ran = dict.fromkeys(study.scores.method)
+    besides = {method: method for method in WITHOUT_GOLD if method in ran}
+    shown = {**study.methods, **besides} if set(ELSEWHERE_LEVELS) <= set(study.levels) else {}
     for method, label in shown.items():
         ours = tuple(study.values("map", method=method, noise=noise).mean() for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "ours", "method": label, "values": ours})
@@ -135,6 +137,15 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     )  # fmt: skip
     caption = "mAP by noise: another group's (BalanceMix, arXiv 2312.07087), the paper's Table 1, and ours."
     return out.table("elsewhere", frame, caption=caption, deviations=deviations(study))
+
+
+def transition_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What the T-estimator makes of the noise, beside what was counted: means over classes and seeds, per cent."""
+    frame = study.transitions.drop(columns="seed").groupby("noise", as_index=False).mean()
+    frame["noise"] = frame.noise.map(percent)
+    renamed = {"noise": "noise %", "by_dual_t": "classes that no pair of labels decides"}
+    caption = "How many labels noise added and took, per cent of the images without and with the class (T-estimator)."
+    return out.table("transition_rates", frame.rename(columns=renamed), caption=caption, deviations=deviations(study))
 
 
 def slope_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
@@ -247,7 +258,7 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         values = part.set_index("seed")["map"]
         against = {
             f"minus {baseline}": str(estimate(found))
-            for baseline in ("asl", "asl + clean gold", "gold only", MIXUP)
+            for baseline in ("asl", "asl + clean gold", "gold only", *WITHOUT_GOLD)
             if len(found := paired(values, study.values("map", method=baseline, **at)))
         }
         rows.append(
