@@ -37,4 +37,5 @@ class Protocol(BaseModel):
     average_decay: float | None = 0.9997  # of the weights' moving average, evaluated beside the plain weights
     gold: float = 0.1  # share of the training images that is trusted; Fig. 6b also shows less
     ablation_noise: float = 0.4  # of Figs. 4 and 6 and of every other reading; there mAP is measured after every epoch
+    follow_epochs: bool = True  # measure it there at all: what no figure draws takes as long as the training of a head
     reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own

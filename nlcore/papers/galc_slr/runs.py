@@ -310,6 +310,7 @@ class GoldClassifier(GalcSlrRun):
         """Whether mAP is measured after every epoch, for Figs. 6a and 6c; else only the last model is tested."""
         reading = {"silver_loss": self.silver_loss, "estimate_on": self.estimate_on}
         usual = self.gold == self.protocol.gold and reading.items() <= DEFAULTS.items()
+        usual = usual and self.protocol.follow_epochs
         return usual and self.method in METHODS and self.noise in (None, self.protocol.ablation_noise)
 
     def requires(self) -> Sequence[Spec]:
