@@ -305,10 +305,8 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
     done, failures, chosen = set(), [], batch.papers
     at_once = min(batch.workers or os.cpu_count() or 1, len(chosen)) or 1
     with environment(PROCESS), process_pool(at_once) as pool:
-        begun = {
-            pool.submit(notebooks.execute, one.notebook, batch.executed(one), batch.notebook_parameters(one)): one
-            for one in chosen
-        }
+        asked = replace(batch)  # without the grids it has made
+        begun = {pool.submit(_execute, asked, one.id): one for one in chosen}
         for one in chosen:
             report.note(one.id, f"notebooks/{one.notebook.name}")
         for future in as_completed(begun):
@@ -319,6 +317,16 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
             report.note(one.id, "failed" if failure else "done")
             report.advance(one.id, NOTEBOOK_SECONDS)
     return [one for one in chosen if one.id in done], failures
+
+
+def _execute(batch: Batch, name: str) -> None:
+    """Execute one paper's notebook, and write the page of it that the report shows."""
+    from nlcore.app import site  # late: it draws, and a plan does not
+
+    one = paper(name)
+    notebooks.execute(one.notebook, batch.executed(one), batch.notebook_parameters(one))
+    if not batch.asked.variant:
+        site.write_notebook_page(batch.asked.output, name, batch.asked.profile)
 
 
 def _failure(future: Future[None], one: Paper) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import TypeAdapter, ValidationError
 
+from nlcore.app.light_imports import without_grammar_of_addresses
 from nlcore.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         InputError: parameters the notebook does not take.
         NotebookFailedError: a cell failed or the kernel died; the message holds the last lines it printed.
     """
+    without_grammar_of_addresses()
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -186,6 +188,7 @@ def store_outputs(executed: Path, notebook: Path) -> None:
 
     What Papermill added is left out, and so is what `settle` takes away.
     """
+    without_grammar_of_addresses()
     import nbformat
 
     source, done = nbformat.read(notebook, 4), nbformat.read(executed, 4)

@@ -17,7 +17,7 @@ import pytest
 from nlcore.app.site import build, reportable
 from nlcore.app.site.build import SIGNS, _sentence
 from nlcore.app.site.collect import describe
-from nlcore.app.site.notebook_page import notebook_body
+from nlcore.app.site.notebook_page import notebook_body, to_show
 from nlcore.errors import InputError
 from nlcore.papers import papers
 from nlcore.report.evidence import MEANINGS, Evidence
@@ -250,7 +250,7 @@ def test_a_notebooks_page_shows_a_written_figure_from_its_file_and_holds_any_oth
     path = tmp_path / "notebook.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     page = tmp_path / "page.html"
-    page.write_text(notebook_body(path))
+    page.write_text(notebook_body(to_show(path)))
     written, other = Page(page).images
     assert (written["src"], written["width"], written["alt"]) == ("fig_1.png", "420", "a line")
     assert other["src"].startswith("data:image/png") and other["alt"].startswith("By hand: ")

@@ -3,6 +3,6 @@
 Pages open from disk: nothing in them needs a server or a network.
 """
 
-from nlcore.app.site.build import build, reportable
+from nlcore.app.site.build import build, reportable, write_notebook_page
 
-__all__ = ["build", "reportable"]
+__all__ = ["build", "reportable", "write_notebook_page"]

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from nlcore.app.light_imports import without_grammar_of_addresses
 from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, of_another_edition
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
@@ -22,6 +23,7 @@ from nlcore.report.pictures import drawn
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import to_csv
 
+CONTENT = '<div class="notebook">'  # after it, a notebook's page holds the cells
 SIGNS = {
     Verdict.HOLDS: "✓",
     Verdict.LARGER: "+",
@@ -48,18 +50,10 @@ def build(figures: Path) -> Path:
     found = collect(figures)
     if not any(found.values()):
         raise InputError(f"{figures}: no manifest in it; expected the artefacts of at least one paper")
-    from nlcore.app.site.notebook_page import code_style, notebook_body  # late: nbconvert is slow to load
-
     pages = _environment()
     folders = [folder for profiles in found.values() for folder in profiles.values()]
     for folder in folders:
-        notebook = _notebook(folder)
-        if notebook is not None:
-            title = f"{folder.paper.id}, {folder.profile}: the executed notebook"
-            page = pages.get_template("notebook.html.j2").render(
-                folder=folder, title=title, body=Markup(notebook_body(notebook)), code_style=Markup(code_style())
-            )
-            write_atomically(folder.path / "notebook.html", page)
+        _write_notebook(pages, folder)
         _write_paper(pages, folder, found[folder.paper.id])
     shown = _shown_profiles(found)
     states = _states(found, shown)
@@ -69,6 +63,37 @@ def build(figures: Path) -> Path:
     )  # fmt: skip
     write_atomically(figures / "index.html", page)
     return figures / "index.html"
+
+
+def write_notebook_page(figures: Path, paper: str, profile: str) -> None:
+    """Write the executed notebook of one paper and profile as HTML, where it is in the report; `build` then need not.
+
+    The process that executed it is a good place: others execute theirs at the same time.
+    """
+    folder = collect(figures)[paper].get(profile)
+    if folder is not None:
+        _write_notebook(_environment(), folder)
+
+
+def _write_notebook(pages: Environment, folder: Folder) -> None:
+    """The page of a folder's notebook, unless there is one of the same content."""
+    notebook, path = _notebook(folder), folder.path / "notebook.html"
+    if notebook is None:
+        return
+    without_grammar_of_addresses()
+    from nlcore.app.site import notebook_page  # late: nbconvert is slow to load
+
+    shown = notebook_page.to_show(notebook)
+    template = pages.get_template("notebook.html.j2")
+    options = {
+        "title": f"{folder.paper.id}, {folder.profile}: the executed notebook",
+        "code_style": Markup(notebook_page.code_style()),
+        "made_from": notebook_page.made_from(shown),
+    }
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    start, _, end = template.render(**options, body="").partition(CONTENT)  # all but the cells
+    if not (before.startswith(start) and before.endswith(end)):
+        write_atomically(path, template.render(**options, body=Markup(notebook_page.notebook_body(shown))))
 
 
 def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Folder]) -> None:

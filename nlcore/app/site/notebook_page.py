@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
+import nbconvert
 import nbformat
 from latex2mathml.converter import convert as to_mathml
 from nbconvert import HTMLExporter
@@ -32,12 +35,24 @@ class OfflineExporter(HTMLExporter):
         return MarkdownWithMath(renderer=_Renderer(escape=False, exclude_anchor_links=True)).render(source)
 
 
-def notebook_body(path: Path) -> str:
-    """The cells of an executed notebook as HTML, to be put into a page."""
+def to_show(path: Path) -> NotebookNode:
+    """An executed notebook with what a page shows of it."""
     notebook = nbformat.read(path, 4)
     _leave_out_the_machine(notebook)
     _describe_images(notebook)
     _link_images(notebook)
+    return notebook
+
+
+def made_from(notebook: NotebookNode) -> str:
+    """Names all that `notebook_body` makes of it: its cells, this code, and who converts them."""
+    shown = [{name: cell.get(name) for name in ("cell_type", "source", "outputs")} for cell in notebook.cells]
+    content = [shown, Path(__file__).read_text(encoding="utf-8"), nbconvert.__version__]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def notebook_body(notebook: NotebookNode) -> str:
+    """The cells of `to_show` as HTML, to be put into a page."""
     body, _ = OfflineExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
     ).from_notebook_node(notebook)
