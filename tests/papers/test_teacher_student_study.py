@@ -1,6 +1,7 @@
 """The study from end to end at the smallest scale: runs, tables, figures, keys."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 
 from nlcore.errors import InputError
 from nlcore.papers.teacher_student import PAPER, figures, tables
-from nlcore.papers.teacher_student.claims import decide_claims, readings_atlas
+from nlcore.papers.teacher_student.claims import OWN, by_reading, decide_claims, other_rates, readings_atlas
 from nlcore.papers.teacher_student.problem import Chosen, flip
 from nlcore.papers.teacher_student.protocol import METHODS, Protocol
 from nlcore.papers.teacher_student.runs import Labels, Method, Network
@@ -36,7 +37,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
     contract = PAPER.contract.artefacts()
     out = ArtefactWriter("teacher_student", "smoke", tmp_path, contract)
     for make in (tables.table_1, tables.quality_table, tables.table_2, tables.table_3, tables.activation_table,
-                 tables.corrections, tables.equal_budgets,
+                 tables.corrections, tables.equal_budgets, tables.rates_table,
                  tables.stages_table, tables.verified_positives, figures.figure_1, figures.figure_4, figures.figure_5,
                  figures.figure_6, figures.correction_figure, tables.exact_counts):  # fmt: skip
         make(study, out)
@@ -56,7 +57,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
         assert set(frame.seed) == {0, 1}
     assert pd.read_csv(out.folder / "table_2.csv").series.tolist() == list(METHODS)
     assert set(pd.read_csv(out.folder / "fig_6.csv").series) == {"noisy", "finetune_whole", "proposed"}
-    assert set(readings_atlas(study).claim) == {"ts1", "ts2"}
+    assert set(readings_atlas(study).claim) == {"ts1", "ts2", "ts3", "ts8"}
 
 
 def test_behind_an_artefact_stand_the_runs_that_it_shows(study):
@@ -69,6 +70,34 @@ def test_behind_an_artefact_stand_the_runs_that_it_shows(study):
     assert all(spec.budget is None and spec.labels == "hard" for spec in behind["table_2"])
     assert any(PAPER.reads("why_equal_budgets")(spec) and spec.budget for spec in specs[1:])
     assert not PAPER.reads("why_equal_budgets")(specs[0])
+
+
+def test_other_rates_stand_apart_and_take_the_place_of_all_that_ran_with_them(study):
+    lower, longer, chosen = other_rates(study).values()
+    assert set(study.scores.columns) == set(study.surface.columns) - {"reading"}
+    value = lambda scores, series, fraction: (
+        replace(study, scores=scores).values(series, fraction, "AP_all").sort_index().tolist()
+    )
+    own = by_reading(study).query("reading == @OWN")
+    for series in ("noisy", "finetune_last", "proposed", "linear"):
+        assert value(lower, series, 0.05) != value(study.scores, series, 0.05)
+        assert len(value(lower, series, 0.05)) == len(value(own, series, 0.05)) == 2
+    assert value(lower, "proposed", 0.5) == value(study.scores, "proposed", 0.5), "not run: stays"
+    assert value(longer, "finetune_last", 0.05) == value(study.scores, "finetune_last", 0.05)
+    assert value(longer, "tanh", 0.05) != value(study.scores, "tanh", 0.05)
+    assert set(chosen.reading) <= {OWN, "lower rates", "longer joint training"}
+
+
+def test_a_method_gets_the_rates_that_its_validation_part_chooses_whatever_the_test_part_says(study):
+    judged = study.surface.metric == "validation_AP_all"
+    best = study.surface.reading == "lower rates"
+    favoured = study.surface.assign(value=study.surface.value.where(~(judged & best), 2.0))
+    chosen = other_rates(replace(study, surface=favoured))["rates by the validation part, for every method"]
+    assert set(chosen.reading) == {"lower rates"}
+    favoured = study.surface.assign(value=study.surface.value.where(~(~judged & best), 2.0))
+    same = other_rates(replace(study, surface=favoured))["rates by the validation part, for every method"]
+    unmoved = other_rates(study)["rates by the validation part, for every method"]
+    assert same.reading.tolist() == unmoved.reading.tolist()
 
 
 def test_verified_sets_are_nested_and_apart_from_validation_and_test(study):
@@ -89,6 +118,18 @@ def test_a_threshold_outside_of_0_and_1_is_no_protocol():
     for threshold in (0, 1, 2):
         with pytest.raises(ValueError, match="threshold"):
             Protocol(threshold=threshold)
+
+
+def test_the_weights_of_the_two_losses_change_next_to_nothing(study, store):
+    """Each head has a loss of its own, and RMSProp divides a gradient by its size."""
+    spec = next(s for s in study.specs if isinstance(s, Method) and s.method == "proposed" and s.seed == 1)
+    inputs = [store.result(required) for required in spec.requires()]
+    told, changes = {}, {"as it is": {}, "heavy": {"cleaning_weight": 1.0}, "higher rate": {"teacher_rate": 3e-2}}
+    for name, change in changes.items():
+        protocol = spec.protocol.model_copy(update=change)
+        told[name] = spec.model_copy(update={"protocol": protocol}).compute(inputs).values["teacher_mAP"]
+    assert told["heavy"] == pytest.approx(told["as it is"], abs=1e-3)
+    assert told["higher rate"] != pytest.approx(told["as it is"], abs=1e-3)
 
 
 def test_a_run_does_not_depend_on_the_others(study, store, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nlcore.papers.teacher_student.protocol import CONTRACT, METHODS
-from nlcore.papers.teacher_student.study import ABLATIONS, SCORES, TABLE_2, Study
+from nlcore.papers.teacher_student.study import ABLATIONS, SCORES, TABLE_2, TRAINED, Study
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.ladder import Effect
@@ -85,7 +85,50 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         name: {id: decider(replace(study, scores=scores)) for id, decider in deciders.items()}
         for name, scores in studies.items()
     }
+    for name, scores in other_rates(study).items():
+        other = replace(study, scores=scores)
+        readings[name] = {id: decide_claims(other, id)[0].parts for id in ("ts1", "ts3", "ts8")}
     return reading_atlas(decide_claims(study), readings)
+
+
+OWN = "as run"  # the profile's own rates and passes, among other readings
+
+
+def by_reading(study: Study) -> pd.DataFrame:
+    """`Study.surface` with the profile's own runs of the same series, shares and seeds among them, as `OWN`.
+
+    Where nothing ran with another protocol, the own ones of these series alone.
+    """
+    ran = ["series", "fraction", "seed"]
+    own = study.scores[study.scores.series.isin(TRAINED) & ~study.scores.equal_budget].assign(reading=OWN)
+    if study.surface.empty:
+        return own
+    return pd.concat([own.merge(study.surface[ran].drop_duplicates(), on=ran), study.surface])
+
+
+def other_rates(study: Study) -> dict[str, pd.DataFrame]:
+    """Reading -> scores in the place of the profile's own; and those that the validation part chooses, by method.
+
+    A method has what brings it the highest AP_all on the validation part, on average over the seeds. What a reading
+    leaves as it is stays.
+    """
+    if study.surface.empty:
+        return {}
+    frame, place = by_reading(study), ["series", "fraction"]
+    readings = {
+        name: pd.concat([part, _without(study.scores, part, place)])
+        for name, part in study.surface.groupby("reading", sort=False)
+    }
+    judged = frame[frame.metric == "validation_AP_all"].groupby([*place, "reading"]).value.mean()
+    chosen = judged.groupby(place).idxmax().map(lambda found: found[-1]).rename("reading").reset_index()
+    taken = frame.merge(chosen, on=[*place, "reading"])
+    return readings | {"rates by the validation part, for every method": taken}
+
+
+def _without(scores: pd.DataFrame, part: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """The scores of what `part` has none of."""
+    there = pd.MultiIndex.from_frame(part[place])
+    return scores[~scores.equal_budget & ~pd.MultiIndex.from_frame(scores[place]).isin(there)]
 
 
 def beats_baselines(study: Study) -> Iterable[Part]:

@@ -191,7 +191,7 @@ def _told(problem: Problem, teacher: nn.Module, fetch: Fetch) -> np.ndarray:
 def _joint_recipe(run: Method, problem: Problem) -> Recipe:
     """As many passes as the network's training, or the half of a budget that pre-training leaves; a rate each."""
     passes = None if run.budget is None else run.budget - run.budget // 2
-    recipe = head_recipe(problem, passes=passes)
+    recipe = head_recipe(problem, passes=passes or problem.protocol.joint_passes)
     rates = (("teacher", problem.protocol.teacher_rate), ("student", problem.protocol.student_rate))
     return replace(recipe if passes is None else without_patience(recipe), learning_rates=rates)
 

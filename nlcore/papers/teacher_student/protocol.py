@@ -46,5 +46,7 @@ class Protocol(BaseModel):
     step_epochs: int = 2  # the rate falls by `step_factor` every so many passes
     step_factor: float = 0.9
     passes: int = Field(19, ge=1)  # of networks and of the heads' pre-training: 20,000 batches; of joint training too
+    joint_passes: int | None = Field(None, ge=1)  # of joint training, where they are not `passes`
     finetune_passes: int = Field(94, ge=1)  # of the fine-tuned variants: 100,000 batches
     patience: int = 5  # evaluations without a better AP_all, one a pass, then a run stops (not given)
+    reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own

@@ -35,6 +35,9 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+# What is trained with other rates and passes: all that ts1, ts3 and ts8 compare.
+TRAINED = (*(name for name in METHODS if name != "ground_truth"), "linear", "tanh", "relu")
+JOINT = ("proposed", "linear", "tanh", "relu")  # of these, what joint training is a stage of
 SHOWN = ("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth")  # in Figure 5
 
 
@@ -54,7 +57,7 @@ def on_open_images(spec: Spec) -> bool:
 
 
 def _of_labels(spec: Spec) -> bool:
-    return isinstance(spec, Labels) and not on_open_images(spec)
+    return isinstance(spec, Labels) and not on_open_images(spec) and not spec.protocol.reading
 
 
 def _of_series(*names: str, equal_budget: bool = False) -> Callable[[Spec], bool]:
@@ -62,9 +65,15 @@ def _of_series(*names: str, equal_budget: bool = False) -> Callable[[Spec], bool
     return lambda spec: (
         isinstance(spec, Method)
         and not on_open_images(spec)
+        and not spec.protocol.reading
         and series_of(spec) in names
         and (spec.budget is None or equal_budget)
     )
+
+
+def of_surface(spec: Spec) -> bool:
+    """Whether a run stands behind the scores by rates and passes: the profile's own, or another protocol's."""
+    return isinstance(spec, Method) and (bool(spec.protocol.reading) or _of_series(*TRAINED)(spec))
 
 
 def of_headline(spec: Spec) -> bool:
@@ -87,6 +96,7 @@ READS = {
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
     "stages": _of_series("noisy", HEAD_ON_VERIFIED, "proposed", "ground_truth"),
     **dict.fromkeys(("where_it_holds", "by_label_quality"), of_headline),
+    "rates": of_surface,
     "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
 }
 
@@ -118,7 +128,8 @@ class Study:
     """Results of one profile; mAP and AP_all are fractions.
 
     `scores` is long: series (a method, or a variant of the proposed one), fraction, seed, equal_budget, metric, value.
-    `labels` is the result of the data stage; `qualitative` that of the methods at the smallest share, first seed.
+    `surface` is the same of other rates and passes, and has their `reading`. `labels` is the result of the data stage;
+    `qualitative` that of the methods at the smallest share, first seed.
     """
 
     scores: pd.DataFrame
@@ -127,6 +138,7 @@ class Study:
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
     open_images: Study | None = None  # the runs of Table 3, where there are any
+    surface: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def source(self) -> Source:
@@ -211,7 +223,19 @@ def _runs(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: R
     specs: list[Spec] = [Labels(**shared)]
     for seed in settings["seeds"] if seeds is None else seeds:
         specs += (Method(**shared, seed=seed, **fields) for fields in _fields(settings, shared["protocol"]))
+        if seed in settings["surface"]["seeds"]:
+            specs += _surface(shared | {"seed": seed}, settings["surface"])
     return specs
+
+
+def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[Method]:
+    """What ts1, ts3 and ts8 compare, at other rates; where joint training alone is another, what that is a stage of."""
+    for reading, changes in surface["protocols"].items():
+        other = {**shared, "protocol": shared["protocol"].model_copy(update={**changes, "reading": reading})}
+        for series in JOINT if changes.keys() == {"joint_passes"} else TRAINED:
+            fields = {"method": "proposed", **VARIANTS[series]} if series in VARIANTS else {"method": series}
+            for fraction in [0.0] if series in WITHOUT_FRACTION else surface["fractions"]:
+                yield Method(**other, **fields, fraction=fraction)
 
 
 def _labeller(settings: Mapping[str, str] | None, source: Source, resources: Resources) -> Labeller | None:
@@ -268,18 +292,26 @@ def _study(
     finished: Mapping[Spec, Result], left_out: tuple[Spec, ...], *, open_images: Study | None = None
 ) -> Study | None:
     """The study of finished runs; None where no method is among them."""
-    rows = [
-        {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
-         "equal_budget": getattr(spec, "budget", None) is not None, "metric": metric, "value": value}
-        for spec, result in finished.items()
-        if isinstance(spec, Method | OwnCleaner)
-        for metric, value in result.values.items()
-    ]  # fmt: skip
+    own = {spec: result for spec, result in finished.items() if not spec.protocol.reading}
+    rows = list(_rows(own))
     if not rows:
         return None
-    labels = next((result for spec, result in finished.items() if isinstance(spec, Labels)), None)
-    shown = _qualitative({spec: result for spec, result in finished.items() if not on_open_images(spec)})
-    return Study(pd.DataFrame(rows), labels, shown, tuple(finished), left_out, open_images)
+    labels = next((result for spec, result in own.items() if isinstance(spec, Labels)), None)
+    shown = _qualitative({spec: result for spec, result in own.items() if not on_open_images(spec)})
+    others = {spec: result for spec, result in finished.items() if spec.protocol.reading}
+    surface = pd.DataFrame(_rows(others), columns=["reading", *rows[0]])
+    return Study(pd.DataFrame(rows), labels, shown, tuple(finished), left_out, open_images, surface)
+
+
+def _rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
+    """A row of `scores` for every value of a method, and of a run with another protocol also what is other about it."""
+    for spec, result in finished.items():
+        if isinstance(spec, Method | OwnCleaner):
+            reading = {"reading": spec.protocol.reading} if spec.protocol.reading else {}
+            place = {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
+                     "equal_budget": getattr(spec, "budget", None) is not None}  # fmt: skip
+            for metric, value in result.values.items():
+                yield reading | place | {"metric": metric, "value": value}
 
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:

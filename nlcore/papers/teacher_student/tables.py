@@ -10,6 +10,7 @@ import pandas as pd
 
 from nlcore.data.extended_coco import count_labels, label_quality
 from nlcore.papers.counts import counts_table
+from nlcore.papers.teacher_student.claims import by_reading
 from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, HEAD_ON_VERIFIED, METHODS
 from nlcore.papers.teacher_student.study import ABLATIONS, SCORES, TABLE_2, Study
@@ -222,6 +223,25 @@ def verified_positives(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         })  # fmt: skip
     caption = "Verified images that show a class, over the classes and seeds. The paper has about 135 at 5 %."
     return out.table("verified_positives", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
+
+
+def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """Section "Why": what every method reaches at other rates and passes, and which the validation part chooses.
+
+    Means over the seeds that ran all of them; chosen by AP_all on the validation part, where the best pass is kept.
+    """
+    frame = by_reading(study)
+    readings = list(dict.fromkeys(frame.reading))
+    means = frame.groupby(["fraction", "series", "reading", "metric"], sort=False).value.mean().unstack("metric")
+    rows = []
+    for (fraction, series), part in means.groupby(level=["fraction", "series"], sort=False):
+        part = part.droplevel(["fraction", "series"])
+        every = part.reindex(readings)
+        cells = {f"{metric}, {reading}": every.at[reading, metric] for metric in SCORES for reading in readings}
+        rows.append({"share of clean labels": f"{fraction:.0%}", "series": series, **cells,
+                     "chosen on the validation part": part.validation_AP_all.idxmax()})  # fmt: skip
+    caption = f"Other rates and passes, means over {frame.seed.nunique()} seeds."
+    return out.table("rates", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
 def equal_budgets(study: Study, out: ArtefactWriter) -> pd.DataFrame:
