@@ -31,6 +31,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
+@pytest.fixture(scope="session")
+def smoke_store():
+    """The store of the notebooks that run as tests, for all workers of pytest-xdist: what one has computed others read.
+
+    For tests that let its records be.
+    """
+    from nlcore.runs import Store
+
+    return Store(os.environ["NLCORE_STORE"])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def names_of_examples(doctest_namespace):
     """What an example in a docstring may use without importing it, as if its reader had just done so."""

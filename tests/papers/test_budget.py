@@ -12,7 +12,7 @@ from nlcore.papers import BUILT_IN, paper
 from nlcore.papers.budget import Stake, Unit, check_budget, choose, make_stakes, total, with_lacking
 from nlcore.papers.paper import load_rounded
 from nlcore.report.verdicts import Verdict
-from nlcore.runs import Store, run_grid
+from nlcore.runs import run_grid
 from tests.runs.trivial import Square, Total
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,9 +116,9 @@ def test_every_claim_says_which_runs_decide_it(name):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(smoke_store):
     """Paper -> its smoke grid, computed, and the store; each made when it is first asked for."""
-    made, store = {}, Store(tmp_path_factory.mktemp("budget"))
+    made, store = {}, smoke_store
 
     def grid_of(name):
         if name not in made:

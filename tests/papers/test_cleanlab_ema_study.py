@@ -17,7 +17,7 @@ from nlcore.papers.cleanlab_ema.study import load_study
 from nlcore.papers.cleanlab_ema.words import HEADLINE_NAMES
 from nlcore.report.verdict_file import read_verdicts
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import run_grid
 from nlcore.scorers import find_label_issues
 from nlcore.scorers.label_quality import self_confidence
 
@@ -33,10 +33,9 @@ ALPHA_FIGURES = {"fig_s5": "ap_at_t", "fig_s6": "ap_at_t_2", "fig_s7": "ap_at_t_
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.specs("smoke", seeds=[0, 1]), store, workers=0)
-    return store
+def store(smoke_store):
+    run_grid(PAPER.specs("smoke", seeds=[0, 1]), smoke_store, workers=0)
+    return smoke_store
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,9 @@ from tests.papers.interruption import stopped_and_resumed
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.grid("smoke", seeds=[0]).main, store, workers=0)
-    return store
+def store(smoke_store):
+    run_grid(PAPER.grid("smoke", seeds=[0]).main, smoke_store, workers=0)
+    return smoke_store
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from nlcore.papers.missing_label_al.study import Study, costs, is_plain, load_st
 from nlcore.papers.profiles import Resources
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import run_grid
 from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training.active import PoolView
 from tests.coco_drawing import draw_coco
@@ -209,10 +209,9 @@ def test_a_run_that_is_not_the_one_for_its_result_is_refused():
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.grid("smoke").main, store, workers=0)
-    return store
+def store(smoke_store):
+    run_grid(PAPER.grid("smoke").main, smoke_store, workers=0)
+    return smoke_store
 
 
 def unchecked(run, choice):

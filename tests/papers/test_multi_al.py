@@ -18,7 +18,7 @@ from nlcore.papers.multi_al.study import Study, load_study
 from nlcore.papers.profiles import Resources
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import run_grid
 from tests.coco_drawing import draw_coco
 from tests.papers.interruption import stopped_and_resumed
 from tests.shared_data import shared_data
@@ -93,10 +93,9 @@ def test_the_3_points_over_random_are_those_of_multi_al_with_safe_mode():
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.grid("smoke").main, store, workers=0)
-    return store
+def store(smoke_store):
+    run_grid(PAPER.grid("smoke").main, smoke_store, workers=0)
+    return smoke_store
 
 
 @pytest.mark.slow

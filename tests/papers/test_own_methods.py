@@ -16,7 +16,7 @@ from nlcore.report.claims import verdict_table
 from nlcore.report.evidence import Evidence
 from nlcore.report.own import own_method_table
 from nlcore.report.writer import ArtefactWriter
-from nlcore.runs import Store, run_grid
+from nlcore.runs import run_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "add_a_method.md"
@@ -69,9 +69,9 @@ def grid(id, *methods):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id", TWINS)
-def test_a_twin_of_a_papers_method_stands_beside_it_with_the_same_numbers(id, tmp_path):
+def test_a_twin_of_a_papers_method_stands_beside_it_with_the_same_numbers(id, tmp_path, smoke_store):
     text, same, artefacts = TWINS[id]
-    one, reference, store = paper(id), written(tmp_path, text), Store(tmp_path / "store")
+    one, reference, store = paper(id), written(tmp_path, text), smoke_store
     specs = grid(id, reference)
     if id == "galc_slr":  # a hundred of its runs stand behind none of these artefacts
         specs = [spec for spec in specs if any(one.reads(artefact)(spec) for artefact in ("table_1", "fig_6"))]

@@ -22,10 +22,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    run_grid(PAPER.grid("smoke").main, store, workers=0)
-    return store
+def store(smoke_store):
+    run_grid(PAPER.grid("smoke").main, smoke_store, workers=0)
+    return smoke_store
 
 
 @pytest.fixture(scope="module")
