@@ -59,6 +59,7 @@ class Batch:
     runs_per_gpu: int | None = None
     gpus_per_run: int = 1
     budget: float | None = None  # hours of each kind of device; None: as many as it takes
+    runs_only: bool = False  # no notebook is executed: the store may be taken elsewhere for that
     parameters: Mapping[str, Any] = field(default_factory=dict)  # a notebook's own
 
     @property
@@ -155,6 +156,8 @@ def check(batch: Batch) -> None:
         InputError: in one line, the first thing that is wrong.
     """
     check_budget(batch.budget, partial=batch.asked.partial)
+    if batch.runs_only and batch.asked.partial:
+        raise InputError("runs-only: found beside --partial, which computes nothing; expected one of them")
     for one in batch.papers:
         notebooks.check_parameters(one.notebook, batch.notebook_parameters(one))
     for name, value in batch.parameters.items():
@@ -276,12 +279,12 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
     missing = [spec for plan in plans.values() for spec in plan.missing]
     have_weights(missing)
     have_features(missing)
-    with reporter(_parts(grids, plans)) as report:
+    with reporter(_parts(grids, plans, notebooks=not batch.runs_only)) as report:
         engine = make_engine(
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
         )
         run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
-        done, failures = execute_notebooks(batch.shown, report)
+        done, failures = ([], []) if batch.runs_only else execute_notebooks(batch.shown, report)
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())
     found = f"{computed} runs computed" if computed else "nothing to compute"
@@ -291,10 +294,11 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
     return done, failures
 
 
-def _parts(grids: Iterable[str], plans: Mapping[str, Plan]) -> dict[str, Part]:
+def _parts(grids: Iterable[str], plans: Mapping[str, Plan], *, notebooks: bool) -> dict[str, Part]:
     """A paper's steps: its missing runs, and its notebook."""
+    last = Part(1, NOTEBOOK_SECONDS) if notebooks else Part(0, 0.0)
     runs = {name: plans[name].part() if name in plans else Part(0, 0.0) for name in grids}
-    return {name: Part(part.steps + 1, part.seconds + NOTEBOOK_SECONDS) for name, part in runs.items()}
+    return {name: Part(part.steps + last.steps, part.seconds + last.seconds) for name, part in runs.items()}
 
 
 def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list[str]]:

@@ -88,6 +88,9 @@ def run(
     budget: Budget = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="compute everything again")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="compute nothing; show what is finished")] = False,
+    runs_only: Annotated[
+        bool, typer.Option("--runs-only", help="compute what is missing, and execute no notebook")
+    ] = False,
     update_notebooks: Annotated[
         bool, typer.Option("--update-notebooks", help="also keep the outputs in notebooks/ (for maintainers)")
     ] = False,
@@ -131,7 +134,10 @@ def run(
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
     _check(device, on_bad_image, engine, address, **counts)
-    plain = batch.Batch(_names(named), asked, engine=engine, address=address, budget=budget, **counts)
+    if runs_only and update_notebooks:
+        raise InputError("runs-only: found beside --update-notebooks, which needs them executed; expected one of them")
+    options = {"engine": engine, "address": address, "budget": budget, "runs_only": runs_only}
+    plain = batch.Batch(_names(named), asked, **options, **counts)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
     console = Console(width=None if sys.stdout.isatty() else 160)
     context.obj = wanted, console

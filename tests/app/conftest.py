@@ -11,15 +11,15 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def command(folder):
+def command(folder, *more):
     """The batch as people run it, with its figures and its store in `folder`."""
     options = ["--papers", "cleanlab_ema", "--profile", "smoke", "--workers", "2"]
     places = ["--output", str(folder / "figures"), "--store", str(folder / "store")]
-    return [sys.executable, "run_all.py", *options, *places]
+    return [sys.executable, "run_all.py", *options, *places, *more]
 
 
-def run(folder):
-    return subprocess.run(command(folder), cwd=ROOT, capture_output=True, text=True)
+def run(folder, *more):
+    return subprocess.run(command(folder, *more), cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
