@@ -62,7 +62,7 @@ class OwnCleaner(OwnRun, Stage):
         return Method(**self.shared(), seed=self.seed, method="finetune_mixed", fraction=self.fraction)
 
     def requires(self) -> Sequence[Spec]:
-        return [Labels(**self.shared()), self.network()]
+        return [Labels(**self.of_stages()), self.network()]
 
     def work(self) -> Work:
         return self.uncleaned.work()

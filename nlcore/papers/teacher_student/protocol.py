@@ -50,3 +50,9 @@ class Protocol(BaseModel):
     finetune_passes: int = Field(94, ge=1)  # of the fine-tuned variants: 100,000 batches
     patience: int = 5  # evaluations without a better AP_all, one a pass, then a run stops (not given)
     reading: str = ""  # in words, what is changed here to ask whether a verdict hangs on it; "": the profile's own
+
+    @property
+    def of_stages(self) -> Protocol:
+        """What labels, networks and pre-trained heads depend on; they are the same however joint training goes on."""
+        kept = ("hidden", "batch_size", "rate", "step_epochs", "step_factor", "passes", "patience")
+        return Protocol(**{name: getattr(self, name) for name in kept})

@@ -73,6 +73,10 @@ class TeacherStudentRun(Spec):
         """The fields that every run of a profile has in common."""
         return {"source": self.source, "protocol": self.protocol, "labeller": self.labeller}
 
+    def of_stages(self) -> dict[str, BaseModel | None]:
+        """The same of the stages that a run builds on."""
+        return self.shared() | {"protocol": self.protocol.of_stages}
+
     def passes_work(self, passes: float, *, head: bool = False) -> Work:
         """The work of so many passes over the training part, of the network or of a head on its features, each with a
         look at the validation part."""
@@ -144,7 +148,7 @@ class Stage(TeacherStudentRun):
 
     def network(self, labels: Literal["noisy", "clean"] = "noisy") -> Network:
         """The seed's network of stage 0, or the upper bound."""
-        return Network(**self.shared(), seed=self.seed, labels=labels)
+        return Network(**self.of_stages(), seed=self.seed, labels=labels)
 
 
 class Network(Stage):
@@ -158,7 +162,7 @@ class Network(Stage):
     labels: Literal["noisy", "clean"]
 
     def requires(self) -> Sequence[Spec]:
-        return [Labels(**self.shared())]
+        return [Labels(**self.of_stages())]
 
     def work(self) -> Work:
         return self.passes_work(self.protocol.passes)
@@ -219,7 +223,7 @@ class PretrainedHeads(Stage):
     passes: int
 
     def requires(self) -> Sequence[Spec]:
-        return [Labels(**self.shared()), self.network()]
+        return [Labels(**self.of_stages()), self.network()]
 
     def work(self) -> Work:
         return self.passes_work(1.5 * self.passes, head=True)
@@ -263,11 +267,11 @@ class Method(Stage):
 
     def requires(self) -> Sequence[Spec]:
         trained_on = "clean" if self.method == "ground_truth" else "noisy"
-        stages: list[Spec] = [Labels(**self.shared()), self.network(trained_on)]
+        stages: list[Spec] = [Labels(**self.of_stages()), self.network(trained_on)]
         if self.method in ("proposed", HEAD_ON_VERIFIED) and self.pretraining != "none":
             passes = self.protocol.passes if self.budget is None else self.budget // 2
             heads = {"activation": self.activation, "passes": passes}
-            stages.append(PretrainedHeads(**self.shared(), seed=self.seed, **heads))
+            stages.append(PretrainedHeads(**self.of_stages(), seed=self.seed, **heads))
         return stages
 
     def work(self) -> Work:

@@ -38,6 +38,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
 # What is trained with other rates and passes: all that ts1, ts3 and ts8 compare.
 TRAINED = (*(name for name in METHODS if name != "ground_truth"), "linear", "tanh", "relu")
 JOINT = ("proposed", "linear", "tanh", "relu")  # of these, what joint training is a stage of
+OF_JOINT = {"teacher_rate", "student_rate", "joint_passes"}  # fields of the protocol that joint training alone reads
 SHOWN = ("proposed", "finetune_whole", "finetune_last", "veit_joint", "noisy", "ground_truth")  # in Figure 5
 
 
@@ -220,11 +221,11 @@ def _runs(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: R
     source = make_source(settings["source"], resources)
     shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     shared["labeller"] = _labeller(settings.get("labeller"), source, resources)
-    specs: list[Spec] = [Labels(**shared)]
+    specs: list[Spec] = [Labels(**shared | {"protocol": shared["protocol"].of_stages})]
     for seed in settings["seeds"] if seeds is None else seeds:
         specs += (Method(**shared, seed=seed, **fields) for fields in _fields(settings, shared["protocol"]))
-        if seed in settings["surface"]["seeds"]:
-            specs += _surface(shared | {"seed": seed}, settings["surface"])
+        if seed in (surface := settings.get("surface", {})).get("seeds", ()):
+            specs += _surface(shared | {"seed": seed}, surface)
     return specs
 
 
@@ -232,7 +233,7 @@ def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[
     """What ts1, ts3 and ts8 compare, at other rates; where joint training alone is another, what that is a stage of."""
     for reading, changes in surface["protocols"].items():
         other = {**shared, "protocol": shared["protocol"].model_copy(update={**changes, "reading": reading})}
-        for series in JOINT if changes.keys() == {"joint_passes"} else TRAINED:
+        for series in JOINT if changes.keys() <= OF_JOINT else TRAINED:
             fields = {"method": "proposed", **VARIANTS[series]} if series in VARIANTS else {"method": series}
             for fraction in [0.0] if series in WITHOUT_FRACTION else surface["fractions"]:
                 yield Method(**other, **fields, fraction=fraction)
