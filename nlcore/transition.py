@@ -48,8 +48,8 @@ def transition_estimate(
     Args:
         labels: (n, K) of 0 and 1, as given.
         probabilities: (n, K), what the classifier says of the given labels of the same images.
-        losses: (n, K), the classifier's binary cross-entropies, early in its training, when it has not learnt wrong
-            labels by heart: the authors take the mean of five epochs.
+        losses: (n, K), the classifier's binary cross-entropies early in its training, before it has memorised wrong
+            labels; the authors take the mean of five epochs.
         rng: draws where the mixtures of `easily_learnt` start.
 
     Returns:

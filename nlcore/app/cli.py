@@ -134,8 +134,7 @@ def run(
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
     _check(device, on_bad_image, engine, address, **counts)
-    if runs_only and update_notebooks:
-        raise InputError("runs-only: found beside --update-notebooks, which needs them executed; expected one of them")
+    _check_notebooks(runs_only, update_notebooks)
     options = {"engine": engine, "address": address, "budget": budget, "runs_only": runs_only}
     plain = batch.Batch(_names(named), asked, **options, **counts)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
@@ -257,6 +256,11 @@ def _refuse_options(context: typer.Context) -> None:
 def _names(text: str | None) -> list[str]:
     """The papers that were named, or all."""
     return list(papers()) if text is None else [name for name in text.replace(" ", "").split(",") if name]
+
+
+def _check_notebooks(runs_only: bool, update_notebooks: bool) -> None:
+    if runs_only and update_notebooks:
+        raise InputError("runs-only: found beside --update-notebooks, which needs them; expected one of the two")
 
 
 def _check(device: str, on_bad_image: str, engine: str, address: str | None, **counts: int | None) -> None:
