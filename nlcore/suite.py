@@ -29,7 +29,7 @@ NEEDS = {
     "nlcore.correction": "torch", "nlcore.data": "torch", "nlcore.devices": "torch", "nlcore.generators": "torch",
     "nlcore.losses": "torch", "nlcore.metrics": "sklearn", "nlcore.papers.prepare": "torch",
     "nlcore.report": "matplotlib", "nlcore.runs": "safetensors", "nlcore.torchvision_compat": "torch",
-    "nlcore.training": "torch",
+    "nlcore.training": "torch", "nlcore.transition": "torch",
 }  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_every_machine_is_told_the_same_and_the_first_one_what_to_run(tmp_path):
 @pytest.mark.slow
 def test_it_computes_a_paper_on_two_nodes(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install --editable '.[ray]'")
-    smaller = script().replace("--profile paper --data-root /data/coco", "--profile smoke --papers galc_slr")
+    smaller = script().replace("--profile paper --data-root /data/coco", "--profile smoke --papers cleanlab_ema")
     assert "--profile smoke" in smaller
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # names of sockets have a limit
@@ -105,6 +105,6 @@ def test_it_computes_a_paper_on_two_nodes(tmp_path):
         done = submitted(tmp_path, smaller, SRUN.format(python=sys.executable, root=ROOT), **places, **cluster)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"[1-9]\d* runs computed, 0 taken from the store", done.stdout)
-    assert (tmp_path / "figures" / "galc_slr" / "smoke" / "table_1.csv").is_file()
+    assert (tmp_path / "figures" / "cleanlab_ema" / "smoke" / "table_1.csv").is_file()
     with socket.socket() as one:
         assert one.connect_ex((HOST, port)), "nothing of the cluster is left"
