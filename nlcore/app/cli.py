@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 Papers = Annotated[str | None, typer.Option("--papers", help=f"comma-separated: {', '.join(BUILT_IN)}; all by default")]
 PaperFolder = Annotated[list[str] | None, typer.Option(help="package of a paper of one's own (docs/add_a_paper.md)")]
-Profile = Annotated[str, typer.Option(help="how much to run: smoke, embedded, simulated, finetune, paper, rehearsal")]
+Profile = Annotated[str, typer.Option(help="how much: smoke, embedded, simulated, frozen, finetune, paper, rehearsal")]
 Seeds = Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")]
 Workers = Annotated[int | None, typer.Option(help="processes; one per core by default")]
 Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]

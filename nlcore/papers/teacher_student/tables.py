@@ -230,16 +230,16 @@ def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
     Means over the seeds that ran all of them; chosen by AP_all on the validation part, where the best pass is kept.
     """
-    frame = by_reading(study)
-    readings = list(dict.fromkeys(frame.reading))
-    means = frame.groupby(["fraction", "series", "reading", "metric"], sort=False).value.mean().unstack("metric")
-    rows = []
-    for (fraction, series), part in means.groupby(level=["fraction", "series"], sort=False):
-        part = part.droplevel(["fraction", "series"])
-        every = part.reindex(readings)
-        cells = {f"{metric}, {reading}": every.at[reading, metric] for metric in SCORES for reading in readings}
-        rows.append({"share of clean labels": f"{fraction:.0%}", "series": series, **cells,
-                     "chosen on the validation part": part.validation_AP_all.idxmax()})  # fmt: skip
+    frame, place = by_reading(study), ["fraction", "series"]
+    means = frame.groupby([*place, "reading", "metric"]).value.mean().unstack("metric")
+    chosen = means.validation_AP_all == means.groupby(place).validation_AP_all.transform("max")
+    order = product(*(dict.fromkeys(frame[name]) for name in (*place, "reading")))
+    rows = [
+        {"share of clean labels": f"{run[0]:.0%}", "series": run[1], "rates": run[2],
+         **means.loc[run, list(SCORES)], "AP_all, validation part": means.at[run, "validation_AP_all"],
+         "chosen": "yes" if chosen[run] else ""}
+        for run in order if run in means.index
+    ]  # fmt: skip
     caption = f"Other rates and passes, means over {frame.seed.nunique()} seeds."
     return out.table("rates", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
