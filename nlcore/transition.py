@@ -123,8 +123,8 @@ def importance_weights(
             [0.7692]])
     """
     p = probabilities.detach()
-    given = added + (1 - added - lost) * p
-    present, absent = p / given.clamp(min=1e-12), (1 - p) / (1 - given).clamp(min=1e-12)
+    given, not_given = (1 - lost) * p + added * (1 - p), lost * p + (1 - added) * (1 - p)
+    present, absent = p / given.clamp(min=1e-12), (1 - p) / not_given.clamp(min=1e-12)
     return torch.lerp(absent, present, targets.to(p.dtype))
 
 

@@ -1,6 +1,7 @@
 """The study from end to end at the smallest scale, on features and on drawn images, and what bad input is told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -474,16 +475,34 @@ def test_reweighted_asl_takes_wrong_labels_less_seriously_and_is_asl_where_rates
     assert (found[0, :2] < 0.6).all() and torch.isnan(found[0, 2])
 
 
-def test_the_t_estimate_is_the_same_whoever_shares_its_pass_and_knows_no_true_label():
+def test_the_t_estimate_is_the_same_whoever_shares_its_pass():
     low, high = (TransitionEstimates(**FIELDS | {"noise": noise}) for noise in (0.2, 0.6))
     together = TransitionEstimates.compute_together([low, high], [[], []])
     for spec, result in zip((low, high), together, strict=True):
         alone = spec.compute([])
         assert alone.values == result.values
         np.testing.assert_array_equal(alone.arrays["rates"], result.arrays["rates"])
-    lost = [result.values["counted"][1] for result in together]
+    lost = [result.values["rows"][-1]["lost_counted"] for result in together]  # the last row is of all classes
     assert lost == pytest.approx([0.2, 0.6], abs=0.03)
+    by_way = {row["decided_by"]: row["classes"] for row in together[0].values["rows"]}
+    assert by_way["pairs of labels"] + by_way["predictions (Dual-T)"] == by_way["either"] == 80
     assert all(result.arrays["rates"].shape == (2, 80) for result in together)
+
+
+def test_the_t_estimate_knows_no_true_label():
+    spec, rng = TransitionEstimates(**FIELDS), np.random.default_rng(0)
+    labels, said = (rng.random((300, 6)) < 0.4).astype(np.int8), rng.random((300, 6))
+    truths = labels, rng.permutation(labels)
+    one, other = (spec._decided(truth, labels, said, -np.log(said)) for truth in truths)
+    np.testing.assert_array_equal(one.arrays["rates"], other.arrays["rates"])
+    assert one.values["rows"][-1]["lost_counted"] == 0 < other.values["rows"][-1]["lost_counted"]
+
+
+def test_the_table_of_rates_is_empty_where_nothing_was_estimated(study, tmp_path):
+    out = ArtefactWriter("galc_slr", "smoke", tmp_path, {})
+    none = replace(study, transitions=study.transitions[:0])
+    assert tables.transition_table(none, out).empty
+    assert len(tables.transition_table(study, ArtefactWriter("galc_slr", "smoke", tmp_path / "all", {}))) == 3 * 3
 
 
 def test_the_matrix_as_written_leaves_silver_images_no_gradient_under_a_second_sigmoid_either():

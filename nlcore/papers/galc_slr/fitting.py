@@ -63,15 +63,18 @@ class Fit:
         *,
         evaluate: Callable[[nn.Module, int], dict] | None = None,
         evaluate_every: int = 1,
+        epochs: int | None = None,
     ) -> list[dict]:
-        """All epochs on `rows`, with `loss(logits, targets)`, (M, B, K) both; returns the history of evaluations.
+        """All epochs on `rows`, or the first `epochs` of them; returns the history of evaluations.
 
-        A training on images that was killed goes on from its checkpoint.
+        The loss is `loss(logits, targets)`, (M, B, K) both. A training on images that was killed goes on from its
+        checkpoint.
         """
         sampler = shuffled(torch.as_tensor(rows), self.protocol.batch_size, generator=self.order)
+        recipe = make_recipe(self.source, self.protocol, evaluate_every)
         result = train(
             self.model,
-            make_recipe(self.source, self.protocol, evaluate_every),
+            replace(recipe, epochs=epochs or recipe.epochs),
             sampler=sampler,
             fetch=self.fetch,
             loss=lambda model, batch: loss(*whole_vectors(model(batch[0]), batch[1])),

@@ -198,19 +198,18 @@ class MatrixEstimates(GalcSlrRun):
 class TransitionEstimates(GalcSlrRun):
     """How often noise has added and taken each label, from the noisy labels of all images alone (`nlcore.transition`).
 
-    Array `rates` (2, K): added, lost. Values, each (added, lost) as means over the classes, fractions: as `estimated`,
-    as `counted` from the labels before and after noise, and the mean absolute `error`; and `by_dual_t`, how many
-    classes no pair of labels decides.
+    Array `rates` (2, K): added, lost. Value `rows`, by what decided a class: how many `classes`, and means over them as
+    fractions: `added` and `lost` as estimated, and as `..._counted` from the labels before and after noise.
     """
 
     def work(self) -> Work:
         train, _ = once(sizes_of_several, self.source)
-        return training_work(self.source, self.early.epochs * train, LOOKS * train)
+        return training_work(self.source, self.early * train, LOOKS * train)
 
     @property
-    def early(self) -> Protocol:
-        """Half of the epochs: the authors look at losses around the fifteenth of thirty."""
-        return self.protocol.model_copy(update={"epochs": max(self.protocol.epochs // 2, 1)})
+    def early(self) -> int:
+        """Half of the epochs, where training stops: the authors look at losses up to the fifteenth of thirty."""
+        return max(self.protocol.epochs // 2, 1)
 
     def shared_pass(self) -> Hashable | None:
         """Heads of one seed train on the same images, whatever their labels became."""
@@ -227,17 +226,18 @@ class TransitionEstimates(GalcSlrRun):
         """Train with binary cross-entropy on all images as noise left them; the losses of the last epochs decide."""
         first, divided = specs[0], [spec.divided() for spec in specs]
         rows = np.sort(np.concatenate([divided[0].gold, divided[0].silver]))
-        fit = Fit(first.source, first.early, first.seed, first.examples(), [own.noisy for own in divided])
+        fit = first.fit([own.noisy for own in divided])
         labels = np.stack([own.noisy[rows] for own in divided])  # (M, n, K)
         losses = np.zeros(labels.shape, np.float32)
 
         def look(model: nn.Module, epoch: int) -> dict[str, Any]:
-            if model is fit.model and epoch > first.early.epochs - LOOKS:
+            if model is fit.model and epoch > first.early - LOOKS:
                 right = np.abs(1 - labels - sigmoid(fit.logits(rows, model)))  # how likely the given label is
                 np.subtract(losses, np.log(right.clip(1e-12)), out=losses, casting="same_kind")
             return {}
 
-        fit.train(rows, closed_form(partial(binary_cross_entropy_gradient, reduction="sum")), evaluate=look)
+        loss = closed_form(partial(binary_cross_entropy_gradient, reduction="sum"))
+        fit.train(rows, loss, evaluate=look, epochs=first.early)
         said, truth = sigmoid(fit.logits(rows)), first.examples().targets[rows]
         return [spec._decided(truth, *of) for spec, *of in zip(specs, labels, said, losses, strict=True)]
 
@@ -245,9 +245,17 @@ class TransitionEstimates(GalcSlrRun):
         rng = generator(PAPER, self.seed, self.noise, "T-estimator")
         found = transition_estimate(labels, said, losses, rng=rng)
         rates, counted = np.stack([found.added, found.lost]), counted_rates(truth, labels)
-        means = {"estimated": rates, "counted": counted, "error": np.abs(rates - counted)}
-        values = {name: own.mean(axis=1).tolist() for name, own in means.items()}
-        return Result(values | {"by_dual_t": len(found.by_dual_t)}, {"rates": rates})
+        by_pairs = np.isin(np.arange(rates.shape[1]), found.by_dual_t, invert=True)
+        ways = {"pairs of labels": by_pairs, "predictions (Dual-T)": ~by_pairs, "either": np.ones_like(by_pairs)}
+        rows = [{"decided_by": way, **_summary(rates[:, own], counted[:, own])} for way, own in ways.items()]
+        return Result({"rows": rows}, {"rates": rates})
+
+
+def _summary(rates: np.ndarray, counted: np.ndarray) -> dict[str, float | None]:
+    """Of rates (2, classes) of some classes, and of those that were counted: how many, and the means; None of none."""
+    means = {"added": rates[0], "added_counted": counted[0], "lost": rates[1], "lost_counted": counted[1]}
+    there = rates.shape[1]
+    return {"classes": there} | {name: float(own.mean()) if there else None for name, own in means.items()}
 
 
 class SigmoidEffect(GalcSlrRun):

@@ -137,9 +137,9 @@ class Study:
     epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
     ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why". `surface` has mAP at
     the ablation's noise by epochs, learning_rate, method and seed. `reliability` is what silver classifiers say there
-    and how often it is so: silver_loss, seed, cells, output, share. `transitions` has a row for every T-estimate:
-    noise, seed, labels "added" and "lost" as "estimated", "counted" and their "error", in percent, and `by_dual_t`, a
-    number of classes.
+    and how often it is so: silver_loss, seed, cells, output, share. `transitions` has rows for every T-estimate: noise,
+    seed, what it is `decided_by`, so many `classes`, and labels `added` and `lost` of these, in percent, estimated and
+    `..._counted`.
     """
 
     scores: pd.DataFrame
@@ -291,7 +291,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
             if at_ablation_noise(spec) and spec.estimate_on == "gold" and not spec.cap
             for row in result.values["reliability"]
         ),
-        transitions=pd.DataFrame(_transitions(found)),
+        transitions=pd.DataFrame(_transitions(found), columns=TRANSITION_COLUMNS),
         specs=tuple(finished),
         left_out=left_out,
     )
@@ -306,13 +306,9 @@ def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
 
 def _transitions(found: Mapping[Spec, Result]) -> Iterator[dict]:
     for spec in sorted((spec for spec in found if isinstance(spec, TransitionEstimates)), key=lambda s: s.noise):
-        values = found[spec].values
-        rates = {
-            f"{rate}, {how}": 100 * values[how][place]
-            for place, rate in enumerate(("added", "lost"))
-            for how in ("estimated", "counted", "error")
-        }
-        yield {"noise": spec.noise, "seed": spec.seed, **rates, "by_dual_t": values["by_dual_t"]}
+        for row in found[spec].values["rows"]:
+            shares = {name: np.nan if row[name] is None else 100 * row[name] for name in TRANSITION_SHARES}
+            yield {"noise": spec.noise, "seed": spec.seed, **row, **shares}
 
 
 def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping[str, Any]]]:
@@ -343,6 +339,8 @@ def _percent(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if name == "epoch" else 100 * value for name, value in kept.items()}
 
 
+TRANSITION_SHARES = ("added", "added_counted", "lost", "lost_counted")
+TRANSITION_COLUMNS = ["noise", "seed", "decided_by", "classes", *TRANSITION_SHARES]
 DISTANCE_COLUMNS = [
     *("matrix", "noise", "gold", "seed", *DEFAULTS, "diagonal", "off_diagonal", "contrast"),
     *("identity_rows", "borrowed_regulators", "single_label_images"),

@@ -141,9 +141,9 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def transition_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """What the T-estimator makes of the noise, beside what was counted: means over classes and seeds, per cent."""
-    frame = study.transitions.drop(columns="seed").groupby("noise", as_index=False).mean()
+    frame = study.transitions.drop(columns="seed").groupby(["noise", "decided_by"], as_index=False, sort=False).mean()
     frame["noise"] = frame.noise.map(percent)
-    renamed = {"noise": "noise %", "by_dual_t": "classes that no pair of labels decides"}
+    renamed = {"noise": "noise %"} | {name: name.replace("_", " ") for name in frame.columns[1:]}
     caption = "How many labels noise added and took, per cent of the images without and with the class (T-estimator)."
     return out.table("transition_rates", frame.rename(columns=renamed), caption=caption, deviations=deviations(study))
 
