@@ -123,6 +123,11 @@ class Runs:
         protocol = TeacherProtocol(**load_profile("nlcore.papers.teacher_student", "embedded")["protocol"])
         return {"source": Source(**self.source, model="mlp"), "protocol": protocol}
 
+    def label_fields(self) -> dict[str, object]:
+        """The same of the labels that they stand on."""
+        fields = self.teacher_fields()
+        return fields | {"protocol": fields["protocol"].of_stages}
+
     def taught(self, method: str, fraction: float) -> list[Result]:
         """Paper 5's runs of one method, one for each seed."""
         fields = self.teacher_fields()
@@ -130,7 +135,7 @@ class Runs:
 
     def cleaned(self, fraction: float) -> tuple[float, float]:
         """Precision and recall of the teacher's labels, of all images, percent, mean over seeds."""
-        clean = self.get(Labels(**self.teacher_fields())).arrays["clean"] == 1
+        clean = self.get(Labels(**self.label_fields())).arrays["clean"] == 1
         given = [result.arrays["teacher_labels"] == 1 for result in self.taught("proposed", fraction)]
         precision = [(labels & clean).sum() / max(labels.sum(), 1) for labels in given]
         recall = [(labels & clean).sum() / clean.sum() for labels in given]
@@ -251,7 +256,7 @@ def forms() -> dict[str, dict[str, float]]:
 def checks(store: Path, seeds: tuple[int, ...]) -> dict[str, object]:
     """What is simulated beside what is real, as one record."""
     real = Runs(store, seeds, data="embedded")
-    labels = real.get(Labels(**real.teacher_fields())).arrays
+    labels = real.get(Labels(**real.label_fields())).arrays
     clean, noisy = labels["clean"] == 1, labels["noisy"] == 1
     shares = {"noisy_right": float((clean & noisy).sum() / noisy.sum()), "noisy_missing": None}
     shares["noisy_missing"] = float(1 - (clean & noisy).sum() / clean.sum())

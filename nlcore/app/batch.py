@@ -265,8 +265,13 @@ def reproduce(batch: Batch, console: Console, *, fresh: bool = False, update_not
     return not failures
 
 
-def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[list[Paper], list[str]]:
-    """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed."""
+def compute(
+    batch: Batch, console: Console, *, fresh: bool = False, pages: bool = True
+) -> tuple[list[Paper], list[str]]:
+    """What the store lacks, then all notebooks, under one display of progress; the papers done, and what failed.
+
+    pages: whether the report's pages of the notebooks are written, too.
+    """
     store = Store(batch.asked.store)
     grids = batch.grids
     if fresh:
@@ -284,7 +289,7 @@ def compute(batch: Batch, console: Console, *, fresh: bool = False) -> tuple[lis
             batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
         )
         run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
-        done, failures = ([], []) if batch.runs_only else execute_notebooks(batch.shown, report)
+        done, failures = ([], []) if batch.runs_only else execute_notebooks(batch.shown, report, pages=pages)
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())
     found = f"{computed} runs computed" if computed else "nothing to compute"
@@ -301,7 +306,7 @@ def _parts(grids: Iterable[str], plans: Mapping[str, Plan], *, notebooks: bool) 
     return {name: Part(part.steps + last.steps, part.seconds + last.seconds) for name, part in runs.items()}
 
 
-def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list[str]]:
+def execute_notebooks(batch: Batch, report: Reporter, *, pages: bool) -> tuple[list[Paper], list[str]]:
     """Execute the papers' notebooks side by side, each in processes of its own; those that ran, and why others failed.
 
     Their computing is done: what they find in the store they read and draw.
@@ -310,7 +315,7 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
     at_once = min(batch.workers or os.cpu_count() or 1, len(chosen)) or 1
     with environment(PROCESS), process_pool(at_once) as pool:
         asked = replace(batch)  # without the grids it has made
-        begun = {pool.submit(_execute, asked, one.id): one for one in chosen}
+        begun = {pool.submit(_execute, asked, one.id, pages): one for one in chosen}
         for one in chosen:
             report.note(one.id, f"notebooks/{one.notebook.name}")
         for future in as_completed(begun):
@@ -323,13 +328,13 @@ def execute_notebooks(batch: Batch, report: Reporter) -> tuple[list[Paper], list
     return [one for one in chosen if one.id in done], failures
 
 
-def _execute(batch: Batch, name: str) -> None:
+def _execute(batch: Batch, name: str, page: bool) -> None:
     """Execute one paper's notebook, and write the page of it that the report shows."""
     from nlcore.app import site  # late: it draws, and a plan does not
 
     one = paper(name)
     notebooks.execute(one.notebook, batch.executed(one), batch.notebook_parameters(one))
-    if not batch.asked.variant:
+    if page and not batch.asked.variant:
         site.write_notebook_page(batch.asked.output, name, batch.asked.profile)
 
 

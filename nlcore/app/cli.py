@@ -134,7 +134,7 @@ def run(
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
     _check(device, on_bad_image, engine, address, **counts)
-    _check_notebooks(runs_only, update_notebooks)
+    _check_notebooks(runs_only, update_notebooks, context.invoked_subcommand)
     options = {"engine": engine, "address": address, "budget": budget, "runs_only": runs_only}
     plain = batch.Batch(_names(named), asked, **options, **counts)
     wanted = batch.with_parameters(plain, dict(map(_assignment, parameter or [])))
@@ -258,9 +258,10 @@ def _names(text: str | None) -> list[str]:
     return list(papers()) if text is None else [name for name in text.replace(" ", "").split(",") if name]
 
 
-def _check_notebooks(runs_only: bool, update_notebooks: bool) -> None:
-    if runs_only and update_notebooks:
-        raise InputError("runs-only: found beside --update-notebooks, which needs them; expected one of the two")
+def _check_notebooks(runs_only: bool, update_notebooks: bool, subcommand: str | None) -> None:
+    if runs_only and (update_notebooks or subcommand):
+        other = "--update-notebooks" if update_notebooks else subcommand
+        raise InputError(f"runs-only: found beside {other}, which needs the notebooks; expected one of the two")
 
 
 def _check(device: str, on_bad_image: str, engine: str, address: str | None, **counts: int | None) -> None:

@@ -60,7 +60,7 @@ def verify(batch: Batch, console: Console, *, revision: str | None = None) -> bo
     kept = {one.id: _kept_files(batch, one, revision) for one in batch.papers}
     with tempfile.TemporaryDirectory(prefix="nlcore-verify-") as folder:
         fresh = replace(batch, asked=replace(batch.asked, output=Path(folder)))
-        done, failures = compute(fresh, console)
+        done, failures = compute(fresh, console, pages=False)
         found = {one.id: compare(kept[one.id], _files(fresh.folder(one)), one.tolerances()) for one in done}
     for one in done:
         how = "exactly: the runs are those that made them" if found[one.id].exact else "within each column's tolerance"

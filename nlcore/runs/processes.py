@@ -88,12 +88,10 @@ class WorkerPool(ProcessPoolExecutor):
 
 def end_pools(pools: Sequence[WorkerPool], *, at_once: bool) -> None:
     """Drop what has not begun, and wait for what is running, or end it `at_once`."""
-    for pool in pools:
-        if at_once:
-            pool.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-    for pool in pools:
-        pool.shutdown(wait=True)
+    for pool in pools if at_once else ():
+        pool.terminate()
+    for pool in pools:  # waiting for its thread, too: at the end of a program it would meet a closed pipe
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ def call(folders, *arguments):
         (["--budget", "-2", "--plan"], "budget: found -2 hours; expected a number above zero"),
         (["--budget", "5", "--partial"], "budget: found 5 hours beside --partial; expected one of them"),
         (["--runs-only", "--partial"], "runs-only: found beside --partial, which computes nothing; expected one of"),
-        (["--runs-only", "--update-notebooks"], "runs-only: found beside --update-notebooks, which needs them"),
+        (["--runs-only", "--update-notebooks"], "runs-only: found beside --update-notebooks, which needs the"),
+        (["--runs-only", "verify"], "runs-only: found beside verify, which needs the notebooks; expected one of"),
         (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
         (["--device", "tpu"], "device: found 'tpu'; expected auto, cpu, cuda"),
         (

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
@@ -14,7 +16,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from nlcore.app.site import build, reportable
+from nlcore.app.site import build, reportable, write_notebook_page
 from nlcore.app.site.build import SIGNS, _sentence
 from nlcore.app.site.collect import describe
 from nlcore.app.site.notebook_page import notebook_body, to_show
@@ -254,3 +256,50 @@ def test_a_notebooks_page_shows_a_written_figure_from_its_file_and_holds_any_oth
     written, other = Page(page).images
     assert (written["src"], written["width"], written["alt"]) == ("fig_1.png", "420", "a line")
     assert other["src"].startswith("data:image/png") and other["alt"].startswith("By hand: ")
+
+
+def executed(path, text):
+    """A notebook of one cell that printed `text`."""
+    cell = nbformat.v4.new_code_cell("print(x)", outputs=[nbformat.v4.new_output("stream", name="stdout", text=text)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+
+
+def test_a_notebooks_page_is_written_again_only_when_it_shows_something_else(tmp_path):
+    source = FIGURES / "multi_al" / "embedded"
+    folder = tmp_path / "multi_al" / "embedded"
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.png", "*.svg", "*.html", "*.ipynb"))
+    page, written = folder / "notebook.html", []
+    for text in ("one", "one", "two", "two"):
+        executed(folder / "notebook.ipynb", text)
+        write_notebook_page(tmp_path, "multi_al", "embedded")
+        written.append((page.stat().st_mtime_ns, text in page.read_text()))
+    (first, there), again, other, last = written
+    assert there and again == (first, True) and other[0] > first and last == other and last[1]
+    page.write_text(page.read_text().removesuffix("</html>\n"))
+    write_notebook_page(tmp_path, "multi_al", "embedded")
+    assert page.read_text().rstrip().endswith("</html>"), "a page that is cut off is no page"
+
+
+def test_a_damaged_folder_of_another_paper_is_no_reason_not_to_write_a_page(tmp_path):
+    for paper in ("multi_al", "galc_slr"):
+        folder = tmp_path / paper / "embedded"
+        folder.mkdir(parents=True)
+        for name in ("manifest.json", "verdicts.json"):
+            shutil.copy(FIGURES / paper / "embedded" / name, folder / name)
+    (tmp_path / "galc_slr" / "embedded" / "manifest.json").write_text("{")
+    executed(tmp_path / "multi_al" / "embedded" / "notebook.ipynb", "one")
+    write_notebook_page(tmp_path, "multi_al", "embedded")
+    assert (tmp_path / "multi_al" / "embedded" / "notebook.html").is_file()
+
+
+def test_what_reads_notebooks_is_loaded_without_a_grammar_of_addresses():
+    code = """
+import sys
+from nlcore.app.light_imports import GRAMMAR, without_grammar_of_addresses
+without_grammar_of_addresses()
+import nbconvert, nbformat, papermill
+assert "jsonschema" in sys.modules and GRAMMAR not in sys.modules and "lark" not in sys.modules
+nbformat.validate(nbformat.v4.new_notebook())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -77,6 +77,8 @@ def test_a_twin_of_a_papers_method_stands_beside_it_with_the_same_numbers(id, tm
         specs = [spec for spec in specs if any(one.reads(artefact)(spec) for artefact in ("table_1", "fig_6"))]
     run_grid(specs, store, workers=0)
     load, claims = one.module("study").load_study, one.module("claims")
+    protocols = [spec.protocol for spec in specs if isinstance(spec, OwnRun) and hasattr(spec, "protocol")]
+    assert not any(getattr(protocol, "reading", "") for protocol in protocols), "one's own runs as the profile does"
     study, plain = load(specs, store), load([spec for spec in specs if not isinstance(spec, OwnRun)], store)
     assert verdict_table(claims.decide_claims(study)).equals(verdict_table(claims.decide_claims(plain)))
     _make_and_look(one, study, artefacts, ArtefactWriter(id, "smoke", tmp_path / "made", {}))

@@ -10,7 +10,7 @@ import torch
 
 from nlcore.errors import InputError
 from nlcore.papers.teacher_student import PAPER, figures, tables
-from nlcore.papers.teacher_student.claims import OWN, by_reading, decide_claims, other_rates, readings_atlas
+from nlcore.papers.teacher_student.claims import CHOSEN, OWN, by_reading, decide_claims, other_rates, readings_atlas
 from nlcore.papers.teacher_student.problem import Chosen, flip
 from nlcore.papers.teacher_student.protocol import METHODS, Protocol
 from nlcore.papers.teacher_student.runs import Labels, Method, Network
@@ -81,8 +81,8 @@ def test_other_rates_stand_apart_and_take_the_place_of_all_that_ran_with_them(st
     for series in ("noisy", "finetune_last", "proposed", "linear"):
         assert value(lower, series, 0.05) != value(study.scores, series, 0.05)
         assert len(value(lower, series, 0.05)) == len(value(own, series, 0.05)) == 2
-    assert value(lower, "proposed", 0.5) == value(study.scores, "proposed", 0.5), "not run: stays"
-    assert value(longer, "finetune_last", 0.05) == value(study.scores, "finetune_last", 0.05)
+    assert value(lower, "proposed", 0.5) == [], "not run"
+    assert value(longer, "finetune_last", 0.05) == value(study.scores, "finetune_last", 0.05), "left as it is"
     assert value(longer, "tanh", 0.05) != value(study.scores, "tanh", 0.05)
     assert set(chosen.reading) <= {OWN, "lower rates", "longer joint training"}
 
@@ -91,12 +91,34 @@ def test_a_method_gets_the_rates_that_its_validation_part_chooses_whatever_the_t
     judged = study.surface.metric == "validation_AP_all"
     best = study.surface.reading == "lower rates"
     favoured = study.surface.assign(value=study.surface.value.where(~(judged & best), 2.0))
-    chosen = other_rates(replace(study, surface=favoured))["rates by the validation part, for every method"]
+    chosen = other_rates(replace(study, surface=favoured))[CHOSEN]
     assert set(chosen.reading) == {"lower rates"}
     favoured = study.surface.assign(value=study.surface.value.where(~(~judged & best), 2.0))
-    same = other_rates(replace(study, surface=favoured))["rates by the validation part, for every method"]
-    unmoved = other_rates(study)["rates by the validation part, for every method"]
+    same, unmoved = other_rates(replace(study, surface=favoured))[CHOSEN], other_rates(study)[CHOSEN]
     assert same.reading.tolist() == unmoved.reading.tolist()
+
+
+def test_of_equal_rates_the_profiles_own_are_chosen(study):
+    own = by_reading(study).query("reading == @OWN")
+    same = own.assign(reading="a twin")
+    assert set(other_rates(replace(study, surface=same))[CHOSEN].reading) == {OWN}
+
+
+def test_a_reading_decides_only_what_it_ran_and_over_its_own_seeds(study):
+    for scores in other_rates(study).values():
+        (decided,) = decide_claims(replace(study, scores=scores), "ts3")
+        ran = {part.name: part.estimate.pairs if part.estimate else 0 for part in decided.parts}
+        assert [pairs for name, pairs in ran.items() if "at 5%" in name] == [2, 2]
+        assert [pairs for name, pairs in ran.items() if "at 10%" in name] == [0, 0]
+
+
+def test_stages_keep_every_field_that_is_not_of_joint_training_or_of_one_method():
+    later = {"embedding", "verified_per_batch", "threshold", "cleaning_weight", "classification_weight", "teacher_rate",
+             "student_rate", "joint_passes", "finetune_passes", "reading"}  # fmt: skip
+    other = Protocol(**{name: 0.5 if name == "threshold" else "x" if name == "reading" else 7 for name in
+                        Protocol.model_fields})  # fmt: skip
+    kept = {name for name in Protocol.model_fields if getattr(other.of_stages, name) == getattr(other, name)}
+    assert kept == set(Protocol.model_fields) - later
 
 
 def test_verified_sets_are_nested_and_apart_from_validation_and_test(study):

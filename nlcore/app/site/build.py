@@ -13,7 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from nlcore.app.light_imports import without_grammar_of_addresses
-from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, of_another_edition
+from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, collect_paper, of_another_edition
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
@@ -70,7 +70,7 @@ def write_notebook_page(figures: Path, paper: str, profile: str) -> None:
 
     The process that executed it is a good place: others execute theirs at the same time.
     """
-    folder = collect(figures)[paper].get(profile)
+    folder = collect_paper(figures, paper).get(profile)
     if folder is not None:
         _write_notebook(_environment(), folder)
 

@@ -133,7 +133,12 @@ def _flat(value: Any) -> str:
 
 def collect(figures: Path) -> dict[str, dict[str, Folder]]:
     """Paper -> profile -> what was made; papers in their order, profiles from the default one on."""
-    return {one.id: {folder.profile: folder for folder in _folders(figures, one)} for one in papers().values()}
+    return {id: collect_paper(figures, id) for id in papers()}
+
+
+def collect_paper(figures: Path, id: str) -> dict[str, Folder]:
+    """Profile -> what was made of one paper, from the default profile on."""
+    return {folder.profile: folder for folder in _folders(figures, papers()[id])}
 
 
 def of_another_edition(figures: Path) -> list[str]:

@@ -92,6 +92,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
 
 
 OWN = "as run"  # the profile's own rates and passes, among other readings
+CHOSEN = "rates by the validation part, for every method"
 
 
 def by_reading(study: Study) -> pd.DataFrame:
@@ -107,28 +108,22 @@ def by_reading(study: Study) -> pd.DataFrame:
 
 
 def other_rates(study: Study) -> dict[str, pd.DataFrame]:
-    """Reading -> scores in the place of the profile's own; and those that the validation part chooses, by method.
+    """Reading -> scores of the shares and seeds of `Study.surface`; and those that the validation part chooses.
 
-    A method has what brings it the highest AP_all on the validation part, on average over the seeds. What a reading
-    leaves as it is stays.
+    What a reading leaves as it is, is the profile's own. Chosen is, for every method by itself, what brings it the
+    highest AP_all on the validation part, on average over the seeds; the profile's own where nothing brings more.
     """
     if study.surface.empty:
         return {}
     frame, place = by_reading(study), ["series", "fraction"]
+    own = frame[frame.reading == OWN]
     readings = {
-        name: pd.concat([part, _without(study.scores, part, place)])
+        name: pd.concat([part, own[~own.series.isin(part.series)]])
         for name, part in study.surface.groupby("reading", sort=False)
     }
-    judged = frame[frame.metric == "validation_AP_all"].groupby([*place, "reading"]).value.mean()
+    judged = frame[frame.metric == "validation_AP_all"].groupby([*place, "reading"], sort=False).value.mean()
     chosen = judged.groupby(place).idxmax().map(lambda found: found[-1]).rename("reading").reset_index()
-    taken = frame.merge(chosen, on=[*place, "reading"])
-    return readings | {"rates by the validation part, for every method": taken}
-
-
-def _without(scores: pd.DataFrame, part: pd.DataFrame, place: list[str]) -> pd.DataFrame:
-    """The scores of what `part` has none of."""
-    there = pd.MultiIndex.from_frame(part[place])
-    return scores[~scores.equal_budget & ~pd.MultiIndex.from_frame(scores[place]).isin(there)]
+    return readings | {CHOSEN: frame.merge(chosen, on=[*place, "reading"])}
 
 
 def beats_baselines(study: Study) -> Iterable[Part]:

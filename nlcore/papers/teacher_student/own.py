@@ -89,8 +89,9 @@ class OwnCleaner(OwnRun, Stage):
 
 
 def beside(spec: Spec, method: OwnMethod) -> OwnCleaner | None:
-    """The run that goes with fine-tuning on mixed labels, but for Open Images; none with any other."""
+    """The run that goes with fine-tuning on mixed labels, but for Open Images and other rates; none with any other."""
     plain = isinstance(spec, Method) and spec.method == "finetune_mixed" and spec.source.data != "openimages"
+    plain = plain and not spec.protocol.reading
     return OwnCleaner(**spec.shared(), seed=spec.seed, fraction=spec.fraction, own=method) if plain else None
 
 

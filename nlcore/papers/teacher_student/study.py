@@ -58,7 +58,7 @@ def on_open_images(spec: Spec) -> bool:
 
 
 def _of_labels(spec: Spec) -> bool:
-    return isinstance(spec, Labels) and not on_open_images(spec) and not spec.protocol.reading
+    return isinstance(spec, Labels) and not on_open_images(spec)
 
 
 def _of_series(*names: str, equal_budget: bool = False) -> Callable[[Spec], bool]:
@@ -153,7 +153,8 @@ class Study:
 
     def problem(self, seed: int) -> Problem:
         """What a seed was trained on."""
-        return make_problem(self.source, self.specs[0].protocol, seed, self.labels)
+        protocol = next(spec.protocol for spec in self.specs if isinstance(spec, Method) and not spec.protocol.reading)
+        return make_problem(self.source, protocol, seed, self.labels)
 
     @property
     def series(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nlcore.data.extended_coco import count_labels, label_quality
 from nlcore.papers.counts import counts_table
-from nlcore.papers.teacher_student.claims import by_reading
+from nlcore.papers.teacher_student.claims import CHOSEN, OWN, by_reading, other_rates
 from nlcore.papers.teacher_student.counts import REMARK, exact_lines
 from nlcore.papers.teacher_student.protocol import CONTRACT, HEAD_ON_VERIFIED, METHODS
 from nlcore.papers.teacher_student.study import ABLATIONS, SCORES, TABLE_2, Study
@@ -228,16 +228,18 @@ def verified_positives(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Section "Why": what every method reaches at other rates and passes, and which the validation part chooses.
 
-    Means over the seeds that ran all of them; chosen by AP_all on the validation part, where the best pass is kept.
+    Means over the seeds of the surface; chosen by AP_all on the validation part, where the best pass is kept, and the
+    profile's own of two that are equal there.
     """
     frame, place = by_reading(study), ["fraction", "series"]
     means = frame.groupby([*place, "reading", "metric"]).value.mean().unstack("metric")
-    chosen = means.validation_AP_all == means.groupby(place).validation_AP_all.transform("max")
+    best = other_rates(study).get(CHOSEN, frame[frame.reading == OWN])
+    chosen = set(best[[*place, "reading"]].itertuples(index=False, name=None))
     order = product(*(dict.fromkeys(frame[name]) for name in (*place, "reading")))
     rows = [
         {"share of clean labels": f"{run[0]:.0%}", "series": run[1], "rates": run[2],
          **means.loc[run, list(SCORES)], "AP_all, validation part": means.at[run, "validation_AP_all"],
-         "chosen": "yes" if chosen[run] else ""}
+         "chosen": "yes" if run in chosen else ""}
         for run in order if run in means.index
     ]  # fmt: skip
     caption = f"Other rates and passes, means over {frame.seed.nunique()} seeds."
