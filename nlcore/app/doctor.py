@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from nlcore.runs import Spec
 
 GB = 1e9
-# Bytes that the default profile takes: a record has 0.4 MB in the mean, and it has some 1,700 runs; figures/ has 15 MB.
+# Bytes that the default profile takes: a record has 0.4 MB in the mean, and it has some 1,900 runs; figures/ has 15 MB.
 STORE_BYTES, OUTPUT_BYTES = 1 * GB, 0.1 * GB
 COST_SECONDS = 8.0  # after so long no further profile's cost is estimated: labels of millions of images take minutes
 

@@ -123,8 +123,7 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for method in ("asl", "galc_slr"):
         said = tuple(published_value(method, "mAP", noise) for noise in ELSEWHERE_LEVELS)
         rows.append({"whose": "the paper", "method": method, "values": said})
-    ran = dict.fromkeys(study.scores.method)
-    besides = {method: method for method in WITHOUT_GOLD if method in ran}
+    besides = {method: method for method in WITHOUT_GOLD if method in set(study.scores.method)}
     shown = {**study.methods, **besides} if set(ELSEWHERE_LEVELS) <= set(study.levels) else {}
     for method, label in shown.items():
         ours = tuple(study.values("map", method=method, noise=noise).mean() for noise in ELSEWHERE_LEVELS)

@@ -20,6 +20,8 @@ BASELINES = tuple(name for name in METHODS if name not in ("proposed", "ground_t
 CLOSE = 0.01  # one point
 SLIGHTLY = 0.02  # "can be slightly better": our reading; Table 2 has up to 0.0105
 UNIT = "AP_all, a fraction"
+OWN = "as run"  # the profile's own rates and passes, among other readings
+CHOSEN = "rates by the validation part, for every method"
 
 
 def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
@@ -89,10 +91,6 @@ def readings_atlas(study: Study) -> pd.DataFrame:
         other = replace(study, scores=scores)
         readings[name] = {id: decide_claims(other, id)[0].parts for id in ("ts1", "ts3", "ts8")}
     return reading_atlas(decide_claims(study), readings)
-
-
-OWN = "as run"  # the profile's own rates and passes, among other readings
-CHOSEN = "rates by the validation part, for every method"
 
 
 def by_reading(study: Study) -> pd.DataFrame:
