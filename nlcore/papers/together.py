@@ -13,7 +13,16 @@ from nlcore.runs import Result
 # `benchmarks/heads.py --ways ours`.
 FASTEST_STACK = {"linear": 40, "mlp": 10}
 
-class SharedPass:
+
+class Together:
+    """What a `Spec` becomes whose runs are computed together (`compute_together`), and one alone as a pass of one."""
+
+    def compute(self, inputs: Sequence[Result]) -> Result:
+        """See `compute_together`."""
+        return self.compute_together([self], [inputs])[0]
+
+
+class SharedPass(Together):
     """What a `Spec` with the fields `source`, `protocol` and `seeds` becomes whose heads train beside other runs'.
 
     Heads see images of their own, but as many of them in the same steps. On images a run has its pass to itself.
@@ -26,10 +35,6 @@ class SharedPass:
     def shared_pass(self) -> Hashable | None:
         """See `Spec.shared_pass`."""
         return None if self.source.on_images else (self.source, self.protocol, self.seeds, *self.steps())
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
 
 
 def fastest_stack(spec: SharedPass) -> int:

@@ -8,6 +8,10 @@ weight:
 
 and Student's t with Satterthwaite's degrees of freedom, (sum v_s)^2 / sum(v_s^2 / (n_s - 1)) (Welch 1947; Cochran,
 "Sampling techniques", 5.4). With one stratum this is the paired t interval.
+
+Seeds change what is trained on, not what is tested on. Where a metric is known in bootstrap draws of the test images
+too (`nlcore.report.draws`), the variance of the mean over these is added to error^2, and to the sum in the numerator of
+the degrees of freedom: the interval then is one over other seeds *and* other test images, and wider than either alone.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from nlcore.report.draws import error_of_draws, measured
+
 CONFIDENCE = 0.95
 POWER = 0.80  # chance with which the smallest detectable difference would have been found
 ROUNDING = 1e-12  # a mean this near to 0 is 0: what is left of sums in binary
@@ -29,7 +35,8 @@ Strata = tuple[tuple[float, ...], ...]  # one tuple per stratum, one number per 
 class Estimate:
     """A mean with its interval, over `pairs` independent units; `detectable` is the smallest one we could have shown.
 
-    error, freedom: standard error of the mean and its degrees of freedom.
+    error, freedom: standard error of the mean and its degrees of freedom. images: the share of its square that comes
+    from the choice of the test images.
     """
 
     mean: float
@@ -39,6 +46,7 @@ class Estimate:
     pairs: int
     error: float
     freedom: float
+    images: float = 0.0
 
     def __str__(self) -> str:
         return "{} [{}, {}]".format(*map(_three_digits, (self.mean, self.low, self.high)))
@@ -91,11 +99,11 @@ def by_unit(
     """Differences as one number per independent unit, in strata.
 
     Args:
-        differences: one number per pair; missing ones are left out.
+        differences: one number per pair; missing ones are left out, and so is what draws made of them.
         clusters: the unit of each pair, such as its data set; each pair its own without.
         strata: the stratum of each pair; one for all without. A unit belongs to one stratum.
     """
-    values = np.asarray(differences, dtype=float)
+    values = np.asarray(measured(differences), dtype=float)
     table = pd.DataFrame({"value": values, "cluster": range(len(values)), "stratum": 0})
     for name, labels in (("cluster", clusters), ("stratum", strata)):
         if labels is not None:
@@ -105,22 +113,31 @@ def by_unit(
 
 
 def estimate(differences: Sequence[float]) -> Estimate:
-    """Mean and interval of paired differences, one per unit; a single one gives an unbounded interval."""
-    return estimate_strata((tuple(np.asarray(differences, dtype=float)),))
+    """Mean and interval of paired differences, one per unit; a single one gives an unbounded interval.
+
+    Where a series has them in draws of the test images too, these have their part in the interval.
+    """
+    return estimate_strata((tuple(np.asarray(measured(differences), dtype=float)),), error_of_draws(differences))
 
 
-def estimate_strata(units: Strata) -> Estimate:
-    """Mean of the strata's means with its interval; a stratum of a single unit leaves it unbounded."""
+def estimate_strata(units: Strata, of_images: float | None = None) -> Estimate:
+    """Mean of the strata's means with its interval; a stratum of a single unit leaves it unbounded.
+
+    of_images: standard error of the mean over draws of the test images, where these are known.
+    """
     sizes = np.array([len(part) for part in units])
     mean, pairs = float(np.mean([np.mean(part) for part in units])), int(sizes.sum())
     if sizes.min() < 2:
         return Estimate(mean, -np.inf, np.inf, np.inf, pairs, np.inf, 0.0)
-    spread = np.array([np.var(part, ddof=1) for part in units]) / sizes
-    error = float(np.sqrt(spread.sum()) / len(units))
-    freedom = float(spread.sum() ** 2 / (spread**2 / (sizes - 1)).sum()) if error else float((sizes - 1).sum())
+    spread = np.array([np.var(part, ddof=1) for part in units]) / sizes / len(units) ** 2
+    images = (of_images or 0.0) ** 2
+    variance = spread.sum() + images
+    error = float(np.sqrt(variance))
+    freedom = float(variance**2 / (spread**2 / (sizes - 1)).sum()) if spread.any() else float((sizes - 1).sum())
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
     detectable = float((reach + stats.t.ppf(POWER, freedom)) * error)
-    return Estimate(mean, mean - reach * error, mean + reach * error, detectable, pairs, error, freedom)
+    bounds = mean - reach * error, mean + reach * error
+    return Estimate(mean, *bounds, detectable, pairs, error, freedom, images / variance if images else 0.0)
 
 
 def prediction(values: Sequence[float]) -> tuple[float, float]:

@@ -46,6 +46,7 @@ class DecidedPart(_Record):
     power: float | None = Field(description="chance to confirm it, true at its published size, or at zero for a margin")
     pairs: int = Field(description="independent units")
     differences: list[list[float]] = Field(description="one list per stratum, one number per independent unit")
+    of_images: float | None = Field(None, description="standard error over draws of the test images, where known")
     shown: str = Field(description="mean and interval for people")
 
 
@@ -163,6 +164,7 @@ def _part(part: Part) -> DecidedPart:
         power=part.power,
         pairs=found.pairs if found else 0,
         differences=[[float(f"{value:.{DIGITS}g}") for value in units] for units in part.differences],
+        of_images=None if part.of_images is None else float(f"{part.of_images:.{DIGITS}g}"),
         shown=str(found or ""),
     )
 

@@ -23,6 +23,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from nlcore.report.draws import error_of_draws
 from nlcore.report.evidence import Evidence
 from nlcore.report.intervals import Estimate, Strata, by_unit, estimate_strata
 
@@ -82,7 +83,8 @@ class Part:
     """One decided piece of a claim.
 
     published: the size that the paper names, signed as the difference is. estimate: mean and interval; None where there
-    were no pairs. differences: what it is of, one number per independent unit, in strata.
+    were no pairs. differences: what it is of, one number per independent unit, in strata. of_images: standard error of
+    their mean over draws of the test images, where it is known.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Part:
     region: Region = Region()
     estimate: Estimate | None = None
     differences: Strata = ()
+    of_images: float | None = None
 
     @property
     def power(self) -> float | None:
@@ -116,14 +119,15 @@ def decide(
 
     Args:
         name: of the part.
-        differences: one per pair.
+        differences: one per pair; in a series, in draws of the test images too (`nlcore.report.draws`).
         published: the paper's own size of it.
         at_least: what "substantially" asks for; the claim then says that the difference is above it.
         at_most: what "slightly" allows; the claim then says that the difference is below it too.
         clusters: the independent unit of each pair, such as its data set; each pair its own without.
         strata: the stratum of each pair: panels or groups that weigh alike; one for all without.
     """
-    return _decided(name, by_unit(differences, clusters, strata), Region(at_least, at_most), published)
+    units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
+    return _decided(name, units, Region(at_least, at_most), published, of_images)
 
 
 def decide_estimate(name: str, found: Estimate, *, published: float | None = None) -> Part:
@@ -145,12 +149,13 @@ def decide_within(
     The margin is the contract's reading of the paper's words and no published number; `published` is the paper's own
     difference, where it gives one. The other arguments are those of `decide`.
     """
-    return _decided(name, by_unit(differences, clusters, strata), Region(-margin, margin), published)
+    units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
+    return _decided(name, units, Region(-margin, margin), published, of_images)
 
 
 def decide_below(name: str, differences: Sequence[float], bound: float, *, published: float | None = None) -> Part:
     """Decide "it is no more than `bound`", the contract's reading of the paper's words: the whole interval below it."""
-    return _decided(name, by_unit(differences), Region(-np.inf, bound), published)
+    return _decided(name, by_unit(differences), Region(-np.inf, bound), published, error_of_draws(differences))
 
 
 def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
@@ -163,10 +168,10 @@ def not_testable(name: str, reason: str, *, published: float | None = None) -> P
     return Part(name, Verdict.NOT_TESTABLE, reason, published)
 
 
-def _decided(name: str, units: Strata, region: Region, published: float | None) -> Part:
-    """The part with the word that the interval of its units leads to."""
-    found = estimate_strata(units) if units else None
-    part = Part(name, Verdict.NOT_RUN, TOO_FEW, published, region, found, units)
+def _decided(name: str, units: Strata, region: Region, published: float | None, of_images: float | None) -> Part:
+    """The part with the word that the interval of its units leads to, and of the draws of its test images."""
+    found = estimate_strata(units, of_images) if units else None
+    part = Part(name, Verdict.NOT_RUN, TOO_FEW, published, region, found, units, of_images)
     if found is None or not found.bounded:
         return part
     if region.low >= 0 and not any(map(any, units)):

@@ -172,7 +172,7 @@ class Store:
 def _record(data: bytes) -> Record:
     """What the bytes of a file hold; raises one of UNREADABLE where they are not those that were written."""
     metadata = _metadata(data)
-    text, arrays = metadata["record"], load_tensors(data)
+    text, arrays = metadata["record"], dict(sorted(load_tensors(data).items()))  # as read, their order is any
     if metadata.pop("seal") != _seal(metadata) or metadata["checksum"] != _checksum(text, arrays):
         raise ValueError("its checksum does not agree")
     result, environment = Result(json.loads(text)["values"], arrays), json.loads(metadata["environment"])

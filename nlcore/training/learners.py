@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_gradient
 from nlcore.metrics import AveragePrecision
+from nlcore.metrics.resampling import average_precision_influence, mean_influence, moved
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import Sampler, placed
 from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
@@ -189,6 +190,16 @@ def image_learner(
         return mine
 
     return Learner(model.to(device), recipe, batches, [torch_generator(*name, "order")], [augmentation], loss)
+
+
+def moved_maps(learner: Learner, rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> dict[str, np.ndarray]:
+    """By how much draws of the images `rows` (n,) move what `map_on` says of the learner as it is: (M, draws) each."""
+    truth, found = targets[rows], {"map_moved": [], "map_without_person_moved": []}
+    for scores in learner.predict(rows).logits.numpy():
+        by_class = average_precision_influence(truth, scores)
+        found["map_moved"].append(moved(mean_influence(by_class)))
+        found["map_without_person_moved"].append(moved(mean_influence(np.delete(by_class, person, axis=1))))
+    return {name: np.stack(own) for name, own in found.items()}
 
 
 def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:

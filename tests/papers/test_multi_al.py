@@ -175,7 +175,7 @@ def test_another_protocol_is_a_reading_of_its_own_and_leaves_the_default_as_it_w
     alone = load_study([spec for spec in specs if not spec.protocol.reading], store)
     pd.testing.assert_frame_equal(found.final(), alone.final())
     assert set(found.readings) == {"learning rate 0.001", "safe step 5"}
-    fewer = found.final_under("safe step 5")
+    fewer = found.under("safe step 5").xs(0, level="draw")
     pd.testing.assert_series_equal(fewer.random, found.final().random)  # Safe mode has no part in it
     assert not fewer.multi_al_safe.equals(found.final().multi_al_safe)
 

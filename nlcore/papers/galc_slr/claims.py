@@ -50,7 +50,7 @@ def headline_effects(study: Study) -> list[Effect]:
     said, effects = published_gains("map"), []
     for noise in [level for level in study.levels if level > 0]:
         at = f"{percent(noise)} %"
-        behind = paired(*(study.values("map", method=name, noise=noise) for name in ("true matrix", "galc_slr")))
+        behind = paired(*(study.in_draws("map", method=name, noise=noise) for name in ("true matrix", "galc_slr")))
         beyond = gain(study, "map", noise, "galc_slr", "asl + clean gold")
         effects += [
             Effect("gs1", "GALC-SLR minus ASL", at, gain(study, "map", noise, "galc_slr", "asl"), said.get(noise)),
@@ -112,7 +112,7 @@ def _stand_in(study: Study, name: str, /, **fields: str) -> Study:
 
 
 def paired(larger: pd.Series, smaller: pd.Series) -> pd.Series:
-    """Differences of two series indexed by seed, where both ran."""
+    """Differences of two series with the same index, where both ran."""
     return (larger - smaller).dropna()
 
 
@@ -154,7 +154,7 @@ def near_the_true_matrix(study: Study, variant: str) -> Iterable[Part]:
     """gs4: training with the estimate within 0.5 points of training with the true matrix, at both gold fractions."""
     for gold in (0.05, 0.1):
         at = {"noise": study.ablation_noise, "gold": gold}
-        difference = paired(study.values("map", method="true matrix", **at), study.values("map", method=variant, **at))
+        difference = paired(*(study.in_draws("map", method=method, **at) for method in ("true matrix", variant)))
         name = f"mAP at {percent(gold)} % gold: true matrix minus {variant}"
         said = CONTRACT.published()["fig_6b"][percent(gold)]
         paper = round(said["true"] - said["estimated"], 2)
@@ -165,7 +165,7 @@ def few_single_label_images(study: Study, variant: str) -> Iterable[Part]:
     """gs5: at most 50 or 10 single-label images of a class, against all of them."""
     at = {"noise": study.ablation_noise, "method": variant}
     for cap in (50, 10):
-        difference = paired(study.values("map", **at), study.values("map", cap=cap, **at))
+        difference = paired(study.in_draws("map", **at), study.in_draws("map", cap=cap, **at))
         name, dropped = f"mAP: all single-label images minus {cap} of a class, within one point", study.dropped_by(cap)
         if dropped < VACUOUS:
             yield not_testable(name, f"by construction: the cap drops {dropped:.1%} of the single-label images")
@@ -250,16 +250,16 @@ DECIDERS = {
 
 
 def gain(study: Study, metric: str, noise: float, method: str, baseline: str) -> pd.Series:
-    """A metric of `method` minus that of `baseline` at one noise level, by seed."""
-    return paired(*(study.values(metric, method=name, noise=noise) for name in (method, baseline)))
+    """A metric of `method` minus that of `baseline` at one noise level, by seed and draw of the test images."""
+    return paired(*(study.in_draws(metric, method=name, noise=noise) for name in (method, baseline)))
 
 
 def loss_per_level(study: Study, method: str) -> pd.Series:
-    """Points of mAP lost per 10 % of noise between the first and the last level, by seed."""
+    """Points of mAP lost per 10 % of noise between the first and the last level, by seed and draw."""
     first, last = study.levels[0], study.levels[-1]
     if first == last:
         return pd.Series(dtype=float)
-    ends = (study.values("map", method=method, noise=noise) for noise in (first, last))
+    ends = (study.in_draws("map", method=method, noise=noise) for noise in (first, last))
     return paired(*ends) / (100 * (last - first)) * 10
 
 

@@ -48,6 +48,11 @@ class GoldAndSilver:
     silver: np.ndarray
     noisy: np.ndarray
 
+    @property
+    def both(self) -> np.ndarray:
+        """All training rows, in their order."""
+        return np.sort(np.concatenate([self.gold, self.silver]))
+
 
 def load_examples(source: Source) -> Examples:
     """A source's images as the paper uses them; kept for the runs of a process that follow each other.

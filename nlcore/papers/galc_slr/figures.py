@@ -18,6 +18,7 @@ from nlcore.papers.galc_slr.matrices import calibrated
 from nlcore.papers.galc_slr.protocol import CONTRACT
 from nlcore.papers.galc_slr.study import SURFACE, Study
 from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
+from nlcore.report.draws import measured
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
@@ -177,16 +178,16 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
             axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylabel=f"{metric} (%)", ylim=(0, None))
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
-    gains = pd.concat([gain(study, "map", noise, "galc_slr", "asl") for noise in study.levels], axis=1).mean(axis=1)
-    paper = float(np.mean(list(published_gains("map").values())))
+    ahead = pd.concat([gain(study, "map", noise, "galc_slr", "asl") for noise in study.levels], axis=1).mean(axis=1)
+    mean, paper = measured(ahead).mean(), float(np.mean(list(published_gains("map").values())))
     return out.figure(
         "fig_5",
         figure,
         data,
         caption="Figure 5. All methods by noise, with 95 % bands; dotted, the published values.",
-        alt=f"mAP, CF1 and OF1 of seven methods by noise; GALC-SLR minus ASL is {gains.mean():.1f} mAP on average",
+        alt=f"mAP, CF1 and OF1 of seven methods by noise; GALC-SLR minus ASL is {mean:.1f} mAP on average",
         deviations=deviations(study),
-        headline=headline("mAP, mean over the levels: galc_slr minus asl", paper, gains),
+        headline=headline("mAP, mean over the levels: galc_slr minus asl", paper, ahead),
     )
 
 
@@ -221,14 +222,14 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
             axis.set(ylabel=f"mAP (%) at {noise} % noise", ylim=(0, None))
             axis.legend(title=what, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     at = {"noise": study.ablation_noise}
-    short = paired(study.values("map", method="true matrix", **at), study.values("map", method="galc_slr", **at))
+    short = paired(*(study.in_draws("map", method=method, **at) for method in ("true matrix", "galc_slr")))
     paper = float(np.subtract(*(CONTRACT.published()["fig_6b"]["10"][name] for name in ("true", "estimated"))))
     return out.figure(
         "fig_6",
         figure,
         data,
         caption=f"Figure 6. At {noise} % noise: memorisation, gold and matrix, fewer regulators.",
-        alt=f"True matrix minus estimated at {percent(study.gold)} % gold: {short.mean():.2f} points of mAP",
+        alt=f"True matrix minus estimated at {percent(study.gold)} % gold: {measured(short).mean():.2f} points of mAP",
         deviations=deviations(study),
         headline=headline("mAP: true matrix minus galc_slr, 10 % gold", paper, short),
     )
@@ -286,7 +287,7 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
     frames = []
     for method in shown:
         for noise in study.levels:
-            found = gain(study, "map", noise, method, "asl")
+            found = measured(gain(study, "map", noise, method, "asl"))
             cells = {"series": method, "seed": found.index, "noise": int(percent(noise)), "value": found.to_numpy()}
             frames.append(pd.DataFrame(cells))
     data = pd.concat(frames)

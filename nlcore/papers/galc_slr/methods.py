@@ -14,6 +14,7 @@ from torch.nn import functional
 from nlcore.correction import corrected_probabilities
 from nlcore.losses import asymmetric_gradient, asymmetric_gradient_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
+from nlcore.metrics.resampling import average_precision_influence, f1_influence, mean_influence, moved
 from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, MIXUP, T_ESTIMATOR, THRESHOLDS
 from nlcore.training.gradients import Differentiable, OutputGradients, closed_form
 from nlcore.training.learners import ASYMMETRIC
@@ -160,8 +161,7 @@ def of_member(history: Sequence[Mapping[str, Any]], member: int) -> list[dict[st
 
 def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:
     """mAP, CF1 and OF1 of the test images as fractions; truth and logits are (n, K)."""
-    person = [k for k, name in enumerate(class_names) if name == "person"]
-    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    person, probabilities = _places(class_names, "person"), _sigmoid(logits)
     values = {
         "map": mean_average_precision(truth, logits),
         "map_without_person": mean_average_precision(truth, logits, without=person),
@@ -170,3 +170,24 @@ def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[s
         values[f"cf1_{threshold}"] = mean_class_f1(truth, probabilities, threshold=threshold)
         values[f"of1_{threshold}"] = overall_f1(truth, probabilities, threshold=threshold)
     return {name: float(value) for name, value in values.items()}
+
+
+def moved_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """By how much each of `final_metrics` is moved in draws of the test images: (draws,) each, fractions."""
+    by_class = average_precision_influence(truth, logits)
+    found = {
+        "map": mean_influence(by_class),
+        "map_without_person": mean_influence(np.delete(by_class, _places(class_names, "person"), axis=1)),
+    }
+    for threshold in THRESHOLDS:
+        of_f1 = f1_influence(truth, _sigmoid(logits), threshold=threshold)
+        found |= dict(zip((f"cf1_{threshold}", f"of1_{threshold}"), of_f1, strict=True))
+    return {f"{name}_moved": moved(influence) for name, influence in found.items()}
+
+
+def _places(class_names: Sequence[str], wanted: str) -> list[int]:
+    return [k for k, name in enumerate(class_names) if name == wanted]
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))

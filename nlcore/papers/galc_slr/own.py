@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nlcore.generators import torch_generator
-from nlcore.papers.galc_slr.methods import final_metrics, of_member
+from nlcore.papers.galc_slr.methods import final_metrics, moved_metrics, of_member
 from nlcore.papers.galc_slr.protocol import METHODS, PAPER
 from nlcore.papers.galc_slr.runs import GalcSlrRun, GoldClassifier, map_by_member
 from nlcore.papers.own import OwnMethod, OwnRun, Role
@@ -67,7 +67,8 @@ class OwnLossClassifier(OwnRun, GalcSlrRun):
         every = 1 if plain.follows_epochs else self.protocol.epochs
         history = fit.train(plain.rows(), loss, evaluate=map_by_member(fit, examples), evaluate_every=every)
         (logits,) = fit.logits(examples.test)
-        return Result(final_metrics(truth, logits, examples.class_names) | {"history": of_member(history, 0)})
+        tested = truth, logits, examples.class_names
+        return Result(final_metrics(*tested) | {"history": of_member(history, 0)}, moved_metrics(*tested))
 
 
 def beside(spec: Spec, method: OwnMethod) -> OwnLossClassifier | None:

@@ -40,9 +40,11 @@ from nlcore.papers.galc_slr.methods import (
     SilverGoldLoss,
     canonical,
     final_metrics,
+    moved_metrics,
     of_member,
 )
 from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, METHODS, PAPER, EstimateOn, Protocol, SilverLoss
+from nlcore.papers.together import Together
 from nlcore.papers.work import training_work
 from nlcore.runs import Result, Spec, Work, once
 from nlcore.training import closed_form
@@ -102,7 +104,7 @@ def sizes_of_several(source: Source) -> tuple[int, int]:
     return source.model_copy(update={"min_labels": 2}).sizes()
 
 
-class SilverClassifier(GalcSlrRun):
+class SilverClassifier(Together, GalcSlrRun):
     """Step 1 (3.3): the silver classifier f. Trained once per noise level and seed, for every estimate of C.
 
     Arrays in float16: `gold` (n, K), `silver` (n, K) and `single` (m, K), the logits of these images.
@@ -116,10 +118,6 @@ class SilverClassifier(GalcSlrRun):
     def shared_pass(self) -> Hashable | None:
         """Heads of one seed train on the same silver images, whatever their labels became."""
         return None if self.source.on_images else (self.source, self.protocol, self.gold, self.seed, self.silver_loss)
-
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
 
     @classmethod
     def compute_together(cls, specs: Sequence[SilverClassifier], inputs: Sequence[Sequence[Result]]) -> list[Result]:
@@ -195,7 +193,7 @@ class MatrixEstimates(GalcSlrRun):
         return Result(values, matrices)
 
 
-class TransitionEstimates(GalcSlrRun):
+class TransitionEstimates(Together, GalcSlrRun):
     """How often noise has added and taken each label, from the noisy labels of all images alone (`nlcore.transition`).
 
     Array `rates` (2, K): added, lost. Value `rows`, by what decided a class: how many `classes`, and means over them as
@@ -215,17 +213,13 @@ class TransitionEstimates(GalcSlrRun):
         """Heads of one seed train on the same images, whatever their labels became."""
         return None if self.source.on_images else (self.source, self.protocol, self.seed)
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
-
     @classmethod
     def compute_together(
         cls, specs: Sequence[TransitionEstimates], inputs: Sequence[Sequence[Result]]
     ) -> list[Result]:
         """Train with binary cross-entropy on all images as noise left them; the losses of the last epochs decide."""
         first, divided = specs[0], [spec.divided() for spec in specs]
-        rows = np.sort(np.concatenate([divided[0].gold, divided[0].silver]))
+        rows = divided[0].both
         fit = first.fit([own.noisy for own in divided])
         labels = np.stack([own.noisy[rows] for own in divided])  # (M, n, K)
         losses = np.zeros(labels.shape, np.float32)
@@ -286,12 +280,13 @@ class SigmoidEffect(GalcSlrRun):
         return Result({"rows": [{"correction": n, **silver_gradient(logits, labels, m, f)} for n, m, f in corrections]})
 
 
-class GoldClassifier(GalcSlrRun):
+class GoldClassifier(Together, GalcSlrRun):
     """Step 3 (3.3): the gold classifier g, and the baselines, by the same code (`methods.WAYS`).
 
     `noise` is None for gold images alone: they are the same at every level. Values, fractions: `map`,
     `map_without_person`, and by threshold `cf1_0.8`, `of1_0.8`, `cf1_0.5`, `of1_0.5`, all of the last model on clean
-    labels; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged).
+    labels; `history`, a list of {"epoch", "map"} (and "average_map" where weights are averaged). Arrays: by how much
+    draws of the test images move each metric (`nlcore.metrics.resampling`).
     """
 
     noise: float | None
@@ -340,10 +335,6 @@ class GoldClassifier(GalcSlrRun):
         images = "all" if way.silver else self.gold
         return self.source, self.protocol, self.seed, images, self.follows_epochs, way.loss
 
-    def compute(self, inputs: Sequence[Result]) -> Result:
-        """See `compute_together`."""
-        return self.compute_together([self], [inputs])[0]
-
     @classmethod
     def compute_together(cls, specs: Sequence[GoldClassifier], inputs: Sequence[Sequence[Result]]) -> list[Result]:
         """Train g on gold and silver images, and test it.
@@ -362,8 +353,11 @@ class GoldClassifier(GalcSlrRun):
         loss = SilverGoldLoss(WAYS[first.method], cls._matrices(specs, inputs, fit))
         every = 1 if first.follows_epochs else first.protocol.epochs
         history = fit.train(first.rows(), loss, evaluate=map_by_member(fit, examples), evaluate_every=every)
-        tested = [final_metrics(truth, own, examples.class_names) for own in fit.logits(examples.test)]
-        return [Result({**own, "history": of_member(history, m)}) for m, own in enumerate(tested)]
+        tested = [(truth, own, examples.class_names) for own in fit.logits(examples.test)]
+        return [
+            Result({**final_metrics(*own), "history": of_member(history, m)}, moved_metrics(*own))
+            for m, own in enumerate(tested)
+        ]
 
     def trusted_and_noisy(self) -> np.ndarray:
         """(N, K + 1): the labels to train with, and whether an image is gold."""
@@ -376,8 +370,7 @@ class GoldClassifier(GalcSlrRun):
     def rows(self) -> np.ndarray:
         """The images of an epoch; gold ones alone are repeated until they are as many."""
         divided = self.divided()
-        rows = np.sort(np.concatenate([divided.gold, divided.silver]))
-        return rows if WAYS[self.method].silver else np.resize(divided.gold, len(rows))
+        return divided.both if WAYS[self.method].silver else np.resize(divided.gold, len(divided.both))
 
     @staticmethod
     def _matrices(specs: Sequence[GoldClassifier], inputs: Sequence[Sequence[Result]], fit: Fit) -> Tensor | None:

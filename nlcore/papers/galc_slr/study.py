@@ -25,6 +25,7 @@ from nlcore.papers.galc_slr.runs import (
 )
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.report.draws import by_seed
 from nlcore.runs import Result, Spec, Store
 
 
@@ -203,6 +204,10 @@ class Study:
         """One value per seed of a trained classifier, such as values("map", method="asl", noise=0.4)."""
         return self.runs(self.scores, **fields).set_index("seed")[metric].sort_index()
 
+    def in_draws(self, metric: str, **fields: Any) -> pd.Series:
+        """`values`, and what draws of the test images make of them, by seed and draw (`nlcore.report.draws`)."""
+        return by_seed(self.runs(self.scores, **fields), metric)
+
     def dropped_by(self, cap: int) -> float:
         """The share of the single-label images that a cap of so many of a class drops."""
         pool = np.bincount(load_examples(self.source).single_classes)
@@ -279,8 +284,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     shown = [result for spec, result in estimates.items() if at_ablation_noise(spec) and _reading(spec) == DEFAULTS]
     cells = _cells(specs, found)
     return Study(
-        scores=pd.DataFrame(cell | _percent(values) for cell, values in cells),
-        curves=pd.DataFrame(cell | _percent(row) for cell, values in cells for row in values["history"]),
+        scores=pd.DataFrame(cell | _percent(values | moved) for cell, values, moved in cells),
+        curves=pd.DataFrame(cell | _percent(row) for cell, values, _ in cells for row in values["history"]),
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
@@ -311,8 +316,8 @@ def _transitions(found: Mapping[Spec, Result]) -> Iterator[dict]:
             yield {"noise": spec.noise, "seed": spec.seed, **row, **shares}
 
 
-def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping[str, Any]]]:
-    """Every method at every level, in the order of Table 1, then the ablation: (fields, its run's values).
+def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[dict, Mapping, Mapping]]:
+    """Every method at every level, in the order of Table 1, then the ablation: (fields, its run's values and arrays).
 
     A run stands at each method and level that is the same training (`methods.canonical`).
     """
@@ -325,12 +330,12 @@ def _cells(specs: Sequence[Spec], found: Mapping[Spec, Result]) -> list[tuple[di
             if canonical(method, noise) == (spec.method, spec.noise):
                 place = (noise, METHODS.index(method)) if in_main_grid(spec) else (float("inf"),)
                 cell = _fields(spec) | {"method": method, "noise": noise}
-                cells.append(((seeds.index(spec.seed), *place), cell, found[spec].values))
+                cells.append(((seeds.index(spec.seed), *place), cell, found[spec]))
     for spec in (spec for spec in specs if _is_own(spec) and spec in found):
         cell = {"noise": spec.noise, "gold": spec.gold, "seed": spec.seed, **DEFAULTS, "cap": 0}
         place = seeds.index(spec.seed), spec.noise, len(METHODS)
-        cells.append((place, cell | {"method": spec.own.function}, found[spec].values))
-    return [(cell, values) for _, cell, values in sorted(cells, key=lambda entry: entry[0])]
+        cells.append((place, cell | {"method": spec.own.function}, found[spec]))
+    return [(cell, run.values, run.arrays) for _, cell, run in sorted(cells, key=lambda entry: entry[0])]
 
 
 def _percent(record: Mapping[str, Any]) -> dict[str, Any]:

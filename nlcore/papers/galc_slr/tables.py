@@ -15,6 +15,7 @@ from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS, WITHOU
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
 from nlcore.report.cells import Cell
+from nlcore.report.draws import by_seed
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
@@ -254,11 +255,11 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     for fields, part in frame.groupby(["method", *DEFAULTS], sort=False):
         method, silver_loss, cap, estimate_on = fields
         asked = WAYS[method].readings if method in WAYS else DEFAULTS  # no estimate: nothing to say of it
-        values = part.set_index("seed")["map"]
+        values = by_seed(part, "map")
         against = {
             f"minus {baseline}": str(estimate(found))
             for baseline in ("asl", "asl + clean gold", "gold only", *WITHOUT_GOLD)
-            if len(found := paired(values, study.values("map", method=baseline, **at)))
+            if len(found := paired(values, study.in_draws("map", method=baseline, **at)))
         }
         rows.append(
             {
@@ -266,7 +267,7 @@ def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
                 "silver classifier": silver_loss if "silver_loss" in asked else "",
                 "estimated on": estimate_on if "estimate_on" in asked else "",
                 "cap": cap or "",
-                "mAP": str(estimate(values)),
+                "mAP": str(estimate(part["map"])),
                 **against,
             }
         )

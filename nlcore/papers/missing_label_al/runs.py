@@ -38,7 +38,7 @@ from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, Strategy, run_active_learning
 from nlcore.training.gradients import closed_form
-from nlcore.training.learners import ASYMMETRIC, ByEpoch, Learner, Loss, map_on
+from nlcore.training.learners import ASYMMETRIC, ByEpoch, Learner, Loss, map_on, moved_maps
 
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
@@ -122,8 +122,9 @@ class MissingLabelRun(SharedPass, Spec):
 class MeasureRun(MissingLabelRun):
     """Algorithm 1 with one measure at one noise level, as its canonical choice (see `canonical`).
 
-    Arrays: `map` and `map_without_person` (M, trainings, epochs), fractions; `chosen` (M, iterations, batch), rows in
-    the order of choice.
+    Arrays: `map` and `map_without_person` (M, trainings, epochs), fractions; `map_moved` and
+    `map_without_person_moved` (M, draws), by how much draws of the test images move these of the last model; `chosen`
+    (M, iterations, batch), rows in the order of choice.
     """
 
     noise: float | None
@@ -166,8 +167,9 @@ class MeasureRun(MissingLabelRun):
         split, given = cls.labelled(specs)
         for spec, own, pool in zip(specs, *(np.split(part, len(specs)) for part in (given, split.pool)), strict=True):
             spec._check_alike(own, pool)
+        learner = cls.learner(specs)
         history = run_active_learning(
-            cls.learner(specs),
+            learner,
             given=given,
             true=truth,
             initial=split.initial,
@@ -178,7 +180,8 @@ class MeasureRun(MissingLabelRun):
             evaluate=map_on(split.test, truth),
             checkpoint=scratch_folder(),
         )
-        return results_of(specs, {**history.metrics, "chosen": history.chosen.astype(np.int32)})
+        moved = moved_maps(learner, split.test, truth)
+        return results_of(specs, {**history.metrics, **moved, "chosen": history.chosen.astype(np.int32)})
 
     def strategy(self) -> Strategy:
         """What chooses from a pool."""
@@ -200,7 +203,7 @@ class WholeSetRun(MissingLabelRun):
     """Plain ASL on the whole partly labelled pool, `unknown_as` saying what becomes of -1; without noise: masked.
 
     `beside` adds the clean images to the pool; `loss` is another one, which counts what is unknown as absent. Arrays
-    `map` and `map_without_person`: (M, evaluations), fractions.
+    `map` and `map_without_person`: (M, evaluations), fractions; `..._moved` as of `MeasureRun`.
     """
 
     noise: float
@@ -246,14 +249,15 @@ class WholeSetRun(MissingLabelRun):
             "evaluate_every": first.protocol.whole_epochs,
         }
         rows = split.pool if first.beside == "nothing" else np.concatenate([split.initial, split.pool], axis=1)
-        history = cls.learner(specs, loss=first.own_loss()).fit(
+        learner = cls.learner(specs, loss=first.own_loss())
+        history = learner.fit(
             rows,
             given,
             evaluate=map_on(split.test, truth),
             recipe=first.recipe(first.protocol.whole_epochs, **settings),
             checkpoint=checkpoint_file(),
         )
-        return results_of(specs, by_evaluation(history))
+        return results_of(specs, by_evaluation(history) | moved_maps(learner, split.test, truth))
 
     def own_loss(self) -> Loss:
         """What it trains with; the share of large losses grows from epoch to epoch."""

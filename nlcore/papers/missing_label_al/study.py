@@ -23,9 +23,10 @@ from nlcore.papers.missing_label_al.protocol import (
     Protocol,
 )
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
-from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
+from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
 
@@ -120,7 +121,8 @@ class Study:
     `active`: measure, noise, hard_share, combination, seed, iteration, cost (cells relabelled so far), map (mean over
     the training's epochs, as the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise,
     unknown_as, seed, map (last epoch) of plain ASL. `others`: baseline, noise, seed, map of those that see more or have
-    another loss. `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
+    another loss. All have map_moved, by how much draws of the test images move the last model's mAP; None of a model
+    that is trained on. `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
     """
 
     active: pd.DataFrame
@@ -183,7 +185,8 @@ class Study:
         return (table.min(axis=1) if noise > 0.5 else table["random"]).to_dict()
 
     def heuristics(self, runs: pd.DataFrame, noise: float) -> pd.DataFrame:
-        """The three heuristics of every run in `runs` (a part of `active`): the key columns, and HEURISTICS."""
+        """The three heuristics of every run in `runs` (a part of `active`): the key columns, and HEURISTICS; of the
+        final mAP also by how much draws of the test images move it."""
         fixed, rows, keys = self.fixed_cost(noise), [], ["measure", "hard_share", "combination", "seed"]
         for key, own in runs[runs.noise == noise].groupby(keys):
             own = own.sort_values("iteration")
@@ -191,7 +194,8 @@ class Study:
             cell = dict(zip(keys, key, strict=True))
             per_label = float(increase_per_label(values[0], values[-1], costs[-1]))
             found = (values[-1], value_at_cost(costs, values, fixed[cell["seed"]]), per_label)
-            rows.append(cell | dict(zip(HEURISTICS, found, strict=True)))
+            moved = own.map_moved.iloc[-1] if "map_moved" in own else None
+            rows.append(cell | dict(zip(HEURISTICS, found, strict=True)) | {FINAL + MOVED: moved})
         return pd.DataFrame(rows)
 
     def splits(self) -> pd.DataFrame:
@@ -202,7 +206,8 @@ class Study:
         return found.assign(series=[f"{100 * s:.0f}/{100 * (1 - s):.0f}" for s in share])
 
     def gain_over_asl(self, noise: float, unknown_as: str) -> pd.Series:
-        """Seed -> points by which Hard+entropy ends above plain ASL that makes this of -1."""
+        """Points by which Hard+entropy ends above plain ASL that makes this of -1, by seed and draw of the test images
+        (`nlcore.report.draws`)."""
         return self._hard_entropy(noise) - self._asl(noise, unknown_as)
 
     def percent_over_asl(self, noise: float, unknown_as: str) -> pd.Series:
@@ -210,17 +215,17 @@ class Study:
         return 100 * (self._hard_entropy(noise) / self._asl(noise, unknown_as) - 1)
 
     def gain_over(self, baseline: str, noise: float) -> pd.Series:
-        """Seed -> points by which Hard+entropy ends above one of `others`."""
+        """Points by which Hard+entropy ends above one of `others`, by seed and draw."""
         others = self.others[(self.others.noise == noise) & (self.others.baseline == baseline)]
-        return self._hard_entropy(noise) - others.set_index("seed")["map"]
+        return self._hard_entropy(noise) - by_seed(others, "map")
 
     def _hard_entropy(self, noise: float) -> pd.Series:
         last = self.final()
-        return last[(last.noise == noise) & (last.measure == "hard_entropy")].set_index("seed")["map"]
+        return by_seed(last[(last.noise == noise) & (last.measure == "hard_entropy")], "map")
 
     def _asl(self, noise: float, unknown_as: str) -> pd.Series:
         asl = self.whole[(self.whole.noise == noise) & (self.whole.unknown_as == unknown_as)]
-        return asl.set_index("seed")["map"]
+        return by_seed(asl, "map")
 
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
@@ -312,10 +317,13 @@ def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tup
 def _active_rows(spec: MeasureRun, result: Result, choice: Choice) -> Iterator[dict]:
     paid = costs(spec, result.arrays["chosen"], choice.noise)
     scores, others = (100 * result.arrays[name] for name in ("map", "map_without_person"))
+    moved = {name: 100 * array for name, array in result.arrays.items() if name.endswith(MOVED)}
     for member, seed in enumerate(spec.seeds):
         for iteration in range(scores.shape[1]):
             own = scores[member, iteration]
             values = {"map": own.mean(), "map_last": own[-1], "map_without_person": others[member, iteration].mean()}
+            last = iteration == scores.shape[1] - 1
+            values |= {name: array[member] if last else None for name, array in moved.items()}
             yield {**asdict(choice), "seed": seed, "iteration": iteration, "cost": paid[member, iteration], **values}
 
 
@@ -333,12 +341,17 @@ def costs(spec: MeasureRun, chosen: np.ndarray, noise: float) -> np.ndarray:
 def _baseline_rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
     own = {"unknown_as": spec.unknown_as, "beside": spec.beside, "loss": spec.loss}
     name = next(name for name, change in BASELINES.items() if change.items() <= own.items())
-    for seed, last in zip(spec.seeds, 100 * result.arrays["map"][:, -1], strict=True):
-        yield {"baseline": name, "noise": spec.noise, "seed": seed, "map": last}
+    for seed, last in zip(spec.seeds, _last(result), strict=True):
+        yield {"baseline": name, "noise": spec.noise, "seed": seed, **last}
 
 
 def _rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
-    last = 100 * result.arrays["map"][:, -1]
-    for member, seed in enumerate(spec.seeds):
+    for seed, last in zip(spec.seeds, _last(result), strict=True):
         for unknown_as in UNKNOWN_AS if spec.noise == 0 else (spec.unknown_as,):  # without noise they are one
-            yield {"noise": spec.noise, "unknown_as": unknown_as, "seed": seed, "map": last[member]}
+            yield {"noise": spec.noise, "unknown_as": unknown_as, "seed": seed, **last}
+
+
+def _last(result: Result) -> list[dict[str, Any]]:
+    """mAP of every member's last model, and by how much draws of the test images move it."""
+    pairs = zip(result.arrays["map"][:, -1], result.arrays["map_moved"], strict=True)
+    return [{"map": 100 * value, "map_moved": 100 * moved} for value, moved in pairs]

@@ -16,6 +16,7 @@ from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAP
 from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import BASELINE_SERIES, FINAL, HEURISTICS, SERIES, deviations
 from nlcore.report.cells import Cell
+from nlcore.report.draws import measured
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
@@ -46,7 +47,7 @@ def published_cells(study: Study) -> Iterator[Cell]:
     for noise, unknown_as in product(study.noises, UNKNOWN_AS):
         gain = study.gain_over_asl(noise, unknown_as)
         name = f"Hard+entropy over ASL ({unknown_as}), {percent(noise)} %"
-        yield Cell("text", name, gain.to_numpy(), said["gain_over_asl"][percent(noise)], "points")
+        yield Cell("text", name, measured(gain).to_numpy(), said["gain_over_asl"][percent(noise)], "points")
     at = last[last.noise == 0.6].pivot_table(index="seed", columns="measure", values="map")
     gain = (at["hard_entropy"] - at["random"]).to_numpy()
     yield Cell("text", "Hard+entropy over Random, 60 %", gain, said["gain_over_random_at_60"], "points")

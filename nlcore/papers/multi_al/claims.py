@@ -13,6 +13,7 @@ from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import BASELINE_SERIES
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
+from nlcore.report.draws import mean_but
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_below, not_testable
 
@@ -28,7 +29,7 @@ def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
 
 def _parts(study: Study, id: str) -> Iterable[Part]:
     if id in OF_FINAL:
-        return OF_FINAL[id](study.final())
+        return OF_FINAL[id](study.in_draws())
     others = {
         "ma5": lambda: cleaner_with_lower_d1(study.bins),
         "ma6": lambda: d2_against_d1(study.bins),
@@ -43,7 +44,7 @@ def gain_over_asl(final: pd.DataFrame) -> Iterable[Part]:
     for noise, part in gain.groupby("noise"):
         yield decide(f"{_at(noise)}: Multi-AL minus ASL", part)
     size = _text("gain_over_asl_points_mean_20_40_60")
-    yield decide("mean over the levels: Multi-AL minus ASL", gain.groupby("seed").mean(), published=size)
+    yield decide("mean over the levels: Multi-AL minus ASL", gain.pipe(mean_but, "noise"), published=size)
 
 
 def safe_mode(final: pd.DataFrame) -> Iterable[Part]:
@@ -126,7 +127,7 @@ def entropy_over_conflict(final: pd.DataFrame) -> Iterable[Part]:
 
 def over_random_everywhere(final: pd.DataFrame) -> Iterable[Part]:
     """ma9: Multi-AL, which has Safe mode, above random sampling by 2 points on average over the levels."""
-    gain = (final.multi_al_safe - final.random).groupby("seed").mean()
+    gain = (final.multi_al_safe - final.random).pipe(mean_but, "noise")
     name = "mean over the levels: Multi-AL (with Safe) minus random (without)"
     yield decide(name, gain, published=_text("gain_over_random_all"))
 
@@ -151,7 +152,7 @@ OF_FINAL = {
 
 def headline_effects(study: Study) -> list[Effect]:
     """ma1, ma3 (without Safe mode: the paper's 3 % are of Multi-AL, which has it) and ma4, level by level."""
-    final = study.final()
+    final = study.in_draws()
     compared = [
         ("ma1", "Multi-AL minus ASL", final.multi_al_safe - final.asl, _text("gain_over_asl_points_mean_20_40_60")),
         ("ma3", "entropy minus random", final.multi_al - final.random, None),
@@ -166,22 +167,22 @@ def headline_effects(study: Study) -> list[Effect]:
 
 def readings_atlas(study: Study) -> pd.DataFrame:
     """What the other readings that were run do to the claims they touch."""
-    default = study.final()
-    finals = {"mAP without person": study.final(metric="map_without_person")}
+    default = study.in_draws()
+    finals = {"mAP without person": study.in_draws(metric="map_without_person")}
     if study.active.safe_kept.any():
-        finals["Safe images are kept"] = default.assign(multi_al_safe=study.final(safe_kept=True).multi_al_safe)
+        finals["Safe images are kept"] = default.assign(multi_al_safe=study.in_draws(safe_kept=True).multi_al_safe)
     if (study.active.start == "clean_coco").any():
-        leaked = study.final(start="clean_coco")
+        leaked = study.in_draws(start="clean_coco")
         finals["both start from clean COCO labels"] = leaked
         finals["Multi-AL alone starts from clean COCO labels"] = leaked.assign(asl=default.asl)
     readings = {
         name: {id: OF_FINAL[id](final) for id in ("ma1", "ma2", "ma3", "ma4") if id == "ma1" or "random" in final}
         for name, final in finals.items()
     }
-    for name, baseline in study.baselines().drop(columns="asl").items():
+    for name, baseline in study.baselines_in_draws().drop(columns="asl").items():
         readings[f"the baseline: {BASELINE_SERIES[name]}"] = {"ma1": gain_over_asl(default.assign(asl=baseline))}
     for name in study.readings:
-        final = study.final_under(name)
+        final = study.under(name)
         readings[name] = {id: decider(final) for id, decider in OF_FINAL.items()}
     return reading_atlas(decide_claims(study), readings)
 

@@ -11,6 +11,7 @@ from matplotlib.image import AxesImage
 from nlcore.data.source import Images
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, SERIES, WITHOUT, deviations
+from nlcore.report.draws import mean_but
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent, title
@@ -241,7 +242,8 @@ def figure_10(study: Study, out: ArtefactWriter) -> Figure:
         lines_by_series(axes[0, 0], frame, x="noise %", value=MAP, labels=labels)
         axes[0, 0].set(xlabel="swapped labels (%)", xticks=sorted(frame["noise %"].unique()), ylabel="mAP (%)")
         axes[0, 0].legend()
-    gain = estimate((final.multi_al_safe - final.asl).groupby(final.seed).mean())
+    drawn = study.in_draws()
+    gain = estimate(mean_but(drawn.multi_al_safe - drawn.asl, "noise"))
     return out.figure(
         "fig_10", figure, frame[["series", "seed", "noise %", MAP]], deviations=deviations(study.source),
         caption="Figure 10. Plain ASL on the whole noisy set against Multi-AL; 95 % intervals.",

@@ -20,7 +20,7 @@ from nlcore.papers.together import results_of, seeds_of
 from nlcore.report.words import percent
 from nlcore.runs import Result, Spec, Work, scratch_folder
 from nlcore.training.active import Budget, PoolView, run_active_learning
-from nlcore.training.learners import map_on
+from nlcore.training.learners import map_on, moved_maps
 
 if TYPE_CHECKING:
     from nlcore.papers.multi_al.study import Study
@@ -67,8 +67,9 @@ class OwnStrategyRun(OwnRun, ActiveLearningRun):
         """As for the paper's strategies (`ActiveLearningRun`): of the same seed all is the same but what is chosen."""
         protocol, truth = specs[0].protocol, specs[0].source.load().targets
         split, given = cls.labelled(specs)
+        learner = cls.learner(specs, protocol.epochs)
         history = run_active_learning(
-            cls.learner(specs, protocol.epochs),
+            learner,
             given=given,
             true=truth,
             initial=split.initial,
@@ -79,7 +80,8 @@ class OwnStrategyRun(OwnRun, ActiveLearningRun):
             evaluate=map_on(split.test, truth),
             checkpoint=scratch_folder(),
         )
-        return results_of(specs, {**history.metrics, "chosen": history.chosen.astype(np.int32)})
+        moved = moved_maps(learner, split.test, truth)
+        return results_of(specs, {**history.metrics, **moved, "chosen": history.chosen.astype(np.int32)})
 
 
 def beside(spec: Spec, method: OwnMethod) -> OwnStrategyRun | None:

@@ -34,7 +34,7 @@ from nlcore.scorers.mislabelling import (
 )
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, SafeMode, named, run_active_learning
-from nlcore.training.learners import Learner, map_on
+from nlcore.training.learners import Learner, map_on, moved_maps
 from nlcore.training.mixup import with_mixup
 
 
@@ -132,7 +132,8 @@ class ActiveLearningRun(SharedPass, MultiALRun):
     `noise` is None for the strategies that never look at the labels the pool was given: they are the same at every
     level. Arrays: `map` and `map_without_person` (M, trainings, evaluations), fractions; `chosen` (M, iterations,
     batch), rows in the order of choice; `safe` (M, number), rows of all iterations' Safe images one after the other,
-    and `safe_sizes` (iterations,), how many each iteration had.
+    and `safe_sizes` (iterations,), how many each iteration had. `..._moved` (M, draws): by how much draws of the test
+    images move these metrics of the last model.
     """
 
     noise: float | None
@@ -178,8 +179,9 @@ class ActiveLearningRun(SharedPass, MultiALRun):
         first, ways = specs[0], [named(spec.strategy, STRATEGIES) for spec in specs]
         protocol, truth = first.protocol, first.source.load().targets
         split, given = cls.labelled(specs)
+        learner = cls.learner(specs, protocol.epochs, first.start)
         history = run_active_learning(
-            cls.learner(specs, protocol.epochs, first.start),
+            learner,
             given=given,
             true=truth,
             initial=split.initial,
@@ -191,7 +193,8 @@ class ActiveLearningRun(SharedPass, MultiALRun):
             safe=SafeMode(protocol.safe_step, first.safe_kept) if ways[0].safe else None,
             checkpoint=scratch_folder(),
         )
-        arrays = {**history.metrics, "chosen": history.chosen.astype(np.int32)}
+        moved = moved_maps(learner, split.test, truth)
+        arrays = {**history.metrics, **moved, "chosen": history.chosen.astype(np.int32)}
         return [_with_sizes(own, history.safe) for own in results_of(specs, arrays | _safe_rows(history.safe))]
 
 
@@ -200,7 +203,8 @@ class WholeSetRun(SharedPass, MultiALRun):
 
     `beside` names clean images that it is given with the pool, `mixup` whether it trains on mixtures of two images.
     Arrays `map` and `map_without_person`: (M, epochs), fractions; and where the clean initial images are not trained
-    on, `held_out`: mAP on these, by which a training could be stopped without looking at the test images.
+    on, `held_out`: mAP on these, by which a training could be stopped without looking at the test images. `..._moved`
+    as of `ActiveLearningRun`.
     """
 
     noise: float
@@ -258,7 +262,7 @@ class WholeSetRun(SharedPass, MultiALRun):
             recipe=recipe,
             checkpoint=checkpoint_file(),
         )
-        return results_of(specs, by_evaluation(history))
+        return results_of(specs, by_evaluation(history) | moved_maps(learner, split.test, truth))
 
     @staticmethod
     def _with_clean_images(

@@ -26,6 +26,7 @@ from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.words import SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.runs import Result, Spec, Store
 
 
@@ -113,6 +114,7 @@ CLAIM_READS = {
 HEADLINE = ("ma1", "ma3", "ma4")
 
 
+PLACE = ["noise", "seed", DRAW]  # of what is known in draws of the test images
 # Baselines beside plain ASL, by name, and what they change.
 BASELINES: dict[str, dict[str, Any]] = {
     "asl + initial": {"beside": "initial"},
@@ -127,9 +129,10 @@ class Study:
 
     `active`: strategy, noise, start, safe_kept, reading, seed, iteration, labelled, map, map_without_person, and from
     iteration 1 chosen_wrong and safe_clean. `whole`: baseline, noise, start, reading, seed, epoch, map,
-    map_without_person, held_out (NaN where the clean images are trained on). `initial`: seed, epoch, train, validation.
-    `bins`: noise, measure, seed, bin, clean, wrong; `leaked_bins`: the same of a classifier that has seen clean labels
-    of the training images before. `examples`: noise -> arrays of one image.
+    map_without_person, held_out (NaN where the clean images are trained on). Both have, of the last model, by how much
+    draws of the test images move the two metrics: map_moved, map_without_person_moved. `initial`: seed, epoch, train,
+    validation. `bins`: noise, measure, seed, bin, clean, wrong; `leaked_bins`: the same of a classifier that has seen
+    clean labels of the training images before. `examples`: noise -> arrays of one image.
     """
 
     active: pd.DataFrame
@@ -176,34 +179,39 @@ class Study:
         """What was run with another protocol, in words."""
         return [reading for reading in self.active.reading.unique() if reading]
 
-    def final(
+    def final(self, *, metric: str = "map", start: str = "imagenet") -> pd.DataFrame:
+        """The last model of every active-learning run: rows (noise, seed), a column per strategy, and `asl`."""
+        return self.in_draws(metric=metric, start=start).xs(0, level=DRAW)
+
+    def in_draws(
         self, *, metric: str = "map", start: str = "imagenet", safe_kept: bool = False, reading: str = ""
     ) -> pd.DataFrame:
-        """The last model of every active-learning run: rows (noise, seed), a column per strategy, and `asl`."""
+        """`final`, and what draws of the test images make of it: rows (noise, seed, draw) (`nlcore.report.draws`)."""
         last = self.active[(self.active.iteration == self.active.iteration.max()) & (self.active.start == start)]
-        last = last[(last.safe_kept == safe_kept) & (last.reading == reading)]
-        table = last.pivot_table(index=["noise", "seed"], columns="strategy", values=metric)
+        last = in_draws(last[(last.safe_kept == safe_kept) & (last.reading == reading)], metric, metric + MOVED)
+        table = last.pivot_table(index=PLACE, columns="strategy", values=metric)
         return table.join(self.asl(metric=metric, start=start, reading=reading).rename("asl"), how="left")
 
-    def final_under(self, reading: str) -> pd.DataFrame:
-        """`final` under another reading; what that does not touch, and so was not run anew, is as by default."""
-        anew = self.final(reading=reading).dropna(axis="columns", how="all")
-        return self.final().assign(**{name: anew[name] for name in anew})
+    def under(self, reading: str) -> pd.DataFrame:
+        """`in_draws` under another reading; what that does not touch, and so was not run anew, is as by default."""
+        anew = self.in_draws(reading=reading).dropna(axis="columns", how="all")
+        return self.in_draws().assign(**{name: anew[name] for name in anew})
 
     def asl(
         self, *, metric: str = "map", start: str = "imagenet", reading: str = "", baseline: str = "asl"
     ) -> pd.Series:
-        """The last epoch of plain ASL, or of another baseline, by (noise, seed); nothing where none ran."""
+        """The last epoch of plain ASL, or of another baseline, by (noise, seed, draw); nothing where none ran."""
         if self.whole.empty:
-            return pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=["noise", "seed"]))
+            return pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[]] * len(PLACE), names=PLACE))
         rows = self.of_baseline(baseline, start=start, reading=reading)
-        return rows[rows.epoch == rows.epoch.max()].set_index(["noise", "seed"])[metric]
+        last = in_draws(rows[rows.epoch == rows.epoch.max()], metric, metric + MOVED)
+        return last.set_index(PLACE)[metric]
 
     def asl_stopped(self, *, metric: str = "map") -> pd.Series:
-        """Plain ASL at the epoch of its highest mAP on the clean initial images, by (noise, seed)."""
+        """Plain ASL at the epoch of its highest mAP on the clean initial images, as measured: by (noise, seed, 0)."""
         rows = self.of_baseline("asl")
         best = rows.loc[rows.groupby(["noise", "seed"]).held_out.idxmax()] if len(rows) else rows
-        return best.set_index(["noise", "seed"])[metric]
+        return best.assign(**{DRAW: 0}).set_index(PLACE)[metric]
 
     def of_baseline(self, baseline: str, *, start: str = "imagenet", reading: str = "") -> pd.DataFrame:
         """The epochs of plain ASL ("asl"), or of another baseline."""
@@ -212,6 +220,10 @@ class Study:
 
     def baselines(self) -> pd.DataFrame:
         """What Multi-AL can be compared with: rows (noise, seed), a column per baseline that was run; noise only."""
+        return self.baselines_in_draws().xs(0, level=DRAW)
+
+    def baselines_in_draws(self) -> pd.DataFrame:
+        """`baselines`, and what draws of the test images make of it: rows (noise, seed, draw)."""
         found = {baseline: self.asl(baseline=baseline) for baseline in self.whole.baseline.unique()}
         columns = {"asl": found.pop("asl"), "asl, stopped": self.asl_stopped(), **found}
         return pd.DataFrame(columns).loc[lambda table: table.index.get_level_values("noise") > 0]
@@ -331,7 +343,14 @@ def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Itera
             last = {m: 100 * result.arrays[m][member, iteration, -1] for m in ("map", "map_without_person")}
             labelled = spec.protocol.initial + iteration * spec.protocol.batch
             row = {name: values[member, iteration - 1] if iteration else np.nan for name, values in shares.items()}
-            yield {**cell, "seed": seed, "iteration": iteration, "labelled": labelled, **last, **row}
+            moved = _moved(result, member, last=iteration == result.arrays["map"].shape[1] - 1)
+            yield {**cell, "seed": seed, "iteration": iteration, "labelled": labelled, **last, **moved, **row}
+
+
+def _moved(result: Result, member: int, *, last: bool) -> dict[str, np.ndarray | None]:
+    """By how much draws of the test images move the metrics of the last model, in points; None of any other."""
+    arrays = {name: array for name, array in result.arrays.items() if name.endswith(MOVED)}
+    return {name: 100 * array[member] if last else None for name, array in arrays.items()}
 
 
 def label_shares(spec: ActiveLearningRun, result: Result, noise: float) -> dict[str, np.ndarray]:
@@ -356,10 +375,13 @@ def _epoch_rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:
         if isinstance(spec, WholeSetRun):
             cell = {"baseline": _baseline(spec), "reading": spec.protocol.reading}
             cell |= {"noise": spec.noise, "start": spec.start}
+        metrics = {name: 100 * array for name, array in result.arrays.items() if not name.endswith(MOVED)}
+        epochs = next(iter(metrics.values())).shape[1]
         for member, seed in enumerate(spec.seeds):
-            for epoch, values in enumerate(zip(*(array[member] for array in result.arrays.values()), strict=True)):
-                percents = {name: 100 * value for name, value in zip(result.arrays, values, strict=True)}
-                yield {**cell, "seed": seed, "epoch": epoch + 1, **percents}
+            for epoch in range(epochs):
+                percents = {name: values[member, epoch] for name, values in metrics.items()}
+                moved = _moved(result, member, last=epoch == epochs - 1)
+                yield {**cell, "seed": seed, "epoch": epoch + 1, **percents, **moved}
 
 
 def _bin_rows(finished: Mapping[LikelihoodRun, Result]) -> Iterator[dict]:

@@ -13,6 +13,7 @@ from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, WITHOUT, deviations
 from nlcore.report.cells import Cell
+from nlcore.report.draws import DRAW, mean_but
 from nlcore.report.intervals import Estimate, estimate
 from nlcore.report.words import percent, title
 from nlcore.report.writer import ArtefactWriter, Headline
@@ -109,10 +110,10 @@ def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Gains over ASL in points and in percent of ASL's mAP, with and without the class `person`."""
     rows = []
     for metric, name in (("map", MAP), ("map_without_person", WITHOUT)):
-        final = study.final(metric=metric)
-        for noise, part in final.groupby("noise"):
+        for noise, drawn in study.in_draws(metric=metric).groupby("noise"):
+            part = drawn.xs(0, level=DRAW)
             for strategy in (name for name in study.series if name in part):
-                gain = estimate(part[strategy] - part.asl)
+                gain = estimate(drawn[strategy] - drawn.asl)
                 cell = {"metric": name, "noise": noise, "strategy": strategy}
                 cell |= {MAP: part[strategy].mean(), "ASL": part.asl.mean(), "gain, points": gain.mean}
                 cell |= {"low": gain.low, "high": gain.high, "seeds": gain.pairs}
@@ -133,9 +134,9 @@ def selection_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """ma1 when the classifier has seen clean labels of the training images before: the leak of a COCO checkpoint."""
-    plain, rows = study.final(), []
+    plain, rows = study.in_draws(), []
     if (study.active.start == "clean_coco").any():
-        leaked = study.final(start="clean_coco")
+        leaked = study.in_draws(start="clean_coco")
         gains = {
             "both from ImageNet (default)": plain.multi_al_safe - plain.asl,
             "Multi-AL from the leak, ASL from ImageNet": leaked.multi_al_safe - plain.asl,
@@ -144,7 +145,7 @@ def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         }
         for name, gain in gains.items():
             levels = {f"{percent(noise)} %": estimate(part).mean for noise, part in gain.groupby("noise")}
-            mean = estimate(gain.groupby("seed").mean())
+            mean = estimate(mean_but(gain, "noise"))
             rows.append({"gain over ASL, points": name, **levels, **_interval(mean)})
     caption = "Why 28 points? The gain over ASL if clean labels of the training images were in the first weights."
     return out.table("why_start", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
@@ -152,12 +153,12 @@ def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def fair_gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """By how much Multi-AL is ahead of each baseline, level by level and on average over the levels."""
-    ours, rows = study.final().multi_al_safe, []
-    for name, baseline in study.baselines().items():
+    ours, rows = study.in_draws().multi_al_safe, []
+    for name, baseline in study.baselines_in_draws().items():
         gain = ours - baseline
         levels = {f"{percent(noise)} %": estimate(part).mean for noise, part in gain.groupby("noise")}
         row = {"Multi-AL minus, points": BASELINE_SERIES[name], **levels}
-        rows.append(row | _interval(estimate(gain.groupby("seed").mean())))
+        rows.append(row | _interval(estimate(mean_but(gain, "noise"))))
     caption = "What is left of the gain over ASL when the baseline sees clean images as the method does."
     return out.table("fair_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 

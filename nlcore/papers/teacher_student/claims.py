@@ -211,5 +211,5 @@ def _decided(name: str, differences: pd.Series, published: float, at_most: float
 
 def _paired(study: Study, metric: str, fraction: float, better: str, worse: str) -> pd.Series:
     ours = {"both": "proposed", "hard": "proposed"}
-    one, other = (study.values(ours.get(name, name), fraction, metric) for name in (better, worse))
+    one, other = (study.in_draws(ours.get(name, name), fraction, metric) for name in (better, worse))
     return (one - other).dropna()

@@ -290,7 +290,8 @@ class Method(Stage):
         3. Test images are scored: mAP (Eq. 5) and AP_all.
         """
         if self.method in ("noisy", "ground_truth"):
-            return Result(inputs[1].values, {"probabilities": inputs[1].arrays["probabilities"]})
+            kept = ("probabilities", "mAP_moved", "AP_all_moved")
+            return Result(inputs[1].values, {name: inputs[1].arrays[name] for name in kept})
         problem = self.problem(inputs[0])
         noisy = self.network().trained(problem, inputs[1])
         heads = stored_weights(inputs[2].arrays) if len(inputs) > 2 else None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nlcore.metrics import average_precision_all, mean_average_precision, per_class_average_precision
+from nlcore.metrics.resampling import average_precision_influence, moved
 from nlcore.training import SparseLabels, predict
 
 BATCH = 256  # images that are predicted together
@@ -49,7 +50,31 @@ def mean_ap(truth: Targets, rows: Tensor, scores: np.ndarray) -> float:
     if isinstance(truth, Tensor):
         return float(mean_average_precision(truth[rows].numpy(), scores))
     _, column, value = truth.cells(rows.numpy())
+    classes = _with_a_positive(column, value)
+    found = [per_class_average_precision(value[own, None], scores[own, None])[0] for own in classes]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def moved_scores(truth: Targets, rows: Tensor, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """By how much mAP and AP_all are moved in draws of the images `rows`: (draws,) each, fractions."""
+    if isinstance(truth, Tensor):
+        image, column = np.indices(scores.shape).reshape(2, -1)
+        value, scores = truth[rows].numpy().ravel(), scores.ravel()
+    else:
+        image, column, value = truth.cells(rows.numpy())
+
+    def of_images(cells: np.ndarray) -> np.ndarray:
+        influence = average_precision_influence(value[cells, None], scores[cells, None])[:, 0]
+        return np.bincount(image[cells], influence, minlength=len(rows))
+
+    classes, by_class = _with_a_positive(column, value), np.zeros(len(rows))
+    for cells in classes:  # one after the other: all classes of all images would not fit the memory
+        by_class += of_images(cells) / len(classes)
+    return {"mAP_moved": moved(by_class), "AP_all_moved": moved(of_images(np.arange(len(value))))}
+
+
+def _with_a_positive(column: np.ndarray, value: np.ndarray) -> list[np.ndarray]:
+    """The places of each class's cells, of the classes that have a positive one."""
     order = np.argsort(column, kind="stable")
     classes = np.split(order, np.flatnonzero(np.diff(column[order])) + 1)
-    found = [per_class_average_precision(value[own, None], scores[own, None])[0] for own in classes if value[own].any()]
-    return float(np.mean(found)) if found else float("nan")
+    return [own for own in classes if (value[own] == 1).any()]

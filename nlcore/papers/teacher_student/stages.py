@@ -15,7 +15,7 @@ from nlcore.losses import binary_cross_entropy_gradient
 from nlcore.papers.teacher_student.heads import TeacherStudent
 from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import Activation
-from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap
+from nlcore.papers.teacher_student.scoring import Fetch, ap_all, logits_of, mean_ap, moved_scores
 from nlcore.runs import checkpoint_file
 from nlcore.training import OutputGradients, Recipe, Sampler, TrainingResult, closed_form, mixed, train
 
@@ -129,7 +129,8 @@ def scored(
 def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult, *, bfloat16: bool = False) -> Outcome:
     """Values mAP and AP_all (fractions, on the test part), updates and passes; array `probabilities` (test, K).
 
-    Of sparse labels `probabilities` (c,) are those of the cells that somebody verified.
+    Of sparse labels `probabilities` (c,) are those of the cells that somebody verified. Arrays `mAP_moved` and
+    `AP_all_moved`: by how much draws of the test images move them (`nlcore.metrics.resampling`).
     """
     found, scores = scored(problem, model, fetch, bfloat16=bfloat16)
     best = int(np.argmax([row["ap_all"] for row in run.history]))
@@ -140,7 +141,7 @@ def tested(problem: Problem, model: nn.Module, fetch: Fetch, run: TrainingResult
         "best_pass": run.history[best]["epoch"],
         "validation_AP_all": run.history[best]["ap_all"],
     }
-    return values, {"probabilities": scores}
+    return values, {"probabilities": scores, **moved_scores(problem.clean, problem.test, scores)}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from nlcore.papers.teacher_student.problem import Problem, make_problem
 from nlcore.papers.teacher_student.protocol import HEAD_ON_VERIFIED, METHODS, PAPER, Protocol
 from nlcore.papers.teacher_student.runs import Labeller, Labels, Method
 from nlcore.papers.teacher_student.words import NAMES
+from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 
 WITHOUT_FRACTION = ("noisy", "ground_truth")
@@ -128,7 +129,8 @@ HEADLINE = ("ts1", "ts2", "ts3")
 class Study:
     """Results of one profile; mAP and AP_all are fractions.
 
-    `scores` is long: series (a method, or a variant of the proposed one), fraction, seed, equal_budget, metric, value.
+    `scores` is long: series (a method, or a variant of the proposed one), fraction, seed, equal_budget, metric, value,
+    and by how much draws of the test images move it, value_moved.
     `surface` is the same of other rates and passes, and has their `reading`. `labels` is the result of the data stage;
     `qualitative` that of the methods at the smallest share, first seed.
     """
@@ -178,14 +180,20 @@ class Study:
 
     def values(self, series: str, fraction: float, metric: str, *, equal_budget: bool = False) -> pd.Series:
         """One value per seed; methods that use no verified image have the same at every share."""
+        return self._of(series, fraction, metric, equal_budget).set_index("seed").value.sort_index()
+
+    def in_draws(self, series: str, fraction: float, metric: str) -> pd.Series:
+        """`values`, and what draws of the test images make of them, by seed and draw (`nlcore.report.draws`)."""
+        return by_seed(self._of(series, fraction, metric, equal_budget=False), "value")
+
+    def _of(self, series: str, fraction: float, metric: str, equal_budget: bool) -> pd.DataFrame:
         fraction = 0.0 if series in WITHOUT_FRACTION else fraction
-        rows = self.scores[
+        return self.scores[
             (self.scores.series == series)
             & np.isclose(self.scores.fraction, fraction)
             & (self.scores.metric == metric)
             & (self.scores.equal_budget == equal_budget)
         ]
-        return rows.set_index("seed").value.sort_index()
 
     def fractions(self, series: str = "proposed") -> list[float]:
         """The shares of verified images that a series was run with."""
@@ -313,7 +321,8 @@ def _rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
             place = {"series": series_of(spec), "fraction": spec.fraction, "seed": spec.seed,
                      "equal_budget": getattr(spec, "budget", None) is not None}  # fmt: skip
             for metric, value in result.values.items():
-                yield reading | place | {"metric": metric, "value": value}
+                moved = result.arrays.get(metric + MOVED)
+                yield reading | place | {"metric": metric, "value": value, "value_moved": moved}
 
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:
