@@ -104,7 +104,9 @@ def claims_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
 
 
 def verdict_table(verdicts: Iterable[ClaimVerdict]) -> pd.DataFrame:
-    """One row per part of each claim: published size, our mean with its interval, what we could have shown."""
+    """One row per part of each claim: published size, our mean with its interval, what we could have shown; and which
+    share of the squared error comes from the choice of the test images, where that is known.
+    """
     return pd.DataFrame(_row(decided, part) for decided in verdicts for part in decided.parts)
 
 
@@ -116,7 +118,7 @@ def _row(decided: ClaimVerdict, part: Part) -> dict[str, Any]:
         "says": str(part.region),
         "published": part.published,
         "ours [95 % interval]": str(found) if found else "",
-        "of its square by test images": None if part.of_images is None or not found else found.images,
+        "share by test images": None if part.of_images is None or not found else found.images,
         "smallest detectable": found.detectable if found else None,
         "power": part.power,
         "pairs": found.pairs if found else 0,

@@ -47,6 +47,7 @@ class DecidedPart(_Record):
     pairs: int = Field(description="independent units")
     differences: list[list[float]] = Field(description="one list per stratum, one number per independent unit")
     of_images: float | None = Field(None, description="standard error over draws of the test images, where known")
+    images: float | None = Field(None, description="the share of the mean's squared error that this is")
     shown: str = Field(description="mean and interval for people")
 
 
@@ -165,6 +166,7 @@ def _part(part: Part) -> DecidedPart:
         pairs=found.pairs if found else 0,
         differences=[[float(f"{value:.{DIGITS}g}") for value in units] for units in part.differences],
         of_images=None if part.of_images is None else float(f"{part.of_images:.{DIGITS}g}"),
+        images=None if part.of_images is None or not found else found.images,
         shown=str(found or ""),
     )
 
