@@ -104,6 +104,9 @@ def by_unit(
         strata: the stratum of each pair; one for all without. A unit belongs to one stratum.
     """
     values = np.asarray(measured(differences), dtype=float)
+    if clusters is None and strata is None:
+        known = values[~np.isnan(values)]
+        return (tuple(map(float, known)),) if len(known) else ()
     table = pd.DataFrame({"value": values, "cluster": range(len(values)), "stratum": 0})
     for name, labels in (("cluster", clusters), ("stratum", strata)):
         if labels is not None:

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 20000  # the first of those that the script takes, by the job's number; Ray's workers have those below
+SMALLER = "--profile smoke --papers cleanlab_ema --runs-only"  # notebooks are executed on one machine, as without Ray
 SRUN = """#!/bin/bash
 shift 2
 exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
@@ -96,8 +97,8 @@ def test_every_machine_is_told_the_same_and_the_first_one_what_to_run(tmp_path):
 @pytest.mark.slow
 def test_it_computes_a_paper_on_two_nodes(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install --editable '.[ray]'")
-    smaller = script().replace("--profile paper --data-root /data/coco", "--profile smoke --papers cleanlab_ema")
-    assert "--profile smoke" in smaller
+    smaller = script().replace("--profile paper --data-root /data/coco", SMALLER)
+    assert SMALLER in smaller
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # names of sockets have a limit
         places = {"NLCORE_OUTPUT": str(tmp_path / "figures"), "NLCORE_STORE": str(tmp_path / "store")}
@@ -105,6 +106,6 @@ def test_it_computes_a_paper_on_two_nodes(tmp_path):
         done = submitted(tmp_path, smaller, SRUN.format(python=sys.executable, root=ROOT), **places, **cluster)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"[1-9]\d* runs computed, 0 taken from the store", done.stdout)
-    assert (tmp_path / "figures" / "cleanlab_ema" / "smoke" / "table_1.csv").is_file()
+    assert len(list((tmp_path / "store").rglob("*.safetensors"))) > 40
     with socket.socket() as one:
         assert one.connect_ex((HOST, port)), "nothing of the cluster is left"
