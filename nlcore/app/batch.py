@@ -285,10 +285,7 @@ def compute(
     have_weights(missing)
     have_features(missing)
     with reporter(_parts(grids, plans, notebooks=not batch.runs_only)) as report:
-        engine = make_engine(
-            batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
-        )
-        run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
+        run_plans(batch, plans, store, report)
         done, failures = ([], []) if batch.runs_only else execute_notebooks(batch.shown, report, pages=pages)
     runs = sum(len(plan.specs) for plan in plans.values())
     computed = sum(len(plan.missing) for plan in plans.values())
@@ -297,6 +294,14 @@ def compute(
     if batch.budget is not None:
         console.print(claims_table(batch, hours_of(plan_grid(specs, store) for specs in grids.values())))
     return done, failures
+
+
+def run_plans(batch: Batch, plans: Mapping[str, Plan], store: Store, report: Reporter) -> None:
+    """Compute what the plans lack, on the engine that was asked for."""
+    engine = make_engine(
+        batch.engine, workers=batch.workers, address=batch.address, runs_per_gpu=batch.runs_per_gpu, say=report.say
+    )
+    run_grids(plans, store, engine, gpus_per_run=batch.gpus_per_run, report=report)
 
 
 def _parts(grids: Iterable[str], plans: Mapping[str, Plan], *, notebooks: bool) -> dict[str, Part]:

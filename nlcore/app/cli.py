@@ -205,6 +205,22 @@ def show(
 
 
 @app.command()
+def decide(
+    context: typer.Context,
+    most: Annotated[int, typer.Option(help="seeds at most")] = 30,
+) -> int:
+    """Headline claims on as many seeds as their open parts need, by how much the profile's own differ.
+
+    Only the runs behind these claims are computed; tables and figures stay those of the profile.
+    """
+    from nlcore.app import deciding
+
+    wanted, console = context.obj
+    deciding.decide(wanted, console, most=most)
+    return 0
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")] = False,

@@ -56,6 +56,14 @@ class Estimate:
         """Whether there were units enough for an interval."""
         return bool(np.isfinite(self.error))
 
+    def at(self, pairs: int) -> Estimate:
+        """What is to be expected of so many units: as large a mean, as much spread, and the same test images."""
+        if not self.bounded:
+            return self
+        of_units, of_images = self.error**2 * (1 - self.images), self.error**2 * self.images
+        freedom = self.freedom * (1 - self.images) ** 2 * pairs / self.pairs  # of the units alone
+        return _interval(self.mean, pairs, of_units * self.pairs / pairs, of_images, freedom)
+
     def power(self, size: float, low: float = 0.0, high: float = np.inf) -> float:
         """Chance that the interval would have lain between `low` and `high`, were the true mean `size`.
 
@@ -133,14 +141,18 @@ def estimate_strata(units: Strata, of_images: float | None = None) -> Estimate:
     if sizes.min() < 2:
         return Estimate(mean, -np.inf, np.inf, np.inf, pairs, np.inf, 0.0)
     spread = np.array([np.var(part, ddof=1) for part in units]) / sizes / len(units) ** 2
-    images = (of_images or 0.0) ** 2
-    variance = spread.sum() + images
-    error = float(np.sqrt(variance))
-    freedom = float(variance**2 / (spread**2 / (sizes - 1)).sum()) if spread.any() else float((sizes - 1).sum())
+    freedom = float(spread.sum() ** 2 / (spread**2 / (sizes - 1)).sum()) if spread.any() else float((sizes - 1).sum())
+    return _interval(mean, pairs, float(spread.sum()), (of_images or 0.0) ** 2, freedom)
+
+
+def _interval(mean: float, pairs: int, of_units: float, of_images: float, freedom: float) -> Estimate:
+    """From the two variances of the mean; `freedom` is that of the units' (see the module's text)."""
+    variance = of_units + of_images
+    error, share = float(np.sqrt(variance)), of_images / variance if of_images else 0.0
+    freedom = freedom / (1 - share) ** 2 if share < 1 else np.inf
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
     detectable = float((reach + stats.t.ppf(POWER, freedom)) * error)
-    bounds = mean - reach * error, mean + reach * error
-    return Estimate(mean, *bounds, detectable, pairs, error, freedom, images / variance if images else 0.0)
+    return Estimate(mean, mean - reach * error, mean + reach * error, detectable, pairs, error, freedom, share)
 
 
 def prediction(values: Sequence[float]) -> tuple[float, float]:
