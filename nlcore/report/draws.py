@@ -30,18 +30,26 @@ def in_draws(frame: pd.DataFrame, values: str, moved: str) -> pd.DataFrame:
     >>> in_draws(runs, "map", "map_moved")[["seed", "map", "draw"]].to_numpy().tolist()
     [[3.0, 50.0, 0.0], [3.0, 51.0, 1.0], [3.0, 49.0, 2.0]]
     """
-    known = [own for own in frame.get(moved, ()) if own is not None]
-    if not len(frame) or len(known) < len(frame):
-        return frame.assign(**{DRAW: 0})
-    by = np.insert(np.round(np.stack(known), DIGITS), 0, 0.0, axis=1)  # (runs, 1 + draws)
-    rows = frame.drop(columns=moved).iloc[np.repeat(np.arange(len(frame)), by.shape[1])]
-    varied = (frame[values].to_numpy()[:, None] + by).ravel()
-    return rows.assign(**{values: varied, DRAW: np.tile(np.arange(by.shape[1]), len(frame))})
+    varied = _by_draw(frame, values, moved)
+    draws = varied.shape[1]
+    rows = frame.drop(columns=moved, errors="ignore").iloc[np.repeat(np.arange(len(frame)), draws)]
+    return rows.assign(**{values: varied.ravel(), DRAW: np.tile(np.arange(draws), len(frame))})
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.Series:
     """A metric of runs, one per seed, by seed and draw; what moves it is in the column of that name and `MOVED`."""
-    return in_draws(runs, metric, metric + MOVED).set_index(["seed", DRAW])[metric].sort_index()
+    varied, order = _by_draw(runs, metric, metric + MOVED), np.argsort(runs.seed.to_numpy(), kind="stable")
+    places = [runs.seed.to_numpy()[order], np.arange(varied.shape[1])]
+    index = pd.MultiIndex.from_product(places, names=["seed", DRAW])
+    return pd.Series(varied[order].ravel(), index, name=metric)
+
+
+def _by_draw(frame: pd.DataFrame, values: str, moved: str) -> np.ndarray:
+    """(runs, 1 + draws): a metric as measured, and in every draw; (runs, 1) where a run has none."""
+    known, found = [own for own in frame.get(moved, ()) if own is not None], frame[values].to_numpy(float)[:, None]
+    if not len(frame) or len(known) < len(frame):
+        return found
+    return found + np.insert(np.round(np.stack(known), DIGITS), 0, 0.0, axis=1)
 
 
 def has_draws(series: Any) -> bool:
