@@ -11,7 +11,7 @@ and Student's t with Satterthwaite's degrees of freedom, (sum v_s)^2 / sum(v_s^2
 
 Seeds change what is trained on, not what is tested on. Where a metric is known in bootstrap draws of the test images
 too (`nlcore.report.draws`), the variance of the mean over these is added to error^2, and to the sum in the numerator of
-the degrees of freedom: the interval then is one over other seeds *and* other test images, and wider than either alone.
+the degrees of freedom: the interval then is one over other seeds *and* other test images, as a rule wider than either.
 """
 
 from __future__ import annotations

@@ -127,7 +127,28 @@ def decide(
         strata: the stratum of each pair: panels or groups that weigh alike; one for all without.
     """
     units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
-    return _decided(name, units, Region(at_least, at_most), published, of_images)
+    return decide_units(name, units, Region(at_least, at_most), published=published, of_images=of_images)
+
+
+def decide_units(
+    name: str, units: Strata, region: Region, *, published: float | None = None, of_images: float | None = None
+) -> Part:
+    """Decide that a mean lies in a region, from what a verdict keeps: numbers as of `by_unit`, and the error by images.
+
+    Args:
+        name: of the part.
+        units: one tuple per stratum, one number per independent unit.
+        region: where the claim says that their mean lies.
+        published: the paper's own size of it.
+        of_images: standard error of the mean over draws of the test images, where it is known.
+    """
+    found = estimate_strata(units, of_images) if units else None
+    part = Part(name, Verdict.NOT_RUN, TOO_FEW, published, region, found, units, of_images)
+    if found is None or not found.bounded:
+        return part
+    if region.low >= 0 and not any(map(any, units)):
+        return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
+    return _worded(part)
 
 
 def decide_estimate(name: str, found: Estimate, *, published: float | None = None) -> Part:
@@ -150,12 +171,13 @@ def decide_within(
     difference, where it gives one. The other arguments are those of `decide`.
     """
     units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
-    return _decided(name, units, Region(-margin, margin), published, of_images)
+    return decide_units(name, units, Region(-margin, margin), published=published, of_images=of_images)
 
 
 def decide_below(name: str, differences: Sequence[float], bound: float, *, published: float | None = None) -> Part:
     """Decide "it is no more than `bound`", the contract's reading of the paper's words: the whole interval below it."""
-    return _decided(name, by_unit(differences), Region(-np.inf, bound), published, error_of_draws(differences))
+    units, of_images = by_unit(differences), error_of_draws(differences)
+    return decide_units(name, units, Region(-np.inf, bound), published=published, of_images=of_images)
 
 
 def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
@@ -166,17 +188,6 @@ def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
 def not_testable(name: str, reason: str, *, published: float | None = None) -> Part:
     """A part that no number of runs could decide here, by construction or by censoring: the reason says which."""
     return Part(name, Verdict.NOT_TESTABLE, reason, published)
-
-
-def _decided(name: str, units: Strata, region: Region, published: float | None, of_images: float | None) -> Part:
-    """The part with the word that the interval of its units leads to, and of the draws of its test images."""
-    found = estimate_strata(units, of_images) if units else None
-    part = Part(name, Verdict.NOT_RUN, TOO_FEW, published, region, found, units, of_images)
-    if found is None or not found.bounded:
-        return part
-    if region.low >= 0 and not any(map(any, units)):
-        return replace(part, verdict=Verdict.NOT_TESTABLE, reason=SAME)
-    return _worded(part)
 
 
 def _worded(part: Part) -> Part:

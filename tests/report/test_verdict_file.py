@@ -23,7 +23,16 @@ from nlcore.report.verdict_file import (
     verdicts_by_profile,
     write_verdicts,
 )
-from nlcore.report.verdicts import Part, Region, Verdict, decide, decide_below, decide_within, not_run, not_testable
+from nlcore.report.verdicts import (
+    Part,
+    Region,
+    Verdict,
+    decide,
+    decide_units,
+    decide_within,
+    not_run,
+    not_testable,
+)
 
 CLAIM = Claim("x1", "it helps", "mAP", "difference", None)
 STEADY = [0.9, 1.0, 1.1, 1.0, 1.0]
@@ -77,14 +86,9 @@ def _again(kept):
     """A part decided from what the file says of it; one without differences is what it was."""
     if not kept.differences:
         return Part(kept.name, kept.verdict, kept.reason, kept.published)
-    values = [value for units in kept.differences for value in units]
-    strata = [place for place, units in enumerate(kept.differences) for _ in units]
-    if kept.from_ is None:
-        return decide_below(kept.name, values, kept.to, published=kept.published)
-    if kept.from_ < 0:
-        return decide_within(kept.name, values, kept.to, published=kept.published, strata=strata)
-    most = np.inf if kept.to is None else kept.to
-    return decide(kept.name, values, published=kept.published, at_least=kept.from_, at_most=most, strata=strata)
+    units = tuple(map(tuple, kept.differences))
+    region = Region(-np.inf if kept.from_ is None else kept.from_, np.inf if kept.to is None else kept.to)
+    return decide_units(kept.name, units, region, published=kept.published, of_images=kept.of_images)
 
 
 def test_every_claim_of_every_paper_is_in_its_committed_files():
