@@ -208,6 +208,7 @@ def show(
 def decide(
     context: typer.Context,
     most: Annotated[int, typer.Option(help="seeds at most")] = 30,
+    power: Annotated[float, typer.Option(help="chance with which a true part is to be confirmed")] = 0.8,
 ) -> int:
     """Headline claims on as many seeds as their open parts need, by how much the profile's own differ.
 
@@ -216,7 +217,7 @@ def decide(
     from nlcore.app import deciding
 
     wanted, console = context.obj
-    deciding.decide(wanted, console, most=most)
+    deciding.decide(wanted, console, most=most, power=power)
     return 0
 
 

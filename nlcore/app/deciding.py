@@ -1,9 +1,10 @@
 """`run_all.py decide`: as many seeds for each headline claim as it takes to tell, and its verdict on these.
 
 In two stages (Stein 1945): the profile's own seeds tell how much they differ, and so how many would confirm each open
-part of a claim with a chance of 80 %, were it true at its published size (a margin: were there no difference). So many
-are run, of the runs alone that decide the claim, and they decide it, once. Whether an interval happens to exclude
-something after a few seeds ends nothing: looked at again and again, one of them would exclude the truth too often.
+part of a claim with a chance of 80 % (`--power`), were it true at its published size (a margin: were there no
+difference). So many are run, of the runs alone that decide the claim, and they decide it, once. Whether an interval
+happens to exclude something after a few seeds ends nothing: looked at again and again, one of them would exclude the
+truth too often.
 
 How large a difference is does not enter, so a part without a published size asks for as many as are allowed. A part
 whose interval hangs on the choice of the test images asks for none: no number of seeds narrows that.
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nlcore.app.batch import Batch, run_plans
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.files import write_atomically
 from nlcore.papers.paper import Paper, load_rounded
 from nlcore.papers.prepare import have_features, have_weights
@@ -43,23 +44,25 @@ class Decision:
     seeds: int
 
 
-def decide(batch: Batch, console: Console, *, most: int = 30) -> list[Decision]:
+def decide(batch: Batch, console: Console, *, most: int = 30, power: float = POWER) -> list[Decision]:
     """Decide the headline claims of every paper on as many seeds as they need; `verdicts.json` beside the profile's.
 
     Args:
         most: seeds at most.
+        power: the chance with which a true part is to be confirmed.
 
     Raises:
         InputError: seeds, --partial or a budget beside it, or fewer seeds than the profile has.
         RunFailedError: runs failed; what finished is in the store.
     """
+    require(0 < power < 1, "power", power, "a fraction above 0 and below 1")
     _check(batch)
     found = []
     for one in batch.papers:
         if not any(stake.headline for stake in one.stakes(batch.made[one.id].main)):
             console.print(f"{one.id}: no headline claim that more seeds could decide")
             continue
-        decisions = _decide_paper(batch, one, most)
+        decisions = _decide_paper(batch, one, most, power)
         target = folder_of(batch, one) / NAME
         write_atomically(target, write_verdicts([decision.after for decision in decisions]))
         console.print(_table(one, decisions))
@@ -75,28 +78,28 @@ def _check(batch: Batch) -> None:
         raise InputError(f"decide: found beside {named[0]}; expected none of it, since decide says what is run")
 
 
-def _decide_paper(batch: Batch, one: Paper, most: int) -> list[Decision]:
+def _decide_paper(batch: Batch, one: Paper, most: int, power: float) -> list[Decision]:
     own = load_profile(one.package, batch.asked.profile)["seeds"]
     if most < len(own):
         raise InputError(f"most: found {most} seeds; expected {len(own)} or more, as profile {batch.asked.profile} has")
     claims = [stake.claim for stake in one.stakes(batch.made[one.id].main) if stake.headline]
     before = {claim: _verdict(batch, one, claim, own) for claim in claims}
-    seeds = {claim: seeds_for(found, own=len(own), most=most) for claim, found in before.items()}
+    seeds = {claim: seeds_for(found, own=len(own), most=most, power=power) for claim, found in before.items()}
     after = {claim: _verdict(batch, one, claim, more(own, number)) for claim, number in seeds.items()}
     return [Decision(before[claim], after[claim], seeds[claim]) for claim in claims]
 
 
-def seeds_for(decided: ClaimVerdict, *, own: int, most: int) -> int:
+def seeds_for(decided: ClaimVerdict, *, own: int, most: int, power: float = POWER) -> int:
     """How many seeds a claim is decided on, a multiple of the profile's `own`: see the module's text."""
-    steps = range(own, most + 1, own)
-    return max((_seeds_for(part, steps) for part in decided.parts if part.verdict is Verdict.INCONCLUSIVE), default=own)
+    steps, still_open = range(own, most + 1, own), (p for p in decided.parts if p.verdict is Verdict.INCONCLUSIVE)
+    return max((_seeds_for(part, steps, power) for part in still_open), default=own)
 
 
-def _seeds_for(part: Part, steps: Sequence[int]) -> int:
+def _seeds_for(part: Part, steps: Sequence[int], wanted: float) -> int:
     if part.estimate is None or part.estimate.images > 0.5:  # most of what is uncertain no seed changes
         return steps[0]
     powers = [replace(part, estimate=part.estimate.at(number)).power for number in steps]
-    return next((n for n, power in zip(steps, powers, strict=True) if power is not None and power >= POWER), steps[-1])
+    return next((n for n, power in zip(steps, powers, strict=True) if power is not None and power >= wanted), steps[-1])
 
 
 def more(own: Sequence[int], number: int) -> list[int]:

@@ -50,6 +50,12 @@ def test_without_a_published_size_it_is_as_many_as_are_allowed():
     assert asked(decide_within("a", WIDE, 1.0)) < 30, "a margin has one: no difference"
 
 
+def test_the_surer_it_is_to_be_the_more_seeds():
+    found = ClaimVerdict(CLAIM, (decide_part("a", WIDE, published=1.2),))
+    counts = [seeds_for(found, own=5, most=30, power=power) for power in (0.5, 0.8, 0.99)]
+    assert counts == sorted(counts) and counts[0] < counts[2]
+
+
 def test_how_large_the_difference_is_asks_for_nothing():
     shifted = decide_part("a", WIDE + 0.4, published=0.8)
     assert asked(shifted) == asked(decide_part("a", WIDE, published=0.8))
@@ -78,7 +84,7 @@ def test_seeds_go_on_after_the_profiles_own():
 @pytest.mark.slow
 def test_a_paper_is_decided_beside_its_profile(smoke_store, tmp_path, monkeypatch):
     """At this size the test images leave all open, whatever the seeds: two more are asked for all the same."""
-    monkeypatch.setattr(deciding, "seeds_for", lambda decided, own, most: own + 2 if decided.claim.id == "ml1" else own)
+    monkeypatch.setattr(deciding, "seeds_for", lambda decided, own, **_: own + 2 if decided.claim.id == "ml1" else own)
     batch = Batch(["missing_label_al"], Asked(profile="smoke", output=tmp_path, store=smoke_store.root))
     found = decide(batch, Console(width=200, quiet=True), most=4)
     assert [one.after.claim.id for one in found] == ["ml1", "ml2"]
