@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from nlcore.report.draws import DRAW
 from nlcore.report.evidence import Evidence
 from nlcore.report.verdicts import decide, said_on
 
@@ -19,13 +20,14 @@ def own_method_table(
     evidence that cannot contradict, *not seen here*): below; *inconclusive*: on both sides.
 
     Args:
-        scores: long: metric, at (a noise level, say), method, seed, value.
+        scores: long: metric, at (a noise level, say), method, seed, value; and where values are known in draws of the
+            test images, draw (`nlcore.report.draws`).
         own, beside: name -> label of the methods of one's own and of the paper's.
         evidence: what the profile stands on.
     """
-    rows = []
+    rows, unit = [], ["seed", DRAW] if DRAW in scores else "seed"
     for (metric, at), part in scores.groupby(["metric", "at"], sort=False):
-        values = part.pivot_table(index="seed", columns="method", values="value")
+        values = part.pivot_table(index=unit, columns="method", values="value")
         for name in (name for name in own if name in values):
             for other in (other for other in beside if other in values):
                 decided = decide(f"{name} minus {other}", values[name] - values[other])

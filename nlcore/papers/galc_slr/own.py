@@ -14,6 +14,7 @@ from nlcore.papers.galc_slr.methods import final_metrics, moved_metrics, of_memb
 from nlcore.papers.galc_slr.protocol import METHODS, PAPER
 from nlcore.papers.galc_slr.runs import GalcSlrRun, GoldClassifier, map_by_member
 from nlcore.papers.own import OwnMethod, OwnRun, Role
+from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.report.words import percent
 from nlcore.runs import Result, Spec, Work
 
@@ -81,5 +82,6 @@ def beside(spec: Spec, method: OwnMethod) -> OwnLossClassifier | None:
 
 def compared(study: Study) -> pd.DataFrame:
     """mAP of every method of Table 1, by noise: what a loss of one's own is held against."""
-    rows = study.main.rename(columns={"map": "value"})[["noise", "method", "seed", "value"]]
+    rows = in_draws(study.main, "map", "map" + MOVED).rename(columns={"map": "value"})
+    rows = rows[["noise", "method", "seed", DRAW, "value"]]
     return rows.assign(metric="mAP", at=[f"{percent(noise)} %" for noise in rows.noise])

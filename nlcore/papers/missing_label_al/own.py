@@ -12,6 +12,7 @@ from nlcore.papers.missing_label_al.runs import MeasureRun, MissingLabelRun, Who
 from nlcore.papers.missing_label_al.words import ASL_SERIES, MAP, SERIES
 from nlcore.papers.own import OwnMethod, OwnRun, Role
 from nlcore.papers.small_pool import small_pool
+from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.report.words import percent
 from nlcore.runs import Spec, Work
 from nlcore.scorers.missing_ratio import select_batch
@@ -77,6 +78,6 @@ def beside(spec: Spec, method: OwnMethod) -> OwnMeasureRun | None:
 def compared(study: Study) -> pd.DataFrame:
     """Final mAP of every measure and of plain ASL, by noise: what a measure of one's own is held against."""
     asl = study.whole[study.whole.noise > 0].rename(columns={"unknown_as": "measure"})
-    rows = pd.concat([study.final(), asl])[["measure", "noise", "seed", "map"]]
-    rows = rows.rename(columns={"measure": "method", "map": "value"})
+    runs = in_draws(pd.concat([study.final(), asl]), "map", "map" + MOVED)
+    rows = runs[["measure", "noise", "seed", DRAW, "map"]].rename(columns={"measure": "method", "map": "value"})
     return rows.assign(metric=MAP, at=[f"{percent(noise)} %" for noise in rows.noise])

@@ -95,5 +95,5 @@ def beside(spec: Spec, method: OwnMethod) -> OwnStrategyRun | None:
 
 def compared(study: Study) -> pd.DataFrame:
     """Final mAP of every strategy and of plain ASL, by noise: what a strategy of one's own is held against."""
-    final = study.final().melt(var_name="method", ignore_index=False).reset_index()
+    final = study.in_draws().melt(var_name="method", ignore_index=False).reset_index()
     return final.assign(metric=MAP, at=[f"{percent(noise)} %" for noise in final.noise])

@@ -21,6 +21,7 @@ from nlcore.papers.teacher_student.problem import Problem
 from nlcore.papers.teacher_student.protocol import PAPER
 from nlcore.papers.teacher_student.runs import Labels, Method, Stage
 from nlcore.papers.teacher_student.words import NAMES
+from nlcore.report.draws import DRAW
 from nlcore.runs import Result, Spec, Work
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def compared(study: Study) -> pd.DataFrame:
     """mAP and AP_all of every method of Table 2, by share of clean labels: what a cleaner of one's own is held against.
     """
     rows = [
-        {"metric": metric, "at": f"{fraction:.0%} clean", "method": series, "seed": seed, "value": value}
+        {"metric": metric, "at": f"{fraction:.0%} clean", "method": series, "seed": seed, DRAW: draw, "value": value}
         for metric in ("mAP", "AP_all")
         for fraction in study.fractions("finetune_mixed")
         for series in study.series
-        for seed, value in study.values(series, fraction, metric).items()
+        for (seed, draw), value in study.in_draws(series, fraction, metric).items()
     ]
     return pd.DataFrame(rows)
