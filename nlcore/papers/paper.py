@@ -53,18 +53,19 @@ if TYPE_CHECKING:
 
 WHERE_IT_HOLDS = "where_it_holds"
 LADDER_CAPTION = (
-    "Where the headline claims hold: the effect that a claim says is above zero, with its 95 % interval over seeds, by "
-    "number of training images, for simulated features of several qualities (the mAP that plain training reaches "
-    "without noise). Filled: the whole interval lies on the claimed side. Star: this profile's own data. Dotted: as "
-    "published. Grey panels: claims of a kind for which simulated features do not predict the real ones well enough."
+    "Where the headline claims hold: the effect that a claim says is above zero, with its 95 % interval over seeds and "
+    "test images, by number of training images, for simulated features of several qualities (the mAP that plain "
+    "training reaches without noise). Filled: the whole interval lies on the claimed side. Star: this profile's own "
+    "data. Dotted: as published. Grey panels: claims of a kind for which simulated features do not predict the real "
+    "ones well enough."
 )
 LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
 BY_LABEL_QUALITY = "by_label_quality"
 SWEEP_CAPTION = (
     "The headline claims by the quality of the noisy labels: the effect that a claim says is above zero, with its 95 % "
-    "interval over seeds, by the share of noisy labels that are right. On the simulated features three in ten true "
-    "labels are missing everywhere; on this profile's own data (the star) as many as the table of label quality says. "
-    "Marks and lines as in the map of where the claims hold."
+    "interval over seeds and test images, by the share of noisy labels that are right. On the simulated features three "
+    "in ten true labels are missing everywhere; on this profile's own data (the star) as many as the table of "
+    "label quality says. Marks and lines as in the map of where the claims hold."
 )
 SWEEP_ALT = "A grid of panels, a claim a row and a share of clean images a column: effect by share of right labels."
 Reads = type | tuple[type, ...] | Callable[[Any], bool]  # kinds of runs, or a test of a run

@@ -63,7 +63,7 @@ class Place:
 def ladder_table(
     measured: Iterable[tuple[Place, Iterable[Effect]]], *, undecided: Collection[str] = (), by: By = "images"
 ) -> pd.DataFrame:
-    """One row per effect and place: mean, its 95 % interval over seeds, and whether it lies on the claimed side.
+    """One row per effect and place: mean, its 95 % interval, and whether it lies on the claimed side.
 
     undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no. by: what makes a line.
     """
