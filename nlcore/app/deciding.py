@@ -1,13 +1,13 @@
 """`run_all.py decide`: as many seeds for each headline claim as it takes to tell, and its verdict on these.
 
-In two stages (Stein 1945): the profile's own seeds tell how much they differ, and so how many would confirm each open
-part of a claim with a chance of 80 % (`--power`), were it true at its published size (a margin: were there no
-difference). So many are run, of the runs alone that decide the claim, and they decide it, once. Whether an interval
-happens to exclude something after a few seeds ends nothing: looked at again and again, one of them would exclude the
-truth too often.
+In two stages (an internal pilot: Wittes and Brittain 1990, after Stein 1945). The profile's own seeds tell how much
+they differ, and so how many would confirm each part of a claim with a chance of 80 % (`--power`), were it true at its
+published size (a margin: were there no difference). So many are run, of the runs alone that decide the claim, and they
+decide it, once. Neither how large a difference is after the first stage nor what verdict it gives has a part in that
+number: looked at again and again until it excludes something, an interval would exclude the truth too often.
 
-How large a difference is does not enter, so a part without a published size asks for as many as are allowed. A part
-whose interval hangs on the choice of the test images asks for none: no number of seeds narrows that.
+A part without a published size asks for nothing, and has the seeds that others ask for. So has a part that no number of
+seeds would confirm so surely, for want of test images.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from nlcore.papers.profiles import load_profile
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.intervals import POWER
 from nlcore.report.verdict_file import NAME, write_verdicts
-from nlcore.report.verdicts import Part, Verdict
+from nlcore.report.verdicts import Part
 from nlcore.runs import Spec, Store, plan_grid
 from nlcore.runs.progress import reporter
 
+MANY = 10**6  # seeds: as good as infinitely many
 VARIANT = "more-seeds"  # of the folder beside the profile's
 
 
@@ -52,14 +53,14 @@ def decide(batch: Batch, console: Console, *, most: int = 30, power: float = POW
         power: the chance with which a true part is to be confirmed.
 
     Raises:
-        InputError: seeds, --partial or a budget beside it, or fewer seeds than the profile has.
+        InputError: seeds, --partial or a budget beside it, a power that is none, a profile of a single seed, or fewer
+            seeds than a profile has; nothing has been computed.
         RunFailedError: runs failed; what finished is in the store.
     """
-    require(0 < power < 1, "power", power, "a fraction above 0 and below 1")
-    _check(batch)
+    _check(batch, most, power)
     found = []
     for one in batch.papers:
-        if not any(stake.headline for stake in one.stakes(batch.made[one.id].main)):
+        if not _headlines(batch, one):
             console.print(f"{one.id}: no headline claim that more seeds could decide")
             continue
         decisions = _decide_paper(batch, one, most, power)
@@ -71,18 +72,32 @@ def decide(batch: Batch, console: Console, *, most: int = 30, power: float = POW
     return found
 
 
-def _check(batch: Batch) -> None:
+def _check(batch: Batch, most: int, power: float) -> None:
+    """Everything that can be told before work begins; raises as `decide`."""
+    require(0 < power < 1, "power", power, "a fraction above 0 and below 1")
     asked = batch.asked
     beside = {"--seeds": asked.seeds is not None, "--partial": asked.partial, "--budget": batch.budget is not None}
     if named := [name for name, given in beside.items() if given]:
         raise InputError(f"decide: found beside {named[0]}; expected none of it, since decide says what is run")
+    for one in batch.papers:
+        seeds = _own_seeds(batch, one)
+        if _headlines(batch, one):
+            what = f"of profile {asked.profile} of {one.id}"
+            require(len(seeds) > 1, f"seeds {what}", len(seeds), "two or more, which tell how much they differ")
+            require(most >= len(seeds), "most", most, f"{len(seeds)} or more, the seeds {what}")
+
+
+def _own_seeds(batch: Batch, one: Paper) -> Sequence[int]:
+    return load_profile(one.package, batch.asked.profile).get("seeds", ())
+
+
+def _headlines(batch: Batch, one: Paper) -> list[str]:
+    """The claims of a paper's headline that any run decides."""
+    return [stake.claim for stake in one.stakes(batch.made[one.id].main) if stake.headline]
 
 
 def _decide_paper(batch: Batch, one: Paper, most: int, power: float) -> list[Decision]:
-    own = load_profile(one.package, batch.asked.profile)["seeds"]
-    if most < len(own):
-        raise InputError(f"most: found {most} seeds; expected {len(own)} or more, as profile {batch.asked.profile} has")
-    claims = [stake.claim for stake in one.stakes(batch.made[one.id].main) if stake.headline]
+    own, claims = _own_seeds(batch, one), _headlines(batch, one)
     before = {claim: _verdict(batch, one, claim, own) for claim in claims}
     seeds = {claim: seeds_for(found, own=len(own), most=most, power=power) for claim, found in before.items()}
     after = {claim: _verdict(batch, one, claim, more(own, number)) for claim, number in seeds.items()}
@@ -91,15 +106,18 @@ def _decide_paper(batch: Batch, one: Paper, most: int, power: float) -> list[Dec
 
 def seeds_for(decided: ClaimVerdict, *, own: int, most: int, power: float = POWER) -> int:
     """How many seeds a claim is decided on, a multiple of the profile's `own`: see the module's text."""
-    steps, still_open = range(own, most + 1, own), (p for p in decided.parts if p.verdict is Verdict.INCONCLUSIVE)
-    return max((_seeds_for(part, steps, power) for part in still_open), default=own)
+    return max((_seeds_for(part, range(own, most + 1, own), power) for part in decided.parts), default=own)
 
 
 def _seeds_for(part: Part, steps: Sequence[int], wanted: float) -> int:
-    if part.estimate is None or part.estimate.images > 0.5:  # most of what is uncertain no seed changes
+    if part.estimate is None or part.power is None or _power_with(part, MANY) < wanted:
         return steps[0]
-    powers = [replace(part, estimate=part.estimate.at(number)).power for number in steps]
-    return next((n for n, power in zip(steps, powers, strict=True) if power is not None and power >= wanted), steps[-1])
+    return next((number for number in steps if _power_with(part, number) >= wanted), steps[-1])
+
+
+def _power_with(part: Part, seeds: int) -> float:
+    """The chance to confirm a part that has a size on so many seeds."""
+    return replace(part, estimate=part.estimate.at(seeds)).power
 
 
 def more(own: Sequence[int], number: int) -> list[int]:
@@ -139,7 +157,7 @@ def _table(one: Paper, decisions: Sequence[Decision]) -> Table:
         for before, after in zip(decision.before.parts, decision.after.parts, strict=True):
             size = "" if after.published is None else f"{after.published:.3g}"
             said = [f"{part.estimate or ''} {part.verdict}".strip() for part in (before, after)]
-            images = f"{after.estimate.images:.0%}" if after.estimate and after.of_images else ""
+            images = f"{after.estimate.share_of_images:.0%}" if after.estimate and after.of_images else ""
             table.add_row(decision.after.claim.id, after.name, size, said[0], str(decision.seeds), said[1], images)
     return table
 

@@ -118,7 +118,7 @@ def _row(decided: ClaimVerdict, part: Part) -> dict[str, Any]:
         "says": str(part.region),
         "published": part.published,
         "ours [95 % interval]": str(found) if found else "",
-        "share by test images": None if part.of_images is None or not found else found.images,
+        "share by test images": None if part.of_images is None or not found else found.share_of_images,
         "smallest detectable": found.detectable if found else None,
         "power": part.power,
         "pairs": found.pairs if found else 0,

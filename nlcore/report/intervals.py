@@ -10,8 +10,10 @@ and Student's t with Satterthwaite's degrees of freedom, (sum v_s)^2 / sum(v_s^2
 "Sampling techniques", 5.4). With one stratum this is the paired t interval.
 
 Seeds change what is trained on, not what is tested on. Where a metric is known in bootstrap draws of the test images
-too (`nlcore.report.draws`), the variance of the mean over these is added to error^2, and to the sum in the numerator of
-the degrees of freedom: the interval then is one over other seeds *and* other test images, as a rule wider than either.
+too (`nlcore.report.draws`), the variance that all seeds have in common over the draws, v_i, is added to error^2: what
+one seed's difference owes to the images and another's does not is in the spread of the seeds already. The degrees of
+freedom are then (sum v_s + v_i)^2 / (sum(v_s^2 / (n_s - 1)) + v_i^2 / 199). The wider of this interval and that over
+the seeds alone decides: with two seeds or three the second is, and the first too narrow.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from scipy import stats
 from nlcore.report.draws import error_of_draws, measured
 
 CONFIDENCE = 0.95
+OF_DRAWS = 199  # degrees of freedom of a variance over 200 draws
 POWER = 0.80  # chance with which the smallest detectable difference would have been found
 ROUNDING = 1e-12  # a mean this near to 0 is 0: what is left of sums in binary
 Strata = tuple[tuple[float, ...], ...]  # one tuple per stratum, one number per independent unit
@@ -35,8 +38,8 @@ Strata = tuple[tuple[float, ...], ...]  # one tuple per stratum, one number per 
 class Estimate:
     """A mean with its interval, over `pairs` independent units; `detectable` is the smallest one we could have shown.
 
-    error, freedom: standard error of the mean and its degrees of freedom. images: the share of its square that comes
-    from the choice of the test images.
+    error, freedom: standard error of the mean and its degrees of freedom. units, images: its variance by the units,
+    `spare` degrees of freedom, and by the test images.
     """
 
     mean: float
@@ -46,7 +49,9 @@ class Estimate:
     pairs: int
     error: float
     freedom: float
+    units: float = 0.0
     images: float = 0.0
+    spare: float = 0.0
 
     def __str__(self) -> str:
         return "{} [{}, {}]".format(*map(_three_digits, (self.mean, self.low, self.high)))
@@ -56,13 +61,17 @@ class Estimate:
         """Whether there were units enough for an interval."""
         return bool(np.isfinite(self.error))
 
+    @property
+    def share_of_images(self) -> float:
+        """The part of the variance that the choice of the test images has."""
+        return self.images / (self.units + self.images) if self.images else 0.0
+
     def at(self, pairs: int) -> Estimate:
         """What is to be expected of so many units: as large a mean, as much spread, and the same test images."""
         if not self.bounded:
             return self
-        of_units, of_images = self.error**2 * (1 - self.images), self.error**2 * self.images
-        freedom = self.freedom * (1 - self.images) ** 2 * pairs / self.pairs  # of the units alone
-        return _interval(self.mean, pairs, of_units * self.pairs / pairs, of_images, freedom)
+        strata = self.pairs - self.spare  # the units that tell nothing of the spread
+        return _interval(self.mean, pairs, self.units * self.pairs / pairs, self.images, pairs - strata)
 
     def power(self, size: float, low: float = 0.0, high: float = np.inf) -> float:
         """Chance that the interval would have lain between `low` and `high`, were the true mean `size`.
@@ -75,8 +84,8 @@ class Estimate:
             return float(low < size < high)
         above, below = (size - low) / self.error, (high - size) / self.error
         if np.isinf(above) or np.isinf(below):
-            return float(stats.nct.sf(self._reach, self.freedom, min(above, below)))
-        upper, lower = stats.t.cdf([below - self._reach, self._reach - above], self.freedom)
+            return float(stats.nct.sf(_reach(self.freedom), self.freedom, min(above, below)))
+        upper, lower = stats.t.cdf([below - _reach(self.freedom), _reach(self.freedom) - above], self.freedom)
         return float(max(0.0, upper - lower))
 
     def chance_beyond(self, bound: float) -> float:
@@ -86,10 +95,6 @@ class Estimate:
         if self.error == 0:
             return float(self.mean >= bound)
         return float(stats.t.cdf((self.mean - bound) / self.error, self.freedom))
-
-    @property
-    def _reach(self) -> float:
-        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom))
 
 
 def _three_digits(value: float) -> str:
@@ -145,14 +150,19 @@ def estimate_strata(units: Strata, of_images: float | None = None) -> Estimate:
     return _interval(mean, pairs, float(spread.sum()), (of_images or 0.0) ** 2, freedom)
 
 
-def _interval(mean: float, pairs: int, of_units: float, of_images: float, freedom: float) -> Estimate:
-    """From the two variances of the mean; `freedom` is that of the units' (see the module's text)."""
-    variance = of_units + of_images
-    error, share = float(np.sqrt(variance)), of_images / variance if of_images else 0.0
-    freedom = freedom / (1 - share) ** 2 if share < 1 else np.inf
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-    detectable = float((reach + stats.t.ppf(POWER, freedom)) * error)
-    return Estimate(mean, mean - reach * error, mean + reach * error, detectable, pairs, error, freedom, share)
+def _interval(mean: float, pairs: int, units: float, images: float, spare: float) -> Estimate:
+    """From the two variances of the mean: the wider one of the interval over both and of that over the units alone."""
+    whole = units + images
+    both = float(np.sqrt(whole)), whole**2 / (units**2 / spare + images**2 / OF_DRAWS) if whole else spare
+    error, freedom = max((both, (float(np.sqrt(units)), spare)), key=lambda pair: pair[0] * _reach(pair[1]))
+    reach = _reach(freedom) * error
+    detectable = reach + float(stats.t.ppf(POWER, freedom)) * error
+    return Estimate(mean, mean - reach, mean + reach, detectable, pairs, error, freedom, units, images, spare)
+
+
+def _reach(freedom: float) -> float:
+    """How many standard errors an interval reaches to either side."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def prediction(values: Sequence[float]) -> tuple[float, float]:

@@ -29,7 +29,7 @@ OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "
 
 @dataclass(frozen=True)
 class Effect:
-    """What a claim says is above zero, in one place: paired differences, one per seed.
+    """What a claim says is above zero, in one place: paired differences, by seed, and by draw of the test images.
 
     at: the level it belongs to, a number and its unit ("40 %"). unit: what the differences are counted in.
     """

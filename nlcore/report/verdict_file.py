@@ -166,7 +166,7 @@ def _part(part: Part) -> DecidedPart:
         pairs=found.pairs if found else 0,
         differences=[[float(f"{value:.{DIGITS}g}") for value in units] for units in part.differences],
         of_images=None if part.of_images is None else float(f"{part.of_images:.{DIGITS}g}"),
-        images=None if part.of_images is None or not found else found.images,
+        images=None if part.of_images is None or not found else found.share_of_images,
         shown=str(found or ""),
     )
 

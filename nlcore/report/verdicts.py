@@ -23,7 +23,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from nlcore.report.draws import error_of_draws
+from nlcore.errors import InputError
+from nlcore.report.draws import error_of_draws, has_draws
 from nlcore.report.evidence import Evidence
 from nlcore.report.intervals import Estimate, Strata, by_unit, estimate_strata
 
@@ -126,7 +127,7 @@ def decide(
         clusters: the independent unit of each pair, such as its data set; each pair its own without.
         strata: the stratum of each pair: panels or groups that weigh alike; one for all without.
     """
-    units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
+    units, of_images = by_unit(differences, clusters, strata), _of_images(differences, clusters, strata)
     return decide_units(name, units, Region(at_least, at_most), published=published, of_images=of_images)
 
 
@@ -170,7 +171,7 @@ def decide_within(
     The margin is the contract's reading of the paper's words and no published number; `published` is the paper's own
     difference, where it gives one. The other arguments are those of `decide`.
     """
-    units, of_images = by_unit(differences, clusters, strata), error_of_draws(differences)
+    units, of_images = by_unit(differences, clusters, strata), _of_images(differences, clusters, strata)
     return decide_units(name, units, Region(-margin, margin), published=published, of_images=of_images)
 
 
@@ -188,6 +189,17 @@ def not_run(name: str, reason: str, *, published: float | None = None) -> Part:
 def not_testable(name: str, reason: str, *, published: float | None = None) -> Part:
     """A part that no number of runs could decide here, by construction or by censoring: the reason says which."""
     return Part(name, Verdict.NOT_TESTABLE, reason, published)
+
+
+def _of_images(differences: Sequence[float], *groups: Iterable[Hashable] | None) -> float | None:
+    """The error by the test images; nobody has both these and clusters or strata, whose weights the draws do not know.
+
+    Raises:
+        InputError: somebody has.
+    """
+    if has_draws(differences) and any(group is not None for group in groups):
+        raise InputError("differences: found in draws beside clusters or strata; expected only one of them")
+    return error_of_draws(differences)
 
 
 def _worded(part: Part) -> Part:

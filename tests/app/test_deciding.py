@@ -27,10 +27,6 @@ def asked(*parts):
     return seeds_for(ClaimVerdict(CLAIM, parts), own=5, most=30)
 
 
-def test_what_is_decided_asks_for_no_more():
-    assert asked(decide_part("a", WIDE + 9), decide_part("b", WIDE - 9)) == 5
-
-
 def test_the_smaller_the_published_size_the_more_seeds():
     counts = [asked(decide_part("a", WIDE, published=size)) for size in (2.0, 1.2, 0.8)]
     assert counts == sorted(counts) and counts[0] == 5 < counts[1] < counts[2] <= 30
@@ -45,9 +41,10 @@ def test_so_many_would_confirm_it_with_the_power_that_was_asked_for():
         assert (np.mean(np.array(low) > 0) > 0.78) == enough
 
 
-def test_without_a_published_size_it_is_as_many_as_are_allowed():
-    assert asked(decide_part("a", WIDE)) == 30
-    assert asked(decide_within("a", WIDE, 1.0)) < 30, "a margin has one: no difference"
+def test_without_a_size_it_asks_for_nothing_and_a_margin_has_one():
+    assert asked(decide_part("a", WIDE)) == 5
+    assert asked(decide_part("a", WIDE, published=-1.0)) == 5, "what is published contradicts the claim"
+    assert 5 < asked(decide_within("a", WIDE, 1.0)) < 30
 
 
 def test_the_surer_it_is_to_be_the_more_seeds():
@@ -56,17 +53,27 @@ def test_the_surer_it_is_to_be_the_more_seeds():
     assert counts == sorted(counts) and counts[0] < counts[2]
 
 
-def test_how_large_the_difference_is_asks_for_nothing():
-    shifted = decide_part("a", WIDE + 0.4, published=0.8)
-    assert asked(shifted) == asked(decide_part("a", WIDE, published=0.8))
+@pytest.mark.parametrize("shift", [-9, -1, 0.4, 1, 9])
+def test_neither_the_difference_nor_its_verdict_has_a_part_in_the_number(shift):
+    expected = asked(decide_part("a", WIDE, published=0.8))
+    assert asked(decide_part("a", WIDE + shift, published=0.8)) == expected > 5
 
 
-def test_no_seed_is_asked_for_where_the_test_images_leave_it_open():
-    open_part = decide_part("a", WIDE, published=0.3)
-    by_images = replace(open_part, estimate=estimate_strata((tuple(WIDE),), of_images=1.0))
-    assert by_images.estimate.images > 0.5
-    assert asked(by_images) == 5
-    assert asked(open_part) == 30
+def test_in_two_stages_a_claim_that_is_not_true_is_confirmed_as_seldom_as_in_one():
+    """A true difference of zero, five seeds, then as many as they ask for: 2.5 %, and a little for the pilot."""
+    rng, confirmed = np.random.default_rng(0), 0
+    for _ in range(1500):
+        values = rng.normal(size=30)
+        number = asked(decide_part("a", values[:5], published=1.0))
+        confirmed += estimate(values[:number]).low > 0
+    assert confirmed / 1500 < 0.025 + 3 * np.sqrt(0.025 / 1500)
+
+
+def test_no_seed_is_asked_for_where_the_test_images_will_leave_it_open():
+    part = decide_part("a", WIDE, published=0.8)
+    for of_images, number in ((0.2, asked(part)), (0.5, 5)):
+        found = replace(part, estimate=estimate_strata((tuple(WIDE),), of_images=of_images))
+        assert asked(found) >= number if of_images < 0.3 else asked(found) == number
 
 
 def test_what_is_expected_of_more_seeds_keeps_what_the_test_images_leave_open():
@@ -74,7 +81,9 @@ def test_what_is_expected_of_more_seeds_keeps_what_the_test_images_leave_open():
     again = found.at(found.pairs)
     np.testing.assert_allclose([again.low, again.high, again.freedom], [found.low, found.high, found.freedom])
     many = found.at(10**6)
-    np.testing.assert_allclose([many.error, many.images], [0.3, 1.0], rtol=1e-4)
+    np.testing.assert_allclose([many.error, many.share_of_images], [0.3, 1.0], rtol=1e-4)
+    plain = estimate(WIDE).at(10)
+    assert (plain.pairs, plain.freedom) == (10, 9)
 
 
 def test_seeds_go_on_after_the_profiles_own():
@@ -109,6 +118,6 @@ def test_what_it_chooses_itself_is_not_to_be_given(options, told, capsys):
 
 def test_fewer_seeds_than_the_profile_has_are_refused(tmp_path):
     batch = Batch(["multi_al"], Asked(profile="smoke", output=tmp_path, store=tmp_path / "store"))
-    with pytest.raises(InputError, match="most: found 1 seeds; expected 2 or more, as profile smoke has"):
+    with pytest.raises(InputError, match="most: found 1; expected 2 or more, the seeds of profile smoke of multi_al"):
         decide(batch, Console(quiet=True), most=1)
     assert not (tmp_path / "store").exists()

@@ -213,9 +213,7 @@ def memorisation(study: Study, variant: str) -> Iterable[Part]:
             yield not_testable(names[1], undated[method])
         else:
             yield _decided(names[1], fall(table), decide)
-    last = (
-        paired(*(curves[method].iloc[:, -1] for method in (variant, "asl"))) if _all(curves.values()) else pd.Series()
-    )
+    last = gain(study, "map", study.ablation_noise, variant, "asl")
     yield _decided(f"last mAP: {variant} minus asl", last, decide)
     later, name = paired(peaks[variant], peaks["asl"]), f"epoch of the peak: {variant} minus asl"
     size = None if any(undated.values()) else said["galc_slr"] - said["asl"]

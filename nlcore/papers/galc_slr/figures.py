@@ -302,7 +302,7 @@ def clean_gold_figure(study: Study, out: ArtefactWriter) -> Figure:
         "why_clean_gold",
         figure,
         data,
-        caption="Gain in mAP over plain ASL, with 95 % bands: with a matrix, and with clean gold images alone.",
+        caption="Gain in mAP over plain ASL (95 % bands over the seeds): with a matrix, with clean gold images alone.",
         alt="; ".join(f"{name} {top[name]:+.1f} at {data.noise.max()} %" for name in shown if name in top),
         deviations=deviations(study),
     )

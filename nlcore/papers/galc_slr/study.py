@@ -306,7 +306,8 @@ def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
     for spec, result in finished.items():
         if of_surface(spec):
             cell = {"epochs": spec.protocol.epochs, "learning_rate": spec.protocol.learning_rate}
-            yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"]}
+            moved = {"map_moved": 100 * result.arrays["map_moved"]}
+            yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"], **moved}
 
 
 def _transitions(found: Mapping[Spec, Result]) -> Iterator[dict]:

@@ -236,12 +236,12 @@ def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """GALC-SLR minus ASL, and minus ASL with clean gold, by number of epochs and learning rate."""
     rows = []
     for (epochs, rate), part in study.surface.groupby(["epochs", "learning_rate"]):
-        values = part.pivot_table(index="seed", columns="method", values="map")
+        values = {method: by_seed(own, "map") for method, own in part.groupby("method")}
         row = {"epochs": epochs, "learning rate": rate}
         for ours, baseline in product(("galc_slr", "galc_slr, second sigmoid"), ("asl", "asl + clean gold")):
             found = paired(values[ours], values[baseline]) if {ours, baseline} <= set(values) else ()
             row[f"{ours} minus {baseline}"] = str(estimate(found)) if len(found) else ""
-        rows.append(row | {"seeds": len(values)})
+        rows.append(row | {"seeds": part.seed.nunique()})
     noise = percent(study.ablation_noise)
     caption = f"Points of mAP at {noise} % by number of epochs and learning rate: does a verdict hang on them?"
     return out.table("epochs_by_rate_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study))

@@ -59,7 +59,7 @@ def published_value(method: str, metric: str, noise: float) -> float | None:
 
 
 def headline(what: str, paper: float, differences: pd.Series) -> Headline:
-    """One number of an artefact beside the paper's; `differences` has one value per seed."""
+    """One number of an artefact beside the paper's; `differences` are by seed, or by seed and draw."""
     ours = estimate(differences) if len(differences) else None
     near = "not run" if ours is None else f"{ours.mean - paper:+.2f}"
     return Headline(what, f"{paper:.2f}", str(ours or ""), near)

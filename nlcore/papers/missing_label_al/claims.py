@@ -12,7 +12,7 @@ from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import BASELINE_SERIES, EQUAL_COST, FINAL, PER_LABEL
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
-from nlcore.report.draws import DRAW, MOVED, in_draws
+from nlcore.report.draws import by_column
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_below, decide_within, not_testable
 from nlcore.report.words import percent
@@ -41,7 +41,7 @@ def headline_effects(study: Study) -> list[Effect]:
             gain, size = study.gain_over_asl(noise, unknown_as), float(said["gain_over_asl"][percent(noise)])
             effects.append(Effect("ml1", f"Hard+entropy minus ASL ({unknown_as})", _at(noise), gain, size))
     for noise in study.noises:
-        table = _by_column(last[last.noise == noise], "measure", "map")
+        table = by_column(last[last.noise == noise], "measure", "map")
         size = float(said["gain_over_random_at_60"]) if noise == 0.6 else None
         effects.append(
             Effect("ml2", "Hard+entropy minus Random", _at(noise), table["hard_entropy"] - table["random"], size)
@@ -154,7 +154,7 @@ def asl_suffers(study: Study) -> Iterable[Part]:
     """ml8: plain ASL on the incomplete labels ends lower the more of them are missing, whatever it makes of -1."""
     fewest, most = study.noises[0], study.noises[-1]
     for unknown_as in UNKNOWN_AS:
-        own = _by_column(study.whole[study.whole.unknown_as == unknown_as], "noise", "map")
+        own = by_column(study.whole[study.whole.unknown_as == unknown_as], "noise", "map")
         name = f"ASL ({unknown_as}): mAP at {_at(fewest)} minus at {_at(most)}"
         yield decide(name, own[fewest] - own[most], at_least=LITTLE)
 
@@ -171,7 +171,7 @@ def order_of_costs(study: Study) -> Iterable[Part]:
 
 def splits_alike(study: Study) -> Iterable[Part]:
     """ml10: no other split ends a point or more from the 10/90 split, in mAP."""
-    table = _by_column(study.splits(), "series", FINAL)
+    table = by_column(study.splits(), "series", FINAL)
     for other in table.columns.drop("10/90"):
         name = f"40 %, {FINAL}: {other} minus 10/90, within one point"
         yield decide_within(name, table[other] - table["10/90"], LITTLE)
@@ -224,14 +224,8 @@ def _against_each(table: pd.DataFrame, name: str, what: str) -> Iterable[Part]:
 
 def _table(study: Study, noise: float, heuristic: str) -> pd.DataFrame:
     """Rows: seeds and draws; columns: the paper's measures, and entropy alone where a reading counts it among them."""
-    table = _by_column(study.heuristics(study.defaults(), noise), "measure", heuristic)
+    table = by_column(study.heuristics(study.defaults(), noise), "measure", heuristic)
     return table if study.entropy_alone else table.drop(columns="entropy", errors="ignore")
-
-
-def _by_column(runs: pd.DataFrame, column: str, metric: str) -> pd.DataFrame:
-    """A metric of runs: rows seeds and draws of the test images, where it is known in any; one column for each value.
-    """
-    return in_draws(runs, metric, metric + MOVED).pivot_table(index=["seed", DRAW], columns=column, values=metric)
 
 
 def _at(noise: float) -> str:

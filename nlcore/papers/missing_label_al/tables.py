@@ -16,7 +16,7 @@ from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAP
 from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import BASELINE_SERIES, FINAL, HEURISTICS, SERIES, deviations
 from nlcore.report.cells import Cell
-from nlcore.report.draws import measured
+from nlcore.report.draws import by_column, measured
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
@@ -90,11 +90,12 @@ def sign_flip_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     rows, runs = [], study.defaults()
     for noise in study.noises:
         found = study.heuristics(runs, noise)
-        table = found[found.measure.isin(BLIND)].pivot_table(index="seed", columns="measure", values=FINAL)
+        table = by_column(found[found.measure.isin(BLIND)], "measure", FINAL)
         for names, values in _distinct(table.drop(columns="random")):
-            difference = (values - table["random"]).to_numpy()
+            drawn = values - table["random"]
+            difference = measured(drawn).to_numpy()
             rows.append({"noise": noise, "measure": ", ".join(SERIES[name] for name in names),
-                         "minus Random, points [95 % interval]": str(estimate(difference)),
+                         "minus Random, points [95 % interval]": str(estimate(drawn)),
                          "p": sign_flip_chance(difference), "smallest p possible": 2.0 ** (1 - len(difference)),
                          "seeds": len(difference)})  # fmt: skip
     caption = "Sign-flip test: the measures that only count missing labels differ from Random no more than chance does."

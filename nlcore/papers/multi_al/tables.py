@@ -159,7 +159,10 @@ def fair_gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         levels = {f"{percent(noise)} %": estimate(part).mean for noise, part in gain.groupby("noise")}
         row = {"Multi-AL minus, points": BASELINE_SERIES[name], **levels}
         rows.append(row | _interval(estimate(mean_but(gain, "noise"))))
-    caption = "What is left of the gain over ASL when the baseline sees clean images as the method does."
+    caption = (
+        "What is left of the gain over ASL when the baseline sees clean images as the method does. Intervals over "
+        "seeds and test images; of ASL that is stopped over the seeds alone."
+    )
     return out.table("fair_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
 
 
