@@ -34,7 +34,8 @@ def main(revision: Annotated[str, typer.Argument(help="of Git, with figures/ in 
     print(HEAD.format(revision=revision))
     for one in papers().values():
         claims = one.contract.claims()
-        for path in sorted((home() / "figures" / one.id).glob(f"*/{NAME}")):
+        kept = (home() / "figures" / one.id).glob(f"*/{NAME}")
+        for path in sorted(path for path in kept if "." not in path.parent.name):  # a profile's own folders
             before = _before(revision, f"figures/{one.id}/{path.parent.name}/{NAME}")
             print(f"## {one.id}, {path.parent.name}\n\n| claim | before | now | parts that hold | decided by | why |\n"
                   "|---|---|---|---|---|---|")  # fmt: skip

@@ -203,12 +203,14 @@ def edited(module, function):
 
 
 def suite():
-    """Module and class of every run of every paper: the classes that compute something."""
-    root = Path(nlcore.__file__).parent
+    """Module and class of every run of every paper: the classes that compute something, alone or together."""
+    root, computing = Path(nlcore.__file__).parent, {"compute", "compute_together"}
     for path in sorted((root / "papers").rglob("*.py")):
         module = ".".join(path.relative_to(root.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and any(getattr(part, "name", None) == "compute" for part in node.body):
+            if not isinstance(node, ast.ClassDef) or path.stem == "together":
+                continue
+            if computing & {getattr(part, "name", None) for part in node.body}:
                 yield module, node.name
 
 
