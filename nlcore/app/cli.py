@@ -210,7 +210,7 @@ def decide(
     most: Annotated[int, typer.Option(help="seeds at most")] = 30,
     power: Annotated[float, typer.Option(help="chance with which a true part is to be confirmed")] = 0.8,
 ) -> int:
-    """Headline claims on as many seeds as their open parts need, by how much the profile's own differ.
+    """Headline claims on as many seeds as would confirm true ones, by how much the profile's own differ.
 
     Only the runs behind these claims are computed; tables and figures stay those of the profile.
     """

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -64,7 +63,7 @@ def decide(batch: Batch, console: Console, *, most: int = 30, power: float = POW
             console.print(f"{one.id}: no headline claim that more seeds could decide")
             continue
         decisions = _decide_paper(batch, one, most, power)
-        target = folder_of(batch, one) / NAME
+        target = one.folder(replace(batch.asked, variant=VARIANT)) / NAME
         write_atomically(target, write_verdicts([decision.after for decision in decisions]))
         console.print(_table(one, decisions))
         console.print(f"verdicts: {target}", soft_wrap=True)
@@ -100,7 +99,9 @@ def _decide_paper(batch: Batch, one: Paper, most: int, power: float) -> list[Dec
     own, claims = _own_seeds(batch, one), _headlines(batch, one)
     before = {claim: _verdict(batch, one, claim, own) for claim in claims}
     seeds = {claim: seeds_for(found, own=len(own), most=most, power=power) for claim, found in before.items()}
-    after = {claim: _verdict(batch, one, claim, more(own, number)) for claim, number in seeds.items()}
+    after = before | {
+        claim: _verdict(batch, one, claim, more(own, number)) for claim, number in seeds.items() if number > len(own)
+    }
     return [Decision(before[claim], after[claim], seeds[claim]) for claim in claims]
 
 
@@ -160,8 +161,3 @@ def _table(one: Paper, decisions: Sequence[Decision]) -> Table:
             images = f"{after.estimate.share_of_images:.0%}" if after.estimate and after.of_images else ""
             table.add_row(decision.after.claim.id, after.name, size, said[0], str(decision.seeds), said[1], images)
     return table
-
-
-def folder_of(batch: Batch, one: Paper) -> Path:
-    """Where the verdicts of a paper go."""
-    return one.folder(replace(batch.asked, variant=VARIANT))

@@ -101,17 +101,6 @@ def mean_influence(influence: np.ndarray) -> np.ndarray:
     return influence[:, counted].mean(axis=1) if counted.any() else np.zeros(len(influence))
 
 
-def average_precision_all_influence(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The influence of every image, with all its cells, on AP_all: (N,) float64; arguments as of
-    `average_precision_all`.
-
-    Raises:
-        InputError: as `average_precision_influence`.
-    """
-    found = average_precision_influence(targets.reshape(-1, 1), scores.reshape(-1, 1))
-    return found.reshape(targets.shape).sum(axis=1)
-
-
 def f1_influence(targets: np.ndarray, probabilities: np.ndarray, *, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """The influence of every image on CF1 and on OF1: (N,) each; arguments as of `mean_class_f1`.
 
