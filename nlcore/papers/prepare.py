@@ -48,11 +48,12 @@ def have_features(specs: Iterable[Spec]) -> None:
 
 
 def frozen_sources(specs: Iterable[Spec]) -> list[Source]:
-    """One source for each network and set of images that a frozen network looks at."""
+    """One source for each network and set of images that a frozen network looks at, the one with mirror images."""
     frozen = {one for spec in specs if (one := getattr(spec, "source", None)) is not None and one.data == "frozen"}
     if not frozen:
         return []
     from nlcore.data.source import label_files  # late: other profiles look at no folder
 
-    seen = {(one.backbone, one.size, one.weights, *label_files(one)): one for one in sorted(frozen, key=repr)}
+    by_flips = sorted(frozen, key=lambda one: (one.flips, repr(one)))
+    seen = {(one.backbone, one.size, one.weights, *label_files(one)): one for one in by_flips}
     return list(seen.values())

@@ -9,8 +9,8 @@ import pytest
 
 from nlcore.data import frozen
 from nlcore.data.encoder import fit_projection, make_encoder, read_image
-from nlcore.data.frozen import Backbone, frozen_features, own_size, principal_components
-from nlcore.data.source import Source
+from nlcore.data.frozen import MIRRORED, Backbone, frozen_features, own_size, principal_components, projected
+from nlcore.data.source import Source, frozen_images_waiting
 from nlcore.errors import InputError
 from tests.coco_drawing import draw_coco
 
@@ -129,19 +129,28 @@ def test_an_unreadable_image_is_named_or_left_out_and_what_was_done_stays(paths,
 
 def test_components_are_fitted_to_the_training_images_once(whole):
     train = np.arange(30)
-    found = principal_components(whole, train, 8)
+    found = projected(whole, principal_components(whole, train, 8))
     fitted = fit_projection(whole.features[train].astype(np.float32), 8)
     np.testing.assert_allclose(found, fitted(whole.features.astype(np.float32)), rtol=1e-4, atol=1e-4)
     kept = list(whole.folder.glob("projection_8_*.npz"))
     assert len(kept) == 1
-    np.testing.assert_array_equal(principal_components(whole, train, 8), found)
-    assert not np.array_equal(principal_components(whole, np.arange(20), 8), found)
+    np.testing.assert_array_equal(projected(whole, principal_components(whole, train, 8)), found)
+    assert not np.array_equal(projected(whole, principal_components(whole, np.arange(20), 8)), found)
+
+
+@pytest.mark.parametrize("axes", MIRRORED)
+def test_a_mirror_image_is_looked_at_as_the_image_itself_is(paths, whole, tmp_path, axes):
+    backbone, encoder = replace(TINY, mirrored=axes), make_encoder("test_resnet", weights="random", size=32)
+    found = frozen_features(paths, tmp_path, backbone)
+    features, _ = encoder(np.flip(read_image(path, encoder), axes) for path in paths)
+    np.testing.assert_allclose(found.features, features.astype(np.float16), rtol=2e-3, atol=1e-3)
+    assert not np.array_equal(found.features, whole.features)
 
 
 def test_another_network_size_or_weights_is_another_store(paths):
-    changes = ({"model": "test_vit"}, {"size": 64}, {"weights": "sha256:0"})
+    changes = ({"model": "test_vit"}, {"size": 64}, {"weights": "sha256:0"}, *({"mirrored": axes} for axes in MIRRORED))
     names = {frozen._name(paths, replace(TINY, **change)) for change in ({}, *changes)}
-    assert len(names) == 4
+    assert len(names) == 7
     assert frozen._name(paths, replace(TINY, device="cuda")) == frozen._name(paths, TINY)
 
 
@@ -169,3 +178,35 @@ def test_a_source_gives_a_folders_images_as_features_in_its_own_parts(tmp_path, 
     assert images.top_classes.shape == (42, 8)
     assert images.picture(3).ndim == 3
     assert "root" not in source.model_dump(), "where it lies is no part of a key"
+    assert images.mirrored == ()
+
+
+def test_mirror_images_are_of_the_training_part_and_in_the_same_components(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    draw_coco(tmp_path / "coco", images=30, classes=6)
+    draw_coco(tmp_path / "coco", images=12, classes=6, seed=1, split="val")
+    source = frozen_source(tmp_path / "coco", parts=("train2017", "val2017"), flips=True)
+    plain = source.model_copy(update={"flips": False})
+    plain.load()
+    assert frozen_images_waiting(plain) == (0, 42)
+    assert frozen_images_waiting(source) == (90, 132)
+    images = source.load()
+    assert frozen_images_waiting(source) == (0, 132)
+    np.testing.assert_array_equal(images.inputs, plain.load().inputs)
+    assert [one.shape for one in images.mirrored] == [(30, 4)] * 3
+    for one in images.mirrored:  # a shape mirrored is nearer to itself than another image is
+        assert np.corrcoef(one[:, 0], images.inputs[:30, 0])[0, 1] > 0.5
+        assert not np.array_equal(one, images.inputs[:30])
+
+
+def test_a_share_of_a_folders_one_part_is_for_tests(tmp_path, monkeypatch):
+    monkeypatch.setenv("NLCORE_CACHE", str(tmp_path / "cache"))
+    draw_coco(tmp_path / "coco", images=60, classes=6)
+    for share in (0.3, 0.1):
+        source = frozen_source(tmp_path / "coco", parts=("train2017",), test_share=share)
+        images = source.load()
+        assert not images.official
+        assert abs(len(images.test) - 60 * share) <= 2  # classes are divided alike, too
+        assert source.sizes()[1] == round(60 * share)
+    folder = Source(data="coco", model="test_resnet", parts=("train2017",), root=str(tmp_path / "coco"), test_share=0.1)
+    assert len(folder.load().test) == len(images.test)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from nlcore.data import extended_coco
 from nlcore.errors import InputError
@@ -73,6 +74,27 @@ def test_every_method_trains_on_a_coco_folder(folder, tmp_path):
     figures.figure_1(study, out)
     figures.figure_6(study, out)
     assert study.open_images is None
+
+
+def test_a_head_on_frozen_features_sees_mirror_images_in_training_alone(folder):
+    frozen = {"data": "frozen", "model": "mlp", "backbone": "test_resnet", "size": 32, "components": 4}
+    settings = TINY | {"source": TINY["source"] | frozen}
+    found = {}
+    for flips in (False, True):
+        resources = Resources(data_root=str(folder), weights="random", device="cpu")
+        specs = grid(settings | {"source": settings["source"] | {"flips": flips}}, None, resources)
+        networks = [spec for spec in with_requirements(specs) if isinstance(spec, Network)]
+        network = next(spec for spec in networks if spec.labels == "noisy")
+        labels = network.requires()[0].compute([])
+        found[flips] = network.compute([labels])
+        problem = network.problem(labels)
+        plain = problem.fetch(problem.noisy, problem.network())
+        torch.testing.assert_close(plain(problem.test)[0], torch.from_numpy(problem.inputs)[problem.test])
+    assert problem.mirrored.shape == (4, *problem.inputs.shape)
+    held_out = np.isin(np.arange(len(problem.rows)), problem.train.numpy(), invert=True)
+    assert (problem.mirrored[:, held_out] == problem.inputs[held_out]).all()
+    assert (problem.mirrored[1:, ~held_out] != problem.inputs[~held_out]).any(axis=(1, 2)).all()
+    assert not np.array_equal(found[False].arrays["probabilities"], found[True].arrays["probabilities"])
 
 
 def test_an_official_val_part_is_halved_the_same_for_all_seeds(folder):

@@ -11,6 +11,7 @@ import torch
 from nlcore.errors import InputError
 from nlcore.papers.teacher_student import PAPER, figures, tables
 from nlcore.papers.teacher_student.claims import CHOSEN, OWN, by_reading, decide_claims, other_rates, readings_atlas
+from nlcore.papers.teacher_student.fetches import FlippedFeatures
 from nlcore.papers.teacher_student.problem import Chosen, flip
 from nlcore.papers.teacher_student.protocol import METHODS, Protocol
 from nlcore.papers.teacher_student.runs import Labels, Method, Network
@@ -184,6 +185,18 @@ def test_flips_mirror_along_both_axes():
     images = torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2).expand(64, 3, 2, 2)
     seen = {tuple(image[0].flatten().tolist()) for image in flip(images, torch.Generator().manual_seed(0))}
     assert seen == {(0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0)}
+
+
+def test_features_of_mirror_images_are_drawn_as_images_are_flipped():
+    images = torch.randint(256, (50, 3, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    copies = np.stack([images.flip(axes).flatten(1).numpy() for axes in ((), (3,), (2,), (2, 3))]).astype(np.float32)
+    targets, rows = torch.arange(50).view(50, 1) % 2, torch.tensor([9, 4, 4, 0, 49, 30])
+    fetch = FlippedFeatures(copies, targets, generator=torch.Generator().manual_seed(2), device=torch.device("cpu"))
+    again = torch.Generator().manual_seed(2)
+    for _ in range(10):
+        features, labels = fetch(rows)
+        assert torch.equal(features, flip(images[rows], again).flatten(1).float())
+        assert torch.equal(labels, targets[rows].float())
 
 
 def test_chosen_images_are_read_when_they_are_asked_for_and_no_others():

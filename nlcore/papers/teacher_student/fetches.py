@@ -27,6 +27,31 @@ class MappedFeatures:
         return features.to(self.device).float(), self.labels(indices)
 
 
+class FlippedFeatures:
+    """Fetches (features, targets) by index from features (4, n, D) of images and of their mirror images.
+
+    The copies are: as it is, left to right, upside down, both. One is drawn for each image of a batch.
+    """
+
+    def __init__(
+        self, copies: np.ndarray, targets: Targets, *, generator: torch.Generator, device: torch.device
+    ) -> None:
+        self.images, self.generator = copies.shape[1], generator
+        self.rows = torch.from_numpy(copies.reshape(-1, copies.shape[2])).to(device)
+        self.labels = labels_only(targets, device=device)
+
+    def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        left_to_right, upside_down = drawn_flips(len(indices), self.generator)
+        places = indices.cpu() + self.images * (left_to_right.long() + 2 * upside_down.long())
+        return self.rows.index_select(0, places.to(self.rows.device)), self.labels(indices)
+
+
+def drawn_flips(images: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Which of the images (B,) are mirrored left to right, and which upside down, each with probability 1/2."""
+    left_to_right, upside_down = (torch.rand(images, generator=generator) < 0.5 for _ in range(2))
+    return left_to_right, upside_down
+
+
 def labels_only(targets: Targets, *, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Index batch (B,) -> labels (B, K) float32 on the device."""
     batches = FeatureBatches(torch.empty(len(targets), 0), targets, device=device)

@@ -17,7 +17,7 @@ from nlcore.data.weights import RANDOM
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
 from nlcore.generators import generator, torch_generator
-from nlcore.papers.teacher_student.fetches import MappedFeatures, labels_only
+from nlcore.papers.teacher_student.fetches import FlippedFeatures, MappedFeatures, drawn_flips, labels_only
 from nlcore.papers.teacher_student.protocol import PAPER, Protocol
 from nlcore.papers.teacher_student.scoring import Targets
 from nlcore.rows import row_numbers
@@ -80,6 +80,16 @@ class Problem:
         """What the network takes, (n, D) features or (n, S, S, 3) pixels; read when a run asks for it, not before."""
         return _inputs(self.source, self.rows)
 
+    @cached_property
+    def mirrored(self) -> np.ndarray:
+        """(4, n, D): `inputs`, then the features of mirror images; images that are not trained on keep their own."""
+        _, *mirrored = _standardised(self.source)
+        copies = np.stack([self.inputs] * (1 + len(mirrored)))
+        for copy, features in zip(copies[1:], mirrored, strict=True):
+            there = self.rows < len(features)
+            copy[there] = features[self.rows[there]]
+        return copies
+
     def generator(self, *purpose: str | float) -> torch.Generator:
         """Random numbers for one purpose of this seed."""
         return torch_generator(PAPER, self.source.data, self.seed, *purpose)
@@ -112,7 +122,12 @@ class Problem:
         return model
 
     def fetch(self, targets: Targets, network: nn.Module, *, flips: torch.Generator | None = None) -> Batches:
-        """Batches of the network's inputs with `targets` (n, K); images are flipped if a generator is given."""
+        """Batches of the network's inputs with `targets` (n, K); images are flipped if a generator is given.
+
+        A head on frozen features gets those of the mirror image, where the source has them.
+        """
+        if flips is not None and self.source.flips:
+            return FlippedFeatures(self.mirrored, targets, generator=flips, device=self.device)
         return make_batches(self.source, self.inputs, targets, network=network, generator=flips, augmentation=flip)
 
     def feature_batches(self, features: np.ndarray, targets: Targets) -> FeatureBatches | MappedFeatures:
@@ -180,21 +195,21 @@ class Chosen:
 
 
 def _inputs(source: Source, rows: np.ndarray) -> Any:
-    return Chosen(source.load().inputs, rows) if source.on_images else _standardised(source)[rows]
+    return Chosen(source.load().inputs, rows) if source.on_images else _standardised(source)[0][rows]
 
 
 @lru_cache(maxsize=2)
-def _standardised(source: Source) -> np.ndarray:
-    """Features (N, D) float32, standardised by mean and deviation over the training part."""
+def _standardised(source: Source) -> list[np.ndarray]:
+    """Features (N, D) float32, then those of mirror images; mean 0 and deviation 1 over the training part."""
     images = source.load()
     trained = images.inputs[images.train]
     mean, deviation = trained.mean(axis=0), trained.std(axis=0)
-    return ((images.inputs - mean) / np.maximum(deviation, 1e-6)).astype(np.float32)
+    every = (images.inputs, *images.mirrored)
+    return [((features - mean) / np.maximum(deviation, 1e-6)).astype(np.float32) for features in every]
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Images (B, 3, H, W) mirrored left to right, and upside down, each with probability 1/2 (Section 4.2)."""
-    for axis in (3, 2):
-        chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device).view(-1, 1, 1, 1)
-        images = torch.where(chosen, images.flip(axis), images)
+    for axis, chosen in zip((3, 2), drawn_flips(len(images), generator), strict=True):
+        images = torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(axis), images)
     return images
