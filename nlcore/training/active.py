@@ -113,20 +113,21 @@ class SafeMode:
     """Paper 1, 3.2 and 5.1: in iteration i, `step` * i pool images of the lowest D1 train with their given labels.
 
     They stay in the pool. By default they are chosen anew each time; `kept` adds `step` new ones to those of before.
+    below: only images of a lower D1 are chosen, so that there may be fewer; None: any.
     """
 
     step: int = 25
     kept: bool = False
+    below: float | None = None
 
     def choose(self, view: PoolView, before: np.ndarray) -> np.ndarray:
         """Rows that train along in this iteration; `before` are those of the last one."""
         likelihood = mislabelling_likelihood(view.probabilities, view.labels)
-        if not self.kept:
-            return view.rows[select_lowest(likelihood, min(self.step * view.iteration, len(view.rows)))]
-        staying = np.intersect1d(before, view.rows)
-        likelihood = np.where(np.isin(view.rows, staying), np.inf, likelihood)
-        wanted = min(self.step * view.iteration, len(view.rows)) - len(staying)
-        return np.concatenate([staying, view.rows[select_lowest(likelihood, wanted)]])
+        staying = np.intersect1d(before, view.rows) if self.kept else view.rows[:0]
+        new = np.isin(view.rows, staying, invert=True)
+        places = np.flatnonzero(new if self.below is None else new & (likelihood < self.below))
+        lowest = select_lowest(likelihood[places], min(self.step * view.iteration - len(staying), len(places)))
+        return np.concatenate([staying, view.rows[places[lowest]]])
 
 
 def named(name: str, known: Mapping[str, Any], *, what: str = "strategy") -> Any:
@@ -226,5 +227,13 @@ def _ask(state: ActiveState, positions: np.ndarray, true: np.ndarray) -> None:
 
 
 def _set_aside(safe: SafeMode, views: Sequence[PoolView], before: np.ndarray) -> np.ndarray:
-    """(M, number) rows of the pools that train along; `before` (M, ...) are those of the last iteration."""
-    return np.stack([safe.choose(view, own) for view, own in zip(views, before, strict=True)])
+    """(M, number) rows of the pools that train along; `before` (M, ...) are those of the last iteration.
+
+    Raises:
+        InputError: members have other numbers of them, and cannot train side by side.
+    """
+    chosen = [safe.choose(view, own) for view, own in zip(views, before, strict=True)]
+    numbers = [len(rows) for rows in chosen]
+    if len(set(numbers)) > 1:
+        raise InputError(f"members: found {numbers} Safe images below D1 = {safe.below}; expected one member alone")
+    return np.stack(chosen)

@@ -32,6 +32,9 @@ class FakeSpec:
     protocol = Protocol()
 
 
+BOUND = "Safe images have D1 < 0.2"
+
+
 def study(final, *, ratio_falls=True, gained=0.2, safe_at_60=True):
     rng = np.random.default_rng(0)
     noise_of = lambda: rng.normal(scale=0.05)
@@ -174,10 +177,28 @@ def test_another_protocol_is_a_reading_of_its_own_and_leaves_the_default_as_it_w
     found = load_study(specs, store)
     alone = load_study([spec for spec in specs if not spec.protocol.reading], store)
     pd.testing.assert_frame_equal(found.final(), alone.final())
-    assert set(found.readings) == {"learning rate 0.001", "safe step 5"}
+    assert set(found.readings) == {"learning rate 0.001", "safe step 5", BOUND}
     fewer = found.under("safe step 5").xs(0, level="draw")
     pd.testing.assert_series_equal(fewer.random, found.final().random)  # Safe mode has no part in it
     assert not fewer.multi_al_safe.equals(found.final().multi_al_safe)
+
+
+@pytest.mark.slow
+def test_with_a_bound_on_safe_images_there_are_fewer_at_much_noise_and_each_seed_is_alone(store):
+    specs = PAPER.grid("smoke").main
+    bounded = [spec for spec in specs if spec.protocol.safe_below is not None]
+    assert {len(spec.seeds) for spec in bounded} == {spec.most_together() for spec in bounded} == {1}
+    sizes = {spec.noise: [] for spec in bounded}
+    for spec in bounded:
+        sizes[spec.noise].append(store.result(spec).arrays["safe_sizes"][-1])
+    assert max(map(max, sizes.values())) <= 30
+    assert np.mean(sizes[0.6]) < np.mean(sizes[0.2])
+    found = load_study(specs, store)
+    under = found.under(BOUND).xs(0, level="draw")
+    pd.testing.assert_series_equal(under.multi_al, found.final().multi_al)
+    assert not under.multi_al_safe.equals(found.final().multi_al_safe)
+    with pytest.raises(ValueError, match="expected one seed"):
+        type(bounded[0])(**dict(bounded[0]) | {"seeds": (0, 1)})
 
 
 def small_images(root, **protocol):

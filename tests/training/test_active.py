@@ -6,6 +6,7 @@ import torch
 
 from nlcore.errors import InputError
 from nlcore.noise import swap_labels
+from nlcore.scorers.mislabelling import mislabelling_likelihood
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, SafeMode, named, run_active_learning
 from nlcore.training.learners import head_learner, map_on
@@ -59,6 +60,29 @@ def test_kept_safe_images_stay_unless_relabelled():
         before, now = history.safe[iteration - 1][0], history.safe[iteration][0]
         assert set(before) - set(history.chosen[0, iteration]) <= set(now)
         assert len(set(now)) == 3 * (iteration + 1)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_with_a_bound_no_other_image_is_safe_however_few_there_are(kept):
+    given, seen = TRUE.copy(), []
+    given[POOL] = swap_labels(TRUE[POOL], 0.6, np.random.default_rng(1))
+
+    def look(view, number):
+        likelihood = mislabelling_likelihood(view.probabilities, view.labels)
+        seen.append(set(view.rows[number:][likelihood[number:] < 0.3]))  # the first ones leave the pool
+        return first(view, number)
+
+    _, history = run((0,), strategy=look, given=given, safe=SafeMode(9, kept, below=0.3))
+    sizes = [rows.shape[1] for rows in history.safe]
+    assert all(1 <= size <= 9 * i for i, size in enumerate(sizes, start=1))
+    assert sizes[-1] < 36, "the bound is never reached"
+    for iteration, (rows, low) in enumerate(zip(history.safe, seen, strict=True)):
+        before = set(history.safe[iteration - 1][0]) if kept and iteration else set()
+        assert set(rows[0]) <= low | before
+        if not kept:
+            assert len(rows[0]) == min(9 * (iteration + 1), len(low))
+    with pytest.raises(InputError, match=r"^members: found .* Safe images below D1 = 0.3; expected one member alone$"):
+        run((0, 1, 2), given=given, safe=SafeMode(9, kept, below=0.3))
 
 
 def test_the_pool_shrinks_by_a_batch_each_time():

@@ -31,6 +31,7 @@ class Protocol(BaseModel):
     budget: int = 500
     batch: int = 50
     safe_step: int = 25
+    safe_below: float | None = None  # the D1 below which an image may be Safe (3.2: D1 < t1); None: any
     threshold: float = 0.5  # t1
     epochs: int = 20  # of every training
     longer_epochs: int = 40  # of Fig. 6

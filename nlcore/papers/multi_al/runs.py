@@ -76,7 +76,8 @@ class MultiALRun(Spec):
         return once(Source.fingerprint, self.source)
 
     def most_together(self) -> int:
-        return fastest_stack(self)
+        """With a bound on the D1 of Safe images each run has other numbers of them, and other steps."""
+        return fastest_stack(self) if self.protocol.safe_below is None else 1
 
     def recipe(self, epochs: int, **changes: Any) -> Recipe:
         """The paper's: Adam, a schedule from the learning rate down to a hundredth of it."""
@@ -147,6 +148,8 @@ class ActiveLearningRun(SharedPass, MultiALRun):
             looks = "looks" if self.noise is None else "never looks"
             expected = "a fraction" if self.noise is None else "None"
             raise InputError(f"noise {self.noise}: {self.strategy} {looks} at the given labels; expected {expected}")
+        if self.protocol.safe_below is not None and len(self.seeds) > 1:
+            raise InputError(f"seeds {self.seeds}: Safe has a bound, its images differ in number; expected one seed")
         return self
 
     def work(self) -> Work:
@@ -190,7 +193,7 @@ class ActiveLearningRun(SharedPass, MultiALRun):
             strategies=[way.make(protocol) for way, spec in zip(ways, specs, strict=True) for _ in spec.seeds],
             rngs=[generator(PAPER, "strategy", seed) for seed in seeds_of(specs)],
             evaluate=map_on(split.test, truth),
-            safe=SafeMode(protocol.safe_step, first.safe_kept) if ways[0].safe else None,
+            safe=SafeMode(protocol.safe_step, first.safe_kept, protocol.safe_below) if ways[0].safe else None,
             checkpoint=scratch_folder(),
         )
         moved = moved_maps(learner, split.test, truth)

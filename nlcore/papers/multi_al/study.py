@@ -114,6 +114,7 @@ CLAIM_READS = {
 HEADLINE = ("ma1", "ma3", "ma4")
 
 
+SAID = {"safe_below": "Safe images have D1 <"}  # a changed field of the protocol, in a reading's name
 PLACE = ["noise", "seed", DRAW]  # of what is known in draws of the test images
 # Baselines beside plain ASL, by name, and what they change.
 BASELINES: dict[str, dict[str, Any]] = {
@@ -262,13 +263,16 @@ def _baseline(spec: WholeSetRun) -> str:
 
 
 def _other_readings(shared: dict, settings: Mapping[str, Any]) -> Iterator[Spec]:
-    """The runs that another protocol touches: Safe mode's where only its step changes, else all, and plain ASL."""
+    """The runs that another protocol touches: Safe mode's where only that changes, else all, and plain ASL."""
     for change in settings["changes"]:
-        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in change.items())
+        words = ", ".join(f"{SAID.get(name, name.replace('_', ' '))} {value}" for name, value in change.items())
         fields = shared | {"protocol": shared["protocol"].model_copy(update=change | {"reading": words})}
+        # With a bound every seed has its own number of Safe images, and its own pass.
+        alone = [(seed,) for seed in shared["seeds"]] if "safe_below" in change else [shared["seeds"]]
         for noise in settings["noises"]:
-            if change.keys() == {"safe_step"}:
-                yield from (_run(fields, noise, name) for name, way in STRATEGIES.items() if way.safe)
+            if change.keys() <= {"safe_step", "safe_below"}:
+                ways = [name for name, way in STRATEGIES.items() if way.safe]
+                yield from (_run(fields | {"seeds": seeds}, noise, name) for seeds in alone for name in ways)
                 continue
             yield from (_run(fields, noise, name) for name in STRATEGIES)
             yield WholeSetRun(**fields, noise=noise)
@@ -364,7 +368,8 @@ def label_shares(spec: ActiveLearningRun, result: Result, noise: float) -> dict[
     if "safe" not in result.arrays:
         return shares | {"safe_clean": np.full(chosen.shape[:2], np.nan)}
     safe = np.split(result.arrays["safe"], np.cumsum(result.arrays["safe_sizes"])[:-1], axis=1)
-    return shares | {"safe_clean": np.stack([(~wrong)[members, rows].mean(axis=1) for rows in safe], axis=1)}
+    clean = [(~wrong)[members, rows].mean(axis=1) if rows.size else np.full(len(rows), np.nan) for rows in safe]
+    return shares | {"safe_clean": np.stack(clean, axis=1)}
 
 
 def _epoch_rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:
