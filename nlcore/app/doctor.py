@@ -56,10 +56,15 @@ ROOTS = {
         "python -c \"from nlcore.data.download import download; download('coco2014', 'data')\", or 'coco2017'",
     ),
     "celeba": ("celeba_root", "see nlcore/data/celeba.py for the files; a person has to fetch the photographs"),
+    "attributes": (
+        "celeba_root",
+        "python -c \"from nlcore.data.download import download; download('celeba', 'data')\"",
+    ),
     "openimages": ("open_images_root", "see nlcore/data/openimages.py for the files"),
 }
 NAMES = {"embedded": "embedded COCO", "simulated": "simulated COCO", "coco": "COCO", "celeba": "CelebA",
-         "openimages": "Open Images V1"}  # fmt: skip
+         "attributes": "CelebA's attributes", "openimages": "Open Images V1"}  # fmt: skip
+ON_IMAGES = ROOTS.keys() - {"attributes"}  # kinds of data that networks are trained on, or look at
 
 
 @dataclass(frozen=True)
@@ -400,7 +405,7 @@ def _needed(one: Paper, profile: str, resources: Resources, store: Path, *, in_t
     data = ", ".join(NAMES.get(kind, kind) for kind in kinds)
     options = {ROOTS[kind][0] for kind in kinds if kind in ROOTS}
     own = replace(resources, **{option: None for option, _ in ROOTS.values() if option not in options})
-    images = ", ".join(NAMES[kind] for kind in kinds if kind in ROOTS)
+    images = ", ".join(NAMES[kind] for kind in kinds if kind in ON_IMAGES)
     plain = Needed(one.id, profile, data, f"for {images}" if images else "no", None, None, "")
     if not in_time:
         return replace(plain, lacks="time to estimate it: ask --plan")
@@ -462,7 +467,7 @@ def _sources(settings: Any) -> Iterator[Mapping[str, Any]]:
 
 def _on_images(settings: Mapping[str, Any]) -> bool:
     """Whether a profile looks at images, rather than at features that are there."""
-    return any(source["data"] in ROOTS for source in _sources(settings))
+    return any(source["data"] in ON_IMAGES for source in _sources(settings))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[object]) -> Table:

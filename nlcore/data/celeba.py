@@ -1,4 +1,8 @@
-"""CelebA (Liu et al., ICCV 2015) with the seven tags of paper 3: six in section 5.2's text, seven in its Table 1."""
+"""CelebA (Liu et al., ICCV 2015) with the seven tags of paper 3: six in section 5.2's text, seven in its Table 1.
+
+The photographs have to be had from its authors by a person; the list of forty attributes can be fetched. `celeba` reads
+the images, `other_attributes` what the list alone says: the tags, and the other attributes as features.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,45 @@ def celeba(
     return ImageSet(image_ids, tuple(images / name for name in names), targets, tags)
 
 
+def other_attributes(
+    root: str | Path, *, tags: tuple[str, ...] = TAGS, min_labels: int = 1
+) -> tuple[ImageSet, np.ndarray]:
+    """The images with at least `min_labels` of the tags, and their other attributes; no image needs to be there.
+
+    Args:
+        root: the folder with `list_attr_celeba.txt`.
+        tags: K of the forty in the list.
+        min_labels: as of `celeba`.
+
+    Returns:
+        The images in the order of the list, with targets (N, K); and (N, 40 - K) float32 of 0 and 1, the others.
+
+    Raises:
+        InputError: as of `celeba`, of the list.
+    """
+    path = Path(root) / ATTRIBUTES_FILE
+    others = tuple(name for name in attribute_names(path) if name not in tags)
+    names, found = read_attributes(path, (*tags, *others))
+    targets, features = np.split(found, [len(tags)], axis=1)
+    kept = np.flatnonzero(targets.sum(axis=1) >= min_labels)
+    files = tuple(Path(root) / IMAGES_FOLDER / names[row] for row in kept)
+    image_ids = np.array([int(file.stem) for file in files], dtype=np.int64)
+    return ImageSet(image_ids, files, targets[kept], tags), features[kept].astype(np.float32)
+
+
+def attribute_names(path: Path) -> list[str]:
+    """The names in the second line of CelebA's attribute list.
+
+    Raises:
+        InputError: the file is missing.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected what `download` fetches once CelebA's terms are accepted")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        file.readline()
+        return file.readline().split()
+
+
 def read_attributes(path: Path, tags: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
     """The labels in CelebA's attribute list: a count, a line of names, then a line per image with -1 or 1 for each tag.
 
@@ -62,10 +105,8 @@ def read_attributes(path: Path, tags: tuple[str, ...]) -> tuple[list[str], np.nd
     Raises:
         InputError: the file is missing or no attribute list, a tag is not in it, or a line is broken.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected what `download` fetches once CelebA's terms are accepted")
+    header = attribute_names(path)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    header = lines[1].split() if len(lines) > 1 else []
     unknown = [tag for tag in tags if tag not in header]
     if unknown:
         raise InputError(f"{path}: no tag {unknown[0]!r} in its second line; expected CelebA's attribute list")

@@ -8,6 +8,7 @@ do about a broken file decide nothing and are left out of a run's key: a folder 
     coco       a folder in COCO's format: official parts, or one file `annotations/instances.json` that is divided here
     frozen     the same folders, as what a frozen network sees in their images
     celeba     CelebA with the seven tags of paper 3
+    attributes the same tags, told from CelebA's other attributes: no image is needed
     simulated  features drawn for the label sets of COCO train2014, by a generator fitted to the embedded set
     openimages Open Images V1, labels sparse and images decoded as they are needed
 """
@@ -26,7 +27,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba
+from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba, other_attributes
 from nlcore.data.coco import COCO_CATEGORIES
 from nlcore.data.content import content_digest, file_digest
 from nlcore.data.division import stratified_division
@@ -70,7 +71,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    data: Literal["embedded", "simulated", "coco", "frozen", "celeba", "openimages"] = "embedded"
+    data: Literal["embedded", "simulated", "coco", "frozen", "celeba", "attributes", "openimages"] = "embedded"
     parts: tuple[str, ...] = ()
     min_labels: int = 1  # images with fewer are in no part; of Open Images all are
     model: str = "linear"  # a head on frozen features (linear, mlp), or a timm model for images
@@ -166,6 +167,7 @@ def _load(source: Source, content: str) -> Images:
         "coco": _load_coco,
         "frozen": _load_frozen,
         "celeba": _load_celeba,
+        "attributes": _load_attributes,
         "openimages": _load_open_images,
     }
     return loaders[source.data](source)
@@ -184,6 +186,8 @@ def _sizes(source: Source, content: str) -> tuple[int, int]:
         counts[1] = round((1 - VERIFIED_SHARE) * counts[1])
     elif source.data == "celeba":
         counts = [len(celeba(source.root, tags=TAGS, min_labels=source.min_labels, check_files=False)), 0]
+    elif source.data == "attributes":
+        counts = [len(_load(source, content).targets), 0]
     else:
         counts = [int((part.targets.sum(axis=1) >= source.min_labels).sum()) for part in coco_parts(source)]
     if source.data in COCO_FOLDERS and len(counts) == 1:
@@ -308,6 +312,22 @@ def _load_celeba(source: Source) -> Images:
     return _decoded(source, found, np.zeros(len(found), bool), official=False, name="CelebA")
 
 
+def _load_attributes(source: Source) -> Images:
+    found, features = other_attributes(_root(source), tags=TAGS, min_labels=source.min_labels)
+    # An image that lies there is shown; many do not, or none.
+    shown = [path if path.is_file() else NO_PHOTOGRAPH for path in found.paths]
+    return Images(
+        inputs=features,
+        targets=found.targets,
+        train=_limited(source, "train", np.arange(len(found))),
+        test=np.zeros(0, int),
+        class_names=found.class_names,
+        official=False,
+        pictures=dict(enumerate(shown)),
+        credit=lambda row: f"CelebA {found.image_ids[row]}",
+    )
+
+
 def _load_open_images(source: Source) -> Images:
     data = open_images(_root(source), images=True)
     there = np.flatnonzero(data.present)
@@ -372,7 +392,7 @@ def label_files(source: Source) -> list[Path]:
     root = _root(source)
     if source.data == "openimages":
         return list(release_files(root).values())
-    if source.data == "celeba":
+    if source.data in ("celeba", "attributes"):
         files = [root / ATTRIBUTES_FILE]
     elif source.data in COCO_FOLDERS and _is_whole(root):
         files = [root / "annotations" / WHOLE]
@@ -388,6 +408,8 @@ def label_files(source: Source) -> list[Path]:
 def image_folders(source: Source) -> list[Path]:
     """The folders that hold a source's images."""
     root = _root(source)
+    if source.data == "attributes":
+        return []
     if source.data == "celeba":
         return [root / IMAGES_FOLDER]
     if source.data == "openimages":
@@ -400,7 +422,8 @@ def _is_whole(root: Path) -> bool:
 
 
 def _root(source: Source) -> Path:
-    option = {"celeba": "celeba_root", "openimages": "open_images_root"}.get(source.data, "data_root")
+    roots = {"celeba": "celeba_root", "attributes": "celeba_root", "openimages": "open_images_root"}
+    option = roots.get(source.data, "data_root")
     if source.root is None:
         flag = option.replace("_", "-")
         raise InputError(f"{option}: not given, and these runs train on images; expected their folder (--{flag})")

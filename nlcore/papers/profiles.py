@@ -112,11 +112,14 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
 
         own = {"backbone": resources.backbone, "size": own_size(resources.backbone)}
         source = source.model_copy(update=own)
-    roots = {"celeba": resources.celeba_root, "openimages": resources.open_images_root}
+    of_celeba = dict.fromkeys(("celeba", "attributes"), resources.celeba_root)
+    roots = {**of_celeba, "openimages": resources.open_images_root}
     source = source.model_copy(
         update={"root": roots.get(source.data, resources.data_root), "on_bad_image": resources.on_bad_image}
     )
     label_files(source)
+    if source.data == "attributes":
+        return source
     name, file = name_weights(resources.weights, default, model=source.backbone or source.model)
     return source.model_copy(update={"weights": name, "weights_file": file})
 

@@ -12,7 +12,7 @@ PAPER = Paper(
         Need(
             artefacts=("table_1", "fig_1", "fig_4"),
             data="CelebA (202,599 photographs and the attribute list; the photographs have to be fetched by a person, "
-            "see nlcore/data/celeba.py)",
+            "see nlcore/data/celeba.py; from the list alone its tags are told from the other attributes)",
             instead="the same on embedded COCO images",
             command="python run_all.py --papers cleanlab_ema --profile paper --celeba-root CELEBA",
         ),

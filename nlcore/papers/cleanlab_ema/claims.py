@@ -137,7 +137,7 @@ def lift(study: Study) -> Iterable[Part]:
         found = lifts[lifts.k == REVIEWED].lift
         few = not_run(name, f"fewer than {REVIEWED} images", published=published - 1)
         yield decide(name, found - 1, published=published - 1) if len(found) else few
-    by_review = f"{'CelebA' if study.tagging and study.tagging.on_celeba else 'these images'}, by review: log Lift@100"
+    by_review = f"{'CelebA' if study.tagging and study.tagging.of_celeba else 'these images'}, by review: log Lift@100"
     if study.review is not None:
         yield decide_estimate(by_review, study.review.lift, published=np.log(published))
         return

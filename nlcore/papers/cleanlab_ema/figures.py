@@ -168,4 +168,4 @@ def _credited(tagging: Tagging, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def _licence_note(tagging: Tagging) -> str:
-    return "" if tagging.on_celeba else ", of those whose licence permits a copy (credits in the CSV)"
+    return "" if tagging.of_celeba else ", of those whose licence permits a copy (credits in the CSV)"

@@ -58,13 +58,18 @@ class Tagging:
         """Whether these are the paper's data."""
         return self.source.data == "celeba"
 
+    @property
+    def of_celeba(self) -> bool:
+        """Whether the tags are CelebA's, if not told from its images."""
+        return self.source.data in ("celeba", "attributes")
+
     def tags(self, position: int) -> str:
         """The given tags of the image at `position` of `rows`."""
         return ", ".join(name for name, given in zip(self.class_names, self.given[position], strict=True) if given)
 
 
 def load_tagging(finished: Mapping[Spec, Result], left_out: Iterable[Spec] = ()) -> Tagging | None:
-    """Put the held-out folds together: CelebA's where it was run, else the embedded images'.
+    """Put the held-out folds together: CelebA's where its images or attributes were run, else the embedded images'.
 
     A source of which a run was left out counts as not run; None where there is no other.
     """
@@ -72,7 +77,7 @@ def load_tagging(finished: Mapping[Spec, Result], left_out: Iterable[Spec] = ())
     runs = [spec for spec in finished if isinstance(spec, HeldOutTags) and spec.source not in incomplete]
     if not runs:
         return None
-    source = next((spec.source for spec in runs if spec.source.data == "celeba"), runs[0].source)
+    source = next((spec.source for spec in runs if spec.source.from_folder), runs[0].source)
     images, found = source.load(), _joined_folds(source, runs, finished)
     as_given = found.pop(("swapped", None))
     given, rows = images.targets, np.flatnonzero(np.isfinite(as_given[:, 0]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from nlcore.data.celeba import IMAGES_FOLDER
 from nlcore.errors import InputError
 from nlcore.papers.cleanlab_ema.own import BESIDE, OwnPoolingScores
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
@@ -22,7 +23,7 @@ from nlcore.papers.cleanlab_ema.runs import (
     PoolingScores,
     TestPartAccuracy,
 )
-from nlcore.papers.cleanlab_ema.words import METRICS, NO_LARGE_FORESTS, NOT_CELEBA
+from nlcore.papers.cleanlab_ema.words import ATTRIBUTES, METRICS, NO_LARGE_FORESTS, NOT_CELEBA
 from nlcore.papers.own import OwnMethod, own_labels, own_methods
 from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
@@ -116,7 +117,8 @@ class Study:
         """
         if self.tagging is None:
             raise InputError(f"{PAPER}: runs of section 5.2 are not finished; expected all folds of one source")
-        return self.tagging, "" if self.tagging.on_celeba else NOT_CELEBA
+        said = {"celeba": "", "attributes": ATTRIBUTES}
+        return self.tagging, said.get(self.tagging.source.data, NOT_CELEBA)
 
     def reviewed(self, path: str | Path) -> Study:
         """The same with a review sheet that was filled in, which decides ce6.
@@ -153,7 +155,7 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
         specs += [TestPartAccuracy(**cell, seed=seed, train_labels=labels) for labels in ("given", "true")]
     specs += _tagging_runs(settings["tagging"], resources)
     if resources.celeba_root is not None:
-        specs += _tagging_runs(_on_celeba(settings), resources)
+        specs += _tagging_runs(_on_celeba(settings, Path(resources.celeba_root)), resources)
     return specs
 
 
@@ -175,14 +177,19 @@ def _tagging_runs(settings: Mapping[str, Any], resources: Resources) -> list[Spe
     ]
 
 
-def _on_celeba(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of section 5.2 on CelebA; data that nothing would read are an error, and not passed over."""
-    if "celeba" not in settings:
-        profiles = profiles_of(__package__)
-        name = next((name for name, own in profiles.items() if own == settings), "of one's own")
-        able = ", ".join(name for name, own in profiles.items() if "celeba" in own)
-        raise InputError(f"celeba_root: profile {name} does not use it; expected one of {able}")
-    return settings["celeba"]
+def _on_celeba(settings: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+    """The settings of section 5.2 on CelebA: on its images, or on its attributes where there are none or none is used.
+
+    Data that nothing would read are an error, and not passed over.
+    """
+    with_images = (root / IMAGES_FOLDER).is_dir() and "celeba" in settings
+    if with_images or "attributes" in settings:
+        return settings["celeba" if with_images else "attributes"]
+    profiles = profiles_of(__package__)
+    name = next((name for name, own in profiles.items() if own == settings), "of one's own")
+    able = ", ".join(name for name, own in profiles.items() if {"celeba", "attributes"} & own.keys())
+    found = f"{IMAGES_FOLDER}/ is not in {root}" if "celeba" in settings else f"profile {name} does not use it"
+    raise InputError(f"celeba_root: {found}; expected one of {able}")
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:

@@ -169,7 +169,7 @@ def rank_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """Table 1: held-out accuracy of every tag, beside that of always saying "no" (or always "yes")."""
     tagging, deviations = study.held_out
-    said = CONTRACT.published()["table_1"] if tagging.on_celeba else {}
+    said = CONTRACT.published()["table_1"] if tagging.of_celeba else {}
     share = tagging.given.mean(axis=0)
     frame = pd.DataFrame({
         "tag": tagging.class_names,
@@ -178,7 +178,7 @@ def table_1(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         "accuracy ours": ((tagging.probabilities >= 0.5) == tagging.given).mean(axis=0),
         "accuracy of one answer for all": np.maximum(share, 1 - share),
     })  # fmt: skip
-    where = "CelebA" if tagging.on_celeba else "the embedded COCO images (the paper's are CelebA tags)"
+    where = "CelebA" if tagging.of_celeba else "the embedded COCO images (the paper's are CelebA tags)"
     caption = f"{title('table_1')} Held-out accuracy per tag, four folds, {where}."
     return out.table("table_1", frame, caption=caption, deviations=deviations)
 
@@ -192,7 +192,7 @@ def lift_injected(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     published = CONTRACT.published()["text"]["lift_at_100"]
     frame["published (CelebA, by review)"] = [published if k == REVIEWED else np.nan for k in frame.k]
     caption = f"Lift@k of EMA(0.8) where {WRONG_SHARE:.0%} of the images were given one wrong tag."
-    near = "injected, not reviewed" if tagging.on_celeba else "other data"
+    near = "injected, not reviewed" if tagging.of_celeba else "other data"
     headlines = [  # none where there are fewer images
         Headline(f"Lift@{REVIEWED} on injected errors", f"{published} (CelebA)", f"{lift:.2f}", near)
         for lift in frame.loc[frame.k == REVIEWED, "mean"]

@@ -32,6 +32,9 @@ NOT_CELEBA = (
     "Embedded COCO images with a linear head on EfficientNet-Lite2 features instead of CelebA with EfficientNet; "
     "with --celeba-root the same section runs on CelebA."
 )
+ATTRIBUTES = (
+    "CelebA's own tags; a linear classifier sees the other attributes of its list instead of EfficientNet the images."
+)
 
 
 def datasets(count: int) -> str:
