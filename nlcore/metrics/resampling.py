@@ -12,6 +12,7 @@ subtracted draw by draw.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +21,7 @@ from nlcore.errors import InputError
 from nlcore.generators import generator
 
 DRAWS = 200
+MOVED = "_moved"  # after a metric's name, in results: by how much each draw moves it
 
 
 @lru_cache(maxsize=4)
@@ -99,6 +101,19 @@ def mean_influence(influence: np.ndarray) -> np.ndarray:
     """
     counted = ~np.isnan(influence[0])
     return influence[:, counted].mean(axis=1) if counted.any() else np.zeros(len(influence))
+
+
+def map_influence(
+    targets: np.ndarray, scores: np.ndarray, *, without: Sequence[int] = ()
+) -> dict[str, np.ndarray]:
+    """The influence of every image on mAP over all classes, and over those that are not in `without`: (N,) each.
+
+    Arguments and errors as of `average_precision_influence`; the names are `map` and `map_without_person`, whose class
+    is the only one that a paper leaves out.
+    """
+    by_class = average_precision_influence(targets, scores)
+    others = np.delete(by_class, list(without), axis=1)
+    return {"map": mean_influence(by_class), "map_without_person": mean_influence(others)}
 
 
 def f1_influence(targets: np.ndarray, probabilities: np.ndarray, *, threshold: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nlcore.metrics.resampling import MOVED
+
 DRAW = "draw"
-MOVED = "_moved"  # after a metric's name: by how much each draw moves it
 DIGITS = 6  # decimals of what a draw moves: beyond them another machine finds others
 
 

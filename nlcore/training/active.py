@@ -153,6 +153,7 @@ def run_active_learning(
     rngs: Sequence[np.random.Generator],
     evaluate: Evaluate,
     safe: SafeMode | None = None,
+    at_end: Callable[[Learner], np.ndarray] | None = None,
     checkpoint: Path | None = None,
 ) -> ActiveHistory:
     """Train, choose, ask, train on: 1 + I trainings, the weights going on from each to the next.
@@ -168,6 +169,7 @@ def run_active_learning(
         rngs: M generators for the strategies.
         evaluate: metrics during training, one value per member.
         safe: Safe mode, or None.
+        at_end: what to keep of the learner after every training, (M, ...); None: nothing.
         checkpoint: a folder of this run alone, in which a long run keeps where it is; a run that finds a state there
             goes on from it to the same result (bit for bit on the CPU). Whoever gave the folder removes it. None: an
             interrupted run begins again.
@@ -185,6 +187,8 @@ def run_active_learning(
     def train() -> None:
         file = saved.training(state.iteration)
         state.histories.append(learner.fit(state.training_rows, state.targets, evaluate=evaluate, checkpoint=file))
+        if at_end is not None:
+            state.ends.append(at_end(learner))
 
     train()  # the initial training, or the one that was interrupted
     for iteration in range(state.iteration + 1, budget.iterations + 1):

@@ -22,7 +22,7 @@ from nlcore.training.learners import Learner
 from nlcore.training.state_file import Clock, SavedState, read_state, write_state
 
 ARRAYS = ("labelled", "pool")
-LISTS = ("chosen", "safes")  # one array per iteration
+LISTS = ("chosen", "safes", "ends")  # one array per iteration, or per training
 
 
 class ActiveCheckpoint:

@@ -13,6 +13,7 @@ class ActiveHistory:
     """What an active-learning run has come to, for M members and I iterations; training 0 is the initial one."""
 
     metrics: dict[str, np.ndarray]  # name -> (M, I + 1, evaluations of one training)
+    ends: np.ndarray | None  # (M, I + 1, ...) what was asked for after every training
     chosen: np.ndarray  # (M, I, batch) image rows, in the order of choice
     safe: tuple[np.ndarray, ...]  # per iteration: (M, number) rows that trained with the labels they had
 
@@ -30,6 +31,7 @@ class ActiveState:
     pool: np.ndarray  # (M, P) rows to choose from
     chosen: list[np.ndarray] = field(default_factory=list)  # (M, batch) rows each, one per iteration
     safes: list[np.ndarray] = field(default_factory=list)  # (M, number) rows each, one per iteration
+    ends: list[np.ndarray] = field(default_factory=list)  # (M, ...) each, one per training that is done, if asked for
     histories: list[list[dict[str, Any]]] = field(default_factory=list)  # one per training that is done
 
     @property
@@ -53,7 +55,8 @@ class ActiveState:
 
     def history(self) -> ActiveHistory:
         """What is handed out at the end."""
-        return ActiveHistory(_metrics(self.histories), np.stack(self.chosen, axis=1), tuple(self.safes))
+        ends = np.stack(self.ends, axis=1) if self.ends else None
+        return ActiveHistory(_metrics(self.histories), ends, np.stack(self.chosen, axis=1), tuple(self.safes))
 
 
 def _metrics(histories: list[list[dict[str, Any]]]) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nlcore.generators import torch_generator
 from nlcore.losses import asymmetric_gradient
 from nlcore.metrics import AveragePrecision
-from nlcore.metrics.resampling import average_precision_influence, mean_influence, moved
+from nlcore.metrics.resampling import MOVED, map_influence, moved
 from nlcore.training import FeatureBatches, ImageBatches, Predictions, Recipe, predict, shuffled, stacked, train
 from nlcore.training.batches import Sampler, placed
 from nlcore.training.gradients import Differentiable, closed_form, whole_vectors
@@ -192,14 +192,14 @@ def image_learner(
     return Learner(model.to(device), recipe, batches, [torch_generator(*name, "order")], [augmentation], loss)
 
 
+MAPS = ("map", "map_without_person")  # what `map_on` says
+
+
 def moved_maps(learner: Learner, rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> dict[str, np.ndarray]:
     """By how much draws of the images `rows` (n,) move what `map_on` says of the learner as it is: (M, draws) each."""
-    truth, found = targets[rows], {"map_moved": [], "map_without_person_moved": []}
-    for scores in learner.predict(rows).logits.numpy():
-        by_class = average_precision_influence(truth, scores)
-        found["map_moved"].append(moved(mean_influence(by_class)))
-        found["map_without_person_moved"].append(moved(mean_influence(np.delete(by_class, person, axis=1))))
-    return {name: np.stack(own) for name, own in found.items()}
+    logits = learner.predict(rows).logits.numpy()
+    members = [map_influence(targets[rows], scores, without=[person]) for scores in logits]
+    return {name + MOVED: np.stack([moved(own[name]) for own in members]) for name in MAPS}
 
 
 def map_on(rows: np.ndarray, targets: np.ndarray, *, person: int = 0) -> Evaluate:

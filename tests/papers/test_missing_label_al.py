@@ -17,6 +17,7 @@ from nlcore.papers.missing_label_al.measures import MEASURES, Choice, canonical,
 from nlcore.papers.missing_label_al.protocol import DEFAULT_SHARE, UNKNOWN_AS, Protocol
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
 from nlcore.papers.missing_label_al.study import Study, costs, is_plain, load_study
+from nlcore.papers.missing_label_al.words import HEURISTICS
 from nlcore.papers.profiles import Resources
 from nlcore.report.draws import error_of_draws, measured
 from nlcore.report.verdicts import Verdict
@@ -333,6 +334,17 @@ def test_cost_follows_from_what_was_chosen_at_the_noise_it_is_shown_at(store):
     assert (last.loc["hard"] > last.loc["random"]).all(axis=None)
     assert (last.loc["hard", 0.2] == last.loc["medium", 0.2]).all()
     assert (last.loc["medium", 0.6] < last.loc["random", 0.6]).all()
+
+
+@pytest.mark.slow
+def test_heuristics_in_a_draw_of_the_test_images_are_those_of_the_curve_in_that_draw(store):
+    found, draw = load_study(PAPER.grid("smoke").main, store), 17
+    shifts = found.active.map_moved.map(lambda moved: float(moved[draw]))
+    shifted = replace(found, active=found.active.assign(map=found.active["map"] + shifts))
+    usual, there = (study.heuristics(study.defaults(), 0.4) for study in (found, shifted))
+    for name in HEURISTICS:
+        np.testing.assert_allclose(usual[name] + [moved[draw] for moved in usual[name + "_moved"]], there[name])
+        assert usual[name + "_moved"].map(np.std).min() > 0
 
 
 def small_runs(root, **protocol):

@@ -86,10 +86,11 @@ def learn_actively(kind: str, folder: Path | None = None, event: Event = lambda 
         rngs=[generator("strategy", seed) for seed in range(learner.members)],
         evaluate=evaluate,
         safe=SafeMode(2, kept=True),
+        at_end=lambda learner: learner.predict(np.arange(8)).logits.numpy(),
         checkpoint=folder,
         **options,
     )
-    outcome = {"chosen": history.chosen, "safe": np.concatenate(history.safe, axis=1)}
+    outcome = {"chosen": history.chosen, "safe": np.concatenate(history.safe, axis=1), "ends": history.ends}
     return outcome | history.metrics | {name: t.numpy() for name, t in learner.model.state_dict().items()}
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from nlcore.correction import corrected_probabilities
 from nlcore.losses import asymmetric_gradient, asymmetric_gradient_of_probabilities
 from nlcore.metrics import mean_average_precision, mean_class_f1, overall_f1
-from nlcore.metrics.resampling import average_precision_influence, f1_influence, mean_influence, moved
+from nlcore.metrics.resampling import MOVED, f1_influence, map_influence, moved
 from nlcore.papers.galc_slr.protocol import CALIBRATED, DEFAULTS, MIXUP, T_ESTIMATOR, THRESHOLDS
 from nlcore.training.gradients import Differentiable, OutputGradients, closed_form
 from nlcore.training.learners import ASYMMETRIC
@@ -174,15 +174,11 @@ def final_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[s
 
 def moved_metrics(truth: np.ndarray, logits: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     """By how much each of `final_metrics` is moved in draws of the test images: (draws,) each, fractions."""
-    by_class = average_precision_influence(truth, logits)
-    found = {
-        "map": mean_influence(by_class),
-        "map_without_person": mean_influence(np.delete(by_class, _places(class_names, "person"), axis=1)),
-    }
+    found = map_influence(truth, logits, without=_places(class_names, "person"))
     for threshold in THRESHOLDS:
         of_f1 = f1_influence(truth, _sigmoid(logits), threshold=threshold)
         found |= dict(zip((f"cf1_{threshold}", f"of1_{threshold}"), of_f1, strict=True))
-    return {f"{name}_moved": moved(influence) for name, influence in found.items()}
+    return {name + MOVED: moved(influence) for name, influence in found.items()}
 
 
 def _places(class_names: Sequence[str], wanted: str) -> list[int]:

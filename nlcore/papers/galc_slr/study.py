@@ -25,7 +25,7 @@ from nlcore.papers.galc_slr.runs import (
 )
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.report.draws import by_seed
+from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 
 
@@ -306,7 +306,7 @@ def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
     for spec, result in finished.items():
         if of_surface(spec):
             cell = {"epochs": spec.protocol.epochs, "learning_rate": spec.protocol.learning_rate}
-            moved = {"map_moved": 100 * result.arrays["map_moved"]}
+            moved = {"map" + MOVED: 100 * result.arrays["map" + MOVED]}
             yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"], **moved}
 
 

@@ -12,7 +12,7 @@ from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import BASELINE_SERIES, EQUAL_COST, FINAL, PER_LABEL
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
-from nlcore.report.draws import by_column
+from nlcore.report.draws import DRAW, MOVED, by_column, in_draws
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_below, decide_within, not_testable
 from nlcore.report.words import percent
@@ -60,7 +60,7 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     readings["mAP of the last epoch"] = {id: decider(last) for id, decider in DECIDERS.items() if id not in OF_COST}
     counted = replace(study, entropy_alone=True)
     readings["entropy alone is one of the measures"] = {id: DECIDERS[id](counted) for id in ("ml3", "ml4", "ml5")}
-    own = {"map": study.active.map_without_person, "map_moved": study.active.map_without_person_moved}
+    own = {"map": study.active.map_without_person, "map" + MOVED: study.active["map_without_person" + MOVED]}
     others = replace(study, active=study.active.assign(**own))
     readings["mAP without person"] = {id: decider(others) for id, decider in DECIDERS.items() if id not in OF_ASL}
     product = (study.active.combination == "product") & (study.active.noise == 0.6)
@@ -136,17 +136,19 @@ def best_at_20(study: Study) -> Iterable[Part]:
 def convergence(study: Study) -> Iterable[Part]:
     """ml6: the spread of the measures is smaller at the last iteration than at the third."""
     runs = study.defaults()
+    late = min(LATE, runs.iteration.max())
+    early = min(EARLY, late - 1)
+    compared = in_draws(runs[runs.iteration.isin([early, late])], "map", "map" + MOVED)
     for noise in study.noises:
-        table = runs[runs.noise == noise].pivot_table(index=["seed", "iteration"], columns="measure", values="map")
+        own = compared[compared.noise == noise]
+        table = own.pivot_table(index=["seed", DRAW, "iteration"], columns="measure", values="map")
         spread = (table.max(axis=1) - table.min(axis=1)).unstack("iteration")
-        late = min(LATE, spread.columns.max())
-        early = min(EARLY, late - 1)
         yield decide(f"{_at(noise)}: spread at iteration {early} minus at {late}", spread[early] - spread[late])
 
 
 def split(study: Study) -> Iterable[Part]:
     """ml7: the 10/90 split has the highest increase per label at 40 %."""
-    table = study.splits().pivot_table(index="seed", columns="series", values=PER_LABEL)
+    table = by_column(study.splits(), "series", PER_LABEL)
     yield from _against_each(table, "10/90", f"40 %, {PER_LABEL}")
 
 

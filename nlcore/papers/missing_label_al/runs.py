@@ -20,6 +20,7 @@ from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.losses import asymmetric_loss_raw, large_loss_gradient
+from nlcore.metrics.resampling import MOVED
 from nlcore.noise import hide_labels
 from nlcore.papers.missing_label_al.measures import MEASURES, Choice, Combination, canonical, strategy_of
 from nlcore.papers.missing_label_al.protocol import (
@@ -38,7 +39,7 @@ from nlcore.scorers.missing_ratio import relabelling_cost
 from nlcore.training import Recipe
 from nlcore.training.active import Budget, Strategy, run_active_learning
 from nlcore.training.gradients import closed_form
-from nlcore.training.learners import ASYMMETRIC, ByEpoch, Learner, Loss, map_on, moved_maps
+from nlcore.training.learners import ASYMMETRIC, MAPS, ByEpoch, Learner, Loss, map_on, moved_maps
 
 
 def divide(images: Images, protocol: Protocol, seeds: Sequence[int]) -> ActiveSplit:
@@ -123,8 +124,8 @@ class MeasureRun(MissingLabelRun):
     """Algorithm 1 with one measure at one noise level, as its canonical choice (see `canonical`).
 
     Arrays: `map` and `map_without_person` (M, trainings, epochs), fractions; `map_moved` and
-    `map_without_person_moved` (M, draws), by how much draws of the test images move these of the last model; `chosen`
-    (M, iterations, batch), rows in the order of choice.
+    `map_without_person_moved` (M, trainings, draws), by how much draws of the test images move these of a training's
+    last epoch; `chosen` (M, iterations, batch), rows in the order of choice.
     """
 
     noise: float | None
@@ -178,9 +179,10 @@ class MeasureRun(MissingLabelRun):
             strategies=[spec.strategy() for spec in specs for _ in spec.seeds],
             rngs=[generator(PAPER, "strategy", seed) for seed in seeds_of(specs)],
             evaluate=map_on(split.test, truth),
+            at_end=lambda learner: np.stack(list(moved_maps(learner, split.test, truth).values()), axis=1),
             checkpoint=scratch_folder(),
         )
-        moved = moved_maps(learner, split.test, truth)
+        moved = {name + MOVED: history.ends[:, :, place] for place, name in enumerate(MAPS)}
         return results_of(specs, {**history.metrics, **moved, "chosen": history.chosen.astype(np.int32)})
 
     def strategy(self) -> Strategy:
@@ -203,7 +205,7 @@ class WholeSetRun(MissingLabelRun):
     """Plain ASL on the whole partly labelled pool, `unknown_as` saying what becomes of -1; without noise: masked.
 
     `beside` adds the clean images to the pool; `loss` is another one, which counts what is unknown as absent. Arrays
-    `map` and `map_without_person`: (M, evaluations), fractions; `..._moved` as of `MeasureRun`.
+    `map` and `map_without_person`: (M, evaluations), fractions; `..._moved` (M, draws), of the last model.
     """
 
     noise: float

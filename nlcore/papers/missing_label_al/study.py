@@ -23,7 +23,7 @@ from nlcore.papers.missing_label_al.protocol import (
     Protocol,
 )
 from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide, partial_labels
-from nlcore.papers.missing_label_al.words import FINAL, HEURISTICS, SERIES
+from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
 from nlcore.report.draws import MOVED, by_seed
@@ -121,8 +121,8 @@ class Study:
     `active`: measure, noise, hard_share, combination, seed, iteration, cost (cells relabelled so far), map (mean over
     the training's epochs, as the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise,
     unknown_as, seed, map (last epoch) of plain ASL. `others`: baseline, noise, seed, map of those that see more or have
-    another loss. All have map_moved, by how much draws of the test images move the last model's mAP; None of a model
-    that is trained on. `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
+    another loss. All have map_moved, by how much draws of the test images move mAP after a training's last epoch.
+    `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
     """
 
     active: pd.DataFrame
@@ -185,17 +185,17 @@ class Study:
         return (table.min(axis=1) if noise > 0.5 else table["random"]).to_dict()
 
     def heuristics(self, runs: pd.DataFrame, noise: float) -> pd.DataFrame:
-        """The three heuristics of every run in `runs` (a part of `active`): the key columns, and HEURISTICS; of the
-        final mAP also by how much draws of the test images move it."""
+        """The three heuristics of every run in `runs` (a part of `active`), and by how much draws of the test images
+        move each: the key columns, and HEURISTICS."""
         fixed, rows, keys = self.fixed_cost(noise), [], ["measure", "hard_share", "combination", "seed"]
         for key, own in runs[runs.noise == noise].groupby(keys):
             own = own.sort_values("iteration")
-            values, costs = own["map"].to_numpy(), own.cost.to_numpy()
-            cell = dict(zip(keys, key, strict=True))
-            per_label = float(increase_per_label(values[0], values[-1], costs[-1]))
-            found = (values[-1], value_at_cost(costs, values, fixed[cell["seed"]]), per_label)
-            moved = own.map_moved.iloc[-1] if "map_moved" in own else None
-            rows.append(cell | dict(zip(HEURISTICS, found, strict=True)) | {FINAL + MOVED: moved})
+            costs, cell = own.cost.to_numpy(), dict(zip(keys, key, strict=True))
+            found = _heuristics(own["map"].to_numpy(), costs, fixed[cell["seed"]])
+            if "map" + MOVED in own:
+                moved = _heuristics(np.stack(own["map" + MOVED].to_list()), costs, fixed[cell["seed"]])
+                found |= {name + MOVED: values for name, values in moved.items()}
+            rows.append(cell | found)
         return pd.DataFrame(rows)
 
     def splits(self) -> pd.DataFrame:
@@ -232,6 +232,16 @@ class Study:
         counts = self.active.groupby("noise").seed.nunique().rename("seeds").reset_index()
         unfinished = [sum(spec.noise in (None, noise) for spec in self.left_out) for noise in counts.noise]
         return counts.assign(unfinished=unfinished)
+
+
+def _heuristics(values: np.ndarray, costs: np.ndarray, fixed: float) -> dict[str, np.ndarray]:
+    """Each of HEURISTICS, of mAP (I,) at the costs (I,) of its iterations, or of what moves it, (I, draws).
+
+    All three are linear in it.
+    """
+    bought = np.array([value_at_cost(costs, one, fixed) for one in np.eye(len(costs))])
+    found = (values[-1], bought @ values, increase_per_label(values[0], values[-1], costs[-1]))
+    return dict(zip(HEURISTICS, found, strict=True))
 
 
 def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
@@ -322,8 +332,7 @@ def _active_rows(spec: MeasureRun, result: Result, choice: Choice) -> Iterator[d
         for iteration in range(scores.shape[1]):
             own = scores[member, iteration]
             values = {"map": own.mean(), "map_last": own[-1], "map_without_person": others[member, iteration].mean()}
-            last = iteration == scores.shape[1] - 1
-            values |= {name: array[member] if last else None for name, array in moved.items()}
+            values |= {name: array[member, iteration] for name, array in moved.items()}
             yield {**asdict(choice), "seed": seed, "iteration": iteration, "cost": paid[member, iteration], **values}
 
 
@@ -353,5 +362,5 @@ def _rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
 
 def _last(result: Result) -> list[dict[str, Any]]:
     """mAP of every member's last model, and by how much draws of the test images move it."""
-    pairs = zip(result.arrays["map"][:, -1], result.arrays["map_moved"], strict=True)
-    return [{"map": 100 * value, "map_moved": 100 * moved} for value, moved in pairs]
+    pairs = zip(result.arrays["map"][:, -1], result.arrays["map" + MOVED], strict=True)
+    return [{"map": 100 * value, "map" + MOVED: 100 * moved} for value, moved in pairs]

@@ -15,6 +15,7 @@ from nlcore.data.extended_coco import CLASS_MAP, build_noisy_labels, extend, map
 from nlcore.data.source import Source
 from nlcore.devices import resolve_device
 from nlcore.errors import InputError
+from nlcore.metrics.resampling import MOVED
 from nlcore.papers.teacher_student.features import MakeArray, in_memory, keep, look_at_all, mapped
 from nlcore.papers.teacher_student.heads import pretraining_loss
 from nlcore.papers.teacher_student.methods import TRAINERS
@@ -290,7 +291,7 @@ class Method(Stage):
         3. Test images are scored: mAP (Eq. 5) and AP_all.
         """
         if self.method in ("noisy", "ground_truth"):
-            kept = ("probabilities", "mAP_moved", "AP_all_moved")
+            kept = ("probabilities", "mAP" + MOVED, "AP_all" + MOVED)
             return Result(inputs[1].values, {name: inputs[1].arrays[name] for name in kept})
         problem = self.problem(inputs[0])
         noisy = self.network().trained(problem, inputs[1])

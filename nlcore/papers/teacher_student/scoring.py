@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nlcore.metrics import average_precision_all, mean_average_precision, per_class_average_precision
-from nlcore.metrics.resampling import average_precision_influence, moved
+from nlcore.metrics.resampling import MOVED, average_precision_influence, moved
 from nlcore.training import SparseLabels, predict
 
 BATCH = 256  # images that are predicted together
@@ -70,7 +70,7 @@ def moved_scores(truth: Targets, rows: Tensor, scores: np.ndarray) -> dict[str, 
     classes, by_class = _with_a_positive(column, value), np.zeros(len(rows))
     for cells in classes:  # one after the other: all classes of all images would not fit the memory
         by_class += of_images(cells) / len(classes)
-    return {"mAP_moved": moved(by_class), "AP_all_moved": moved(of_images(np.arange(len(value))))}
+    return {"mAP" + MOVED: moved(by_class), "AP_all" + MOVED: moved(of_images(np.arange(len(value))))}
 
 
 def _with_a_positive(column: np.ndarray, value: np.ndarray) -> list[np.ndarray]:

@@ -322,7 +322,7 @@ def _rows(finished: Mapping[Spec, Result]) -> Iterator[dict[str, Any]]:
                      "equal_budget": getattr(spec, "budget", None) is not None}  # fmt: skip
             for metric, value in result.values.items():
                 moved = result.arrays.get(metric + MOVED)
-                yield reading | place | {"metric": metric, "value": value, "value_moved": moved}
+                yield reading | place | {"metric": metric, "value": value, "value" + MOVED: moved}
 
 
 def _qualitative(finished: Mapping[Spec, Result]) -> dict[str, Result]:
