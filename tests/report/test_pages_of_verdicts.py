@@ -1,7 +1,8 @@
-"""README's table of verdicts and docs/verdicts.md say what the files in figures/ say."""
+"""README's findings and table of verdicts, and docs/verdicts.md, say what the files in figures/ say."""
 
 import importlib.util
 import re
+import shutil
 
 import pytest
 
@@ -17,24 +18,43 @@ def script(name):
     return module
 
 
-def test_the_readme_says_the_verdicts_that_are_in_figures():
+def test_the_readme_says_what_is_in_figures():
     text = (home() / "README.md").read_text()
-    assert script("readme_verdicts").rendered(text, home() / "figures") == text
+    assert script("readme").rendered(text, home() / "figures") == text
+
+
+def test_a_number_that_changes_is_another_finding_and_one_that_is_gone_an_error(tmp_path):
+    for path in (home() / "figures").glob("*/*"):
+        if path.suffix == "" and path.is_dir():
+            kept = [*path.glob("*.csv"), *path.glob(NAME)]
+            (tmp_path / path.parent.name / path.name).mkdir(parents=True)
+            for one in kept:
+                shutil.copy(one, tmp_path / path.parent.name / path.name)
+    readme, table = script("readme"), tmp_path / "galc_slr" / "embedded" / "table_1.csv"
+    before, text = readme.findings(tmp_path), table.read_text()
+    assert before == readme.findings(home() / "figures")
+    line = next(line for line in text.splitlines() if line.startswith("mAP,40,"))
+    table.write_text(text.replace(line, "mAP,40,12.3 ± 1" + line[line.index(" (") :]))
+    after = readme.findings(tmp_path)
+    assert "plain ASL 12.3," in after and "plain ASL 12.3," not in before
+    table.write_text(text.replace(line + "\n", ""))
+    with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: rows with .*40.*: found 0; expected one$"):
+        readme.findings(tmp_path)
 
 
 def test_a_verdict_that_changes_is_another_readme(tmp_path):
     (tmp_path / "multi_al" / "embedded").mkdir(parents=True)
     kept = (home() / "figures" / "multi_al" / "embedded" / NAME).read_text()
     (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept)
-    before = script("readme_verdicts").table(tmp_path)
+    before = script("readme").table(tmp_path)
     assert "`multi_al`, embedded" in before
     (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept.replace('"holds"', '"inconclusive"'))
-    assert script("readme_verdicts").table(tmp_path) != before
+    assert script("readme").table(tmp_path) != before
 
 
 def test_a_readme_without_its_marks_is_an_error():
-    with pytest.raises(InputError, match=r"README\.md: marks of the table"):
-        script("readme_verdicts").rendered("no marks", home() / "figures")
+    with pytest.raises(InputError, match=r"README\.md: marks; expected"):
+        script("readme").rendered("no marks", home() / "figures")
 
 
 def test_the_history_names_every_claim_with_its_verdict_of_now():
