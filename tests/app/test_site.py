@@ -108,6 +108,24 @@ def test_what_needs_other_data_is_listed_with_the_command_that_makes_it(report):
             assert set(need.artefacts) <= set(one.contract.artefacts())
 
 
+def test_what_a_budget_left_open_is_on_the_first_page_until_the_profile_is_whole(tmp_path):
+    figures = tmp_path / "figures"
+    part = figures / "cleanlab_ema" / "paper.partial"
+    shutil.copytree(FIGURES / "cleanlab_ema" / "paper", part)
+    told = json.loads((part / "verdicts.json").read_text())
+    claims = [claim | {"verdict": "not run" if claim["id"] in ("ce2", "ce4") else claim["verdict"]}
+              for claim in told["claims"]]  # fmt: skip
+    (part / "verdicts.json").write_text(json.dumps(told | {"claims": claims}))
+    assert reportable(figures)
+    text = build(figures).read_text()
+    assert "still open, for want of runs: ce2, ce4" in text
+    assert "paper.partial: tables, figures, claims" in text
+    assert "--profile paper show" in (part / "index.html").read_text()
+    shutil.copytree(FIGURES / "cleanlab_ema" / "paper", figures / "cleanlab_ema" / "paper")
+    text = build(figures).read_text()
+    assert "paper.partial" not in text and "still open" not in text
+
+
 def test_every_verdict_says_on_what_it_stands_and_the_words_are_explained(tmp_path):
     figures = tmp_path / "figures"
     shutil.copytree(FIGURES / "cleanlab_ema" / "embedded", figures / "cleanlab_ema" / "embedded")

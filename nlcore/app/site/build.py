@@ -37,7 +37,7 @@ SIGNS = {
 
 
 def reportable(figures: Path) -> bool:
-    """Whether a folder holds the artefacts of any profile as it is; variants of one's own are not in the report."""
+    """Whether a folder holds the artefacts of any profile, whole or in part; variants are not in the report."""
     return any(collect(figures).values())
 
 

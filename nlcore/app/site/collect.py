@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from nlcore.papers.paper import Need, Paper
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import Decided, read_if_current
+from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import MANIFEST, PROVENANCE
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
+PARTIAL = ".partial"  # after a profile: what a budget, or an interrupted batch, has made of it
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
 
 
@@ -79,7 +82,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Folder:
-    """One paper at one profile."""
+    """One paper at one profile, or at as much of it as is finished."""
 
     paper: Paper
     profile: str
@@ -112,6 +115,12 @@ class Folder:
         path = self.path / "reading_atlas.csv"
         found = pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame()
         return found if list(found.columns) == COLUMNS else None
+
+    @property
+    def still_open(self) -> list[str]:
+        """Claims that lack runs; of a whole profile none does, whatever else it cannot decide."""
+        lacking = self.profile.endswith(PARTIAL)
+        return [claim.id for claim in self.verdicts if lacking and claim.verdict == Verdict.NOT_RUN]
 
     def needs(self) -> list[Need]:
         """What could not be made on its own data here."""
@@ -150,7 +159,13 @@ def of_another_edition(figures: Path) -> list[str]:
 def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
-        path = figures / one.id / profile
-        verdicts = read_if_current(path / VERDICTS)
-        if (path / MANIFEST).is_file() and verdicts is not None:
-            yield Folder(one, profile, path, json.loads((path / MANIFEST).read_text()), verdicts)
+        both = (_folder(figures, one, name) for name in (profile, profile + PARTIAL))
+        yield from islice(filter(None, both), 1)  # a part only where the whole is not there
+
+
+def _folder(figures: Path, one: Paper, name: str) -> Folder | None:
+    path = figures / one.id / name
+    verdicts = read_if_current(path / VERDICTS)
+    if not (path / MANIFEST).is_file() or verdicts is None:
+        return None
+    return Folder(one, name, path, json.loads((path / MANIFEST).read_text()), verdicts)
