@@ -2,12 +2,15 @@
 
     python scripts/readme.py
 
-The sentences are in docs/findings.md.j2; their numbers are read from the files in figures/.
+The sentences are in docs/findings.md.j2; their numbers are read from the files in figures/. What words such as "ahead"
+say of a number, and the ids of claims beside a verdict, are checked: a result that turns round is an error here.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -51,21 +54,36 @@ class Results:
 
     def cell(self, table: str, column: str, row: dict[str, object]) -> float:
         """The first number in a column of the row whose other columns say so."""
-        frame = pd.read_csv(self.figures / table, dtype=str, keep_default_na=False)
+        frame = self._read(table, dtype=str, keep_default_na=False)
         require({column, *row} <= {*frame}, f"{table}: columns", ", ".join(frame), f"{column} and {', '.join(row)}")
         for name, value in row.items():
             frame = frame[frame[name] == str(value)]
-        return float(NUMBER.search(self._only(list(frame[column]), f"{table}: rows with {row}"))[0])
+        text = self._only(list(frame[column]), f"{table}: rows with {row}")
+        found = NUMBER.match(text)  # at its beginning: the published number stands behind ours
+        require(found is not None, f"{table}, {column}, {row}", text, "a number")
+        return float(found[0])
 
     def cells(self, table: str, starts: str) -> pd.DataFrame:
         """The rows of a table of published cells whose names start so, in numbers."""
-        frame = pd.read_csv(self.figures / table)
-        return frame[frame.cell.str.startswith(starts)]
+        frame = self._read(table)
+        found = frame[frame.cell.str.startswith(starts)]
+        require(len(found) > 0, f"{table}: cells that start with {starts!r}", "none", "some")
+        return found
 
     def judged(self, table: str) -> pd.Series:
         """How often each judgement stands in a table of published scores, where all ten datasets ran."""
-        frame = pd.read_csv(self.figures / table)
+        frame = self._read(table)
         return frame[frame.datasets == 10].judgement.value_counts()
+
+    def claims(self, place: str, verdict: str) -> list[str]:
+        """The ids of the claims that have this verdict, variants of an algorithm left out."""
+        found = read_verdicts(self.figures / place / NAME)
+        return [claim.id for claim in found if claim.verdict == verdict and " " not in claim.id]
+
+    def _read(self, table: str, **options) -> pd.DataFrame:
+        path = self.figures / table
+        require(path.is_file(), table, "no such file", "it as the profile makes it")
+        return pd.read_csv(path, **options)
 
     @staticmethod
     def _only(found: list, what: str):
@@ -81,10 +99,35 @@ def findings(figures: Path) -> str:
         InputError: a number that the sentences name is not in the results.
     """
     pages = Environment(loader=FileSystemLoader(home() / "docs"), undefined=StrictUndefined, trim_blocks=True)
-    pages.filters["to"] = lambda value, places=1: f"{value:.{places}f}"
+    pages.filters |= {"to": to, "ahead": ahead, "only": only}
     results = Results(figures)
-    known = {name: getattr(results, name) for name in ("part", "interval", "cell", "cells", "judged")}
+    known = {name: getattr(results, name) for name in ("part", "interval", "cell", "cells", "judged", "claims")}
     return pages.get_template("findings.md.j2").render(known).strip()
+
+
+def to(value: float, places: int = 1) -> str:
+    """A number with so many decimals."""
+    return f"{round(value, places) + 0.0:.{places}f}"  # of no number a negative zero
+
+
+def ahead(value: float, places: int = 1) -> str:
+    """A number of which the sentence says on which side of zero it is: above, once the sign is turned for "behind".
+
+    Raises:
+        InputError: it is not.
+    """
+    require(round(value, places) > 0, "a number said to be ahead, or behind", to(value, places), "its side")
+    return to(value, places)
+
+
+def only(ids: Sequence[str], *expected: str) -> str:
+    """The ids of claims, if these are the ones that the sentence is about.
+
+    Raises:
+        InputError: they are others.
+    """
+    require(list(ids) == list(expected), "claims of a sentence", ", ".join(ids) or "none", ", ".join(expected))
+    return ", ".join(ids)
 
 
 def table(figures: Path) -> str:
@@ -120,5 +163,7 @@ def rendered(text: str, figures: Path) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit("scripts/readme.py: takes no argument, and writes README.md")
     readme = home() / "README.md"
     write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), home() / "figures"))

@@ -34,6 +34,7 @@ from nlcore.app.findings import (
     Finding,
 )
 from nlcore.app.versions import check_versions, stated
+from nlcore.data.celeba import ATTRIBUTES_FILE
 from nlcore.errors import InputError
 from nlcore.files import require_writable_folder
 from nlcore.papers import paper, papers
@@ -58,7 +59,8 @@ ROOTS = {
     "celeba": ("celeba_root", "see nlcore/data/celeba.py for the files; a person has to fetch the photographs"),
     "attributes": (
         "celeba_root",
-        "python -c \"from nlcore.data.download import download; download('celeba', 'data')\"",
+        "python -c \"from nlcore.data.download import download; download('celeba', 'data', accept_terms=True)\", "
+        "if you accept its terms",
     ),
     "openimages": ("open_images_root", "see nlcore/data/openimages.py for the files"),
 }
@@ -371,7 +373,10 @@ def _way_to(reason: str, resources: Resources) -> str:
     """How to get the data that a reason is about; of weights the reason says it itself."""
     for option, get in ROOTS.values():
         root = getattr(resources, option)
-        if reason.startswith(option) or (root is not None and reason.startswith(root)):
+        at_root = root is not None and reason.startswith(root)
+        if ATTRIBUTES_FILE in reason and at_root:
+            return ROOTS["attributes"][1]
+        if reason.startswith(option) or at_root:
             return get
     return ""
 

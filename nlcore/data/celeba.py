@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcore.data.image_set import ImageSet
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 
 TAGS = (
     "Eyeglasses", "Wearing_Earrings", "Wearing_Hat", "Wearing_Necklace", "Wearing_Necktie", "No_Beard", "Smiling",
@@ -71,6 +71,7 @@ def other_attributes(
     """
     path = Path(root) / ATTRIBUTES_FILE
     others = tuple(name for name in attribute_names(path) if name not in tags)
+    require(len(others) > 0, f"{path}: attributes beside the tags", "none", "CelebA's forty")
     names, found = read_attributes(path, (*tags, *others))
     targets, features = np.split(found, [len(tags)], axis=1)
     kept = np.flatnonzero(targets.sum(axis=1) >= min_labels)

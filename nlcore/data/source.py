@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba, other_attributes
 from nlcore.data.coco import COCO_CATEGORIES
@@ -48,7 +48,7 @@ from nlcore.data.openimages import TRAINABLE_FILE, VERIFIED_SHARE, open_images, 
 from nlcore.data.remembered import remembered_coco
 from nlcore.data.simulated_set import draw_features, draw_noisy_labels, layout, single_objects
 from nlcore.devices import resolve_device
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.generators import generator
 from nlcore.places import cache_folder
 from nlcore.training import SparseLabels
@@ -94,6 +94,13 @@ class Source(BaseModel):
     device: str = Field("auto", exclude=True)
     on_bad_image: Literal["fail", "skip"] = Field("fail", exclude=True)
     deterministic: bool = Field(False, exclude=True)  # identical bytes on a GPU too, and slower
+
+    @model_validator(mode="after")
+    def _nothing_is_passed_over(self) -> Source:
+        require(not self.flips or self.data == "frozen", "flips", f"on {self.data} data", "them on frozen data alone")
+        divided = self.data in COCO_FOLDERS and len(self.parts) < 2
+        require(divided or self.test_share == TEST_SHARE, "test_share", self.test_share, "it of a folder of one part")
+        return self
 
     @property
     def on_images(self) -> bool:
@@ -426,7 +433,8 @@ def _root(source: Source) -> Path:
     option = roots.get(source.data, "data_root")
     if source.root is None:
         flag = option.replace("_", "-")
-        raise InputError(f"{option}: not given, and these runs train on images; expected their folder (--{flag})")
+        what = "attributes" if source.data == "attributes" else "images"
+        raise InputError(f"{option}: not given, and these runs train on {what}; expected their folder (--{flag})")
     if not Path(source.root).is_dir():
         raise InputError(f"{option} {source.root}: no such folder; expected one of images and labels")
     return Path(source.root)

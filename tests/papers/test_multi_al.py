@@ -14,8 +14,8 @@ from nlcore.papers.multi_al.claims import decide_claims, readings_atlas
 from nlcore.papers.multi_al.protocol import Protocol
 from nlcore.papers.multi_al.runs import ActiveLearningRun, InitialRun, LikelihoodRun, WholeSetRun
 from nlcore.papers.multi_al.strategies import STRATEGIES
-from nlcore.papers.multi_al.study import Study, load_study
-from nlcore.papers.profiles import Resources
+from nlcore.papers.multi_al.study import Study, grid, load_study
+from nlcore.papers.profiles import Resources, load_profile
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import ArtefactWriter
 from nlcore.runs import run_grid
@@ -264,6 +264,12 @@ def test_real_images_and_imagenet_weights_run_end_to_end(tmp_path, monkeypatch):
 
 
 def test_bad_input_is_told_in_one_line(tmp_path):
+    bounded = load_profile("nlcore.papers.multi_al", "smoke")
+    bounded = bounded | {"protocol": bounded["protocol"] | {"safe_below": 0.2}}
+    with pytest.raises(InputError, match=r"^stack 2: Safe has a bound, .*; expected 1$"):
+        grid(bounded, None, Resources())
+    every = grid(bounded | {"stack": 1, "changes": [{"learning_rate": 0.001, "safe_below": 0.1}]}, None, Resources())
+    assert {len(spec.seeds) for spec in every} == {1}
     with pytest.raises(InputError, match="data_root: not given, and these runs train on images"):
         PAPER.specs("finetune")
     with pytest.raises(InputError, match="no such folder"):

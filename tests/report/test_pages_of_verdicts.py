@@ -37,9 +37,24 @@ def test_a_number_that_changes_is_another_finding_and_one_that_is_gone_an_error(
     table.write_text(text.replace(line, "mAP,40,12.3 ± 1" + line[line.index(" (") :]))
     after = readme.findings(tmp_path)
     assert "plain ASL 12.3," in after and "plain ASL 12.3," not in before
+    table.write_text(text.replace(line, "mAP,40,– (52.18)" + line[line.index(")") + 1 :]))
+    with pytest.raises(InputError, match=r"table_1.csv, asl, .*: found '– \(52.18\)'; expected a number$"):
+        readme.findings(tmp_path)
     table.write_text(text.replace(line + "\n", ""))
     with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: rows with .*40.*: found 0; expected one$"):
         readme.findings(tmp_path)
+    table.unlink()
+    with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: found 'no such file'; expected it"):
+        readme.findings(tmp_path)
+
+
+def test_a_result_that_turns_round_is_an_error_where_a_sentence_says_ahead():
+    readme = script("readme")
+    assert (readme.ahead(2.26), readme.to(-0.01), readme.only(["ce5"], "ce5")) == ("2.3", "0.0", "ce5")
+    with pytest.raises(InputError, match=r"ahead, or behind: found '-2.3'; expected its side"):
+        readme.ahead(-2.26)
+    with pytest.raises(InputError, match=r"claims of a sentence: found 'none'; expected ce5"):
+        readme.only([], "ce5")
 
 
 def test_a_verdict_that_changes_is_another_readme(tmp_path):

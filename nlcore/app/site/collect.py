@@ -74,8 +74,8 @@ class Artefact:
 
     @cached_property
     def table(self) -> pd.DataFrame | None:
-        """The cells as they are in the CSV; None for figures."""
-        if self.image or not self.csvs:
+        """The cells as they are in the CSV; None for figures, and of a table that no run is behind (yet)."""
+        if self.image or not self.csvs or not (self.folder / self.csvs[0]).read_text(encoding="utf-8").strip():
             return None
         return pd.read_csv(self.folder / self.csvs[0], dtype=str, keep_default_na=False)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nlcore.data.benchmark import GAMMA_SCALE, GAMMA_SHAPE, rank_weights
+from nlcore.data.source import NO_PHOTOGRAPH
 from nlcore.papers.cleanlab_ema.published import with_published
 from nlcore.papers.cleanlab_ema.review import Tagging, suspects
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, pooling_name
@@ -168,4 +169,7 @@ def _credited(tagging: Tagging, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def _licence_note(tagging: Tagging) -> str:
-    return "" if tagging.of_celeba else ", of those whose licence permits a copy (credits in the CSV)"
+    if not tagging.of_celeba:
+        return ", of those whose licence permits a copy (credits in the CSV)"
+    absent = NO_PHOTOGRAPH in tagging.images.pictures.values()
+    return "; a grey square stands where the photograph is not here" if absent else ""

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from nlcore.data.celeba import IMAGES_FOLDER
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.papers.cleanlab_ema.own import BESIDE, OwnPoolingScores
 from nlcore.papers.cleanlab_ema.protocol import PAPER, TAGGING_FOLDS, Protocol
 from nlcore.papers.cleanlab_ema.review import Review, Tagging, load_tagging, read_review
@@ -185,11 +185,13 @@ def _on_celeba(settings: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
     with_images = (root / IMAGES_FOLDER).is_dir() and "celeba" in settings
     if with_images or "attributes" in settings:
         return settings["celeba" if with_images else "attributes"]
+    require(root.is_dir(), "celeba_root", root, "a folder that is there")
     profiles = profiles_of(__package__)
     name = next((name for name, own in profiles.items() if own == settings), "of one's own")
-    able = ", ".join(name for name, own in profiles.items() if {"celeba", "attributes"} & own.keys())
-    found = f"{IMAGES_FOLDER}/ is not in {root}" if "celeba" in settings else f"profile {name} does not use it"
-    raise InputError(f"celeba_root: {found}; expected one of {able}")
+    able = ", ".join(other for other, own in profiles.items() if {"celeba", "attributes"} & own.keys())
+    if "celeba" in settings:
+        raise InputError(f"celeba_root: no {IMAGES_FOLDER}/ in {root}; expected it, since profile {name} takes images")
+    raise InputError(f"celeba_root: profile {name} does not use it; expected one of {able}")
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:

@@ -283,8 +283,11 @@ def review_sheet(study: Study, out: ArtefactWriter, *, seed: int = 0) -> pd.Data
 
 
 def _file_name(tagging: Tagging, place: int) -> str:
-    """Of an image, where it lies in a folder."""
-    path = tagging.images.pictures.get(tagging.rows[place])
+    """Of an image, where it lies in a folder; CelebA's files are named by the numbers that they are credited by."""
+    row = int(tagging.rows[place])
+    if tagging.of_celeba:
+        return f"{int(tagging.images.credit(row).split()[-1]):06d}.jpg"
+    path = tagging.images.pictures.get(row)
     return path.name if path else ""
 
 

@@ -30,7 +30,7 @@ HEADLINE_NAMES = (  # of `scoring.HEADLINE`, in its order
 NO_LARGE_FORESTS = "Large, random forest: not run here; it takes a day of two cores (profile `paper`)."
 NOT_CELEBA = (
     "Embedded COCO images with a linear head on EfficientNet-Lite2 features instead of CelebA with EfficientNet; "
-    "with --celeba-root the same section runs on CelebA."
+    "with --celeba-root the same section runs on CelebA's tags, at profile paper on its images."
 )
 ATTRIBUTES = (
     "CelebA's own tags; a linear classifier sees the other attributes of its list instead of EfficientNet the images."

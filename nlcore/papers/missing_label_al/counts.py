@@ -28,7 +28,7 @@ from nlcore.report.words import percent
 from nlcore.scorers.missing_ratio import relabelling_cost, select_batch
 
 IMAGES = 5_000  # of val2017 (4.1); as many are drawn from train2014, whose labels are known
-LEAST_TEST_SHARE = 0.1  # "10% or more" (3.3): with so small a test part the pool is a third larger than ours
+LEAST_TEST_SHARE = 0.1  # "10% or more" (3.3), as at `paper`: the pool is a third larger than with TEST_SHARE
 SEEDS = range(5)  # draws of the division and of the noise
 SPLITS = (0.25, 0.5, 0.75)  # of Hard+Medium in Fig. 7, beside its default, Medium alone and Hard alone
 MIXED = "hard_medium"  # the one measure whose batches cannot be taken all at once

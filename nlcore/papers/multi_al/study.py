@@ -237,10 +237,16 @@ class Study:
 
 
 def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Resources) -> list[Spec]:
-    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device."""
+    """The runs of a profile's settings; `seeds` replaces its own. `resources` name images, weights and device.
+
+    Raises:
+        InputError: seeds are to be trained side by side whose Safe images differ in number.
+    """
     source = make_source(settings["source"], resources, min_labels=MIN_LABELS)
     shared = {"source": source, "protocol": Protocol(**settings["protocol"])}
     seeds, stack = list(settings["seeds"] if seeds is None else seeds), settings["stack"]
+    if shared["protocol"].safe_below is not None and stack > 1:
+        raise InputError(f"stack {stack}: Safe has a bound, its images differ in number from seed to seed; expected 1")
     specs: list[Spec] = []
     for first in range(0, len(seeds), stack):
         shared["seeds"] = tuple(seeds[first : first + stack])
@@ -270,12 +276,11 @@ def _other_readings(shared: dict, settings: Mapping[str, Any]) -> Iterator[Spec]
         # With a bound every seed has its own number of Safe images, and its own pass.
         alone = [(seed,) for seed in shared["seeds"]] if "safe_below" in change else [shared["seeds"]]
         for noise in settings["noises"]:
-            if change.keys() <= {"safe_step", "safe_below"}:
-                ways = [name for name, way in STRATEGIES.items() if way.safe]
-                yield from (_run(fields | {"seeds": seeds}, noise, name) for seeds in alone for name in ways)
-                continue
-            yield from (_run(fields, noise, name) for name in STRATEGIES)
-            yield WholeSetRun(**fields, noise=noise)
+            of_safe = change.keys() <= {"safe_step", "safe_below"}
+            ways = [name for name, way in STRATEGIES.items() if way.safe or not of_safe]
+            yield from (_run(fields | {"seeds": seeds}, noise, name) for seeds in alone for name in ways)
+            if not of_safe:
+                yield WholeSetRun(**fields, noise=noise)
 
 
 def _active_runs(shared: dict, noise: float, settings: Mapping[str, Any]) -> Iterator[Spec]:

@@ -28,21 +28,29 @@ class MappedFeatures:
 
 
 class FlippedFeatures:
-    """Fetches (features, targets) by index from features (4, n, D) of images and of their mirror images.
+    """Fetches (features, targets) by index from features (n, D) of images and (3, m, D) of the first m's mirror images.
 
-    The copies are: as it is, left to right, upside down, both. One is drawn for each image of a batch.
+    These are left to right, upside down, and both. One of the four is drawn for each image of a batch; all of a batch
+    are among the first m.
     """
 
     def __init__(
-        self, copies: np.ndarray, targets: Targets, *, generator: torch.Generator, device: torch.device
+        self,
+        features: np.ndarray,
+        mirrored: np.ndarray,
+        targets: Targets,
+        *,
+        generator: torch.Generator,
+        device: torch.device,
     ) -> None:
-        self.images, self.generator = copies.shape[1], generator
-        self.rows = torch.from_numpy(copies.reshape(-1, copies.shape[2])).to(device)
+        self.generator, self.images, self.mirrored = generator, len(features), mirrored.shape[1]
+        self.rows = torch.from_numpy(np.concatenate([features, *mirrored])).to(device)
         self.labels = labels_only(targets, device=device)
 
     def __call__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         left_to_right, upside_down = drawn_flips(len(indices), self.generator)
-        places = indices.cpu() + self.images * (left_to_right.long() + 2 * upside_down.long())
+        copy = left_to_right.long() + 2 * upside_down.long()
+        places = indices.cpu() + torch.where(copy > 0, self.images + (copy - 1) * self.mirrored, 0)
         return self.rows.index_select(0, places.to(self.rows.device)), self.labels(indices)
 
 

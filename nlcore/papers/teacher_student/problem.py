@@ -82,13 +82,10 @@ class Problem:
 
     @cached_property
     def mirrored(self) -> np.ndarray:
-        """(4, n, D): `inputs`, then the features of mirror images; images that are not trained on keep their own."""
-        _, *mirrored = _standardised(self.source)
-        copies = np.stack([self.inputs] * (1 + len(mirrored)))
-        for copy, features in zip(copies[1:], mirrored, strict=True):
-            there = self.rows < len(features)
-            copy[there] = features[self.rows[there]]
-        return copies
+        """(3, m, D): features of the mirror images of the first m images, all that are trained on among them."""
+        mirrored = _standardised(self.source)[1:]
+        first = self.rows[self.rows < len(mirrored[0])]  # rows ascend, and the training part comes first
+        return np.stack([features[first] for features in mirrored])
 
     def generator(self, *purpose: str | float) -> torch.Generator:
         """Random numbers for one purpose of this seed."""
@@ -121,13 +118,15 @@ class Problem:
             model.load_state_dict(weights)
         return model
 
-    def fetch(self, targets: Targets, network: nn.Module, *, flips: torch.Generator | None = None) -> Batches:
+    def fetch(
+        self, targets: Targets, network: nn.Module, *, flips: torch.Generator | None = None
+    ) -> Batches | FlippedFeatures:
         """Batches of the network's inputs with `targets` (n, K); images are flipped if a generator is given.
 
         A head on frozen features gets those of the mirror image, where the source has them.
         """
         if flips is not None and self.source.flips:
-            return FlippedFeatures(self.mirrored, targets, generator=flips, device=self.device)
+            return FlippedFeatures(self.inputs, self.mirrored, targets, generator=flips, device=self.device)
         return make_batches(self.source, self.inputs, targets, network=network, generator=flips, augmentation=flip)
 
     def feature_batches(self, features: np.ndarray, targets: Targets) -> FeatureBatches | MappedFeatures:
