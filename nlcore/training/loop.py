@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nlcore.devices import bfloat16_autocast, deterministic_algorithms, explain_out_of_memory
+from nlcore.devices import bfloat16_autocast, deterministic_algorithms, explain_out_of_memory, without_denormals
 from nlcore.training.batches import Sampler, fetch_all
 from nlcore.training.checkpoint import load_checkpoint, save_checkpoint
 from nlcore.training.distributed import own_images, spread
@@ -49,7 +49,8 @@ def train(
     Raises InputError when the GPU's memory is too small, for a checkpoint of another recipe or model, and where it
     cannot be written.
     """
-    with explain_out_of_memory(recipe.batch_size), deterministic_algorithms(recipe.deterministic):
+    fixed = deterministic_algorithms(recipe.deterministic)
+    with explain_out_of_memory(recipe.batch_size), fixed, without_denormals():
         run = _start(model, recipe)
         clock = Clock()
         if checkpoint is not None:

@@ -59,6 +59,20 @@ def cross_entropy(model, batch):
     return masked_binary_cross_entropy(model(batch[0]), batch[1])
 
 
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor keeps them whatever it is told")
+def test_weights_that_nothing_moves_do_not_become_numbers_that_take_a_hundred_times_as_long():
+    features, targets = data()
+    features[:, -1] = 0
+    model = linear_head(FEATURES, CLASSES, generator=generator())
+    with torch.no_grad():
+        model[-1].weight[:, -1] = 1e-39
+    assert (model[-1].weight[:, -1] != 0).all()
+    fetch = FeatureBatches(features, targets, device=CPU)
+    train(model, RECIPE, sampler=fixed_order(torch.arange(SAMPLES), 16), fetch=fetch, loss=cross_entropy)
+    assert (model[-1].weight[:, -1] == 0).all()
+    assert (torch.tensor([1e-39]) * 1 != 0).all(), "who calls has them again"
+
+
 def fit(recipe: Recipe = RECIPE, *, model=None, seed: int = 0, loss=asymmetric, **options):
     draws = generator(seed)
     model = model or linear_head(FEATURES, CLASSES, generator=draws)
