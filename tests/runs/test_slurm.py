@@ -1,10 +1,12 @@
 """The Slurm script of docs/labs.md: what it asks for, and all of it executed, with two nodes of this machine."""
 
 import argparse
+import getpass
 import os
 import re
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,6 +46,61 @@ def test_it_asks_slurm_for_one_process_on_each_machine():
     asked = options.parse_args(shlex.split(" ".join(lines)))
     assert asked.nodes > 1 and asked.ntasks_per_node == 1
     assert re.fullmatch(r"\d+:\d\d:\d\d", asked.time)
+
+
+# A controller with machines that are not there; those of a cloud need not be until a job begins.
+CONTROLLER = """
+ClusterName=dry
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+AuthType=auth/none
+CredType=cred/none
+StateSaveLocation={folder}
+SlurmctldPidFile={folder}/controller.pid
+SelectType=select/cons_tres
+GresTypes=gpu
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SuspendProgram=/bin/true
+ResumeProgram=/bin/true
+SuspendTime=60
+NodeName=n[1-4] CPUs=32 RealMemory=64000 Gres=gpu:4 State=CLOUD
+PartitionName=all Nodes=n[1-4] Default=YES State=UP
+"""
+
+
+@pytest.fixture
+def dry_run(tmp_path):
+    """What Slurm says of a script that is submitted for a dry run: its exit code and its line."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"host": socket.gethostname(), "port": port, "user": getpass.getuser(), "folder": tmp_path}
+    (tmp_path / "slurm.conf").write_text(CONTROLLER.format(**own))
+    told = {"env": os.environ | {"SLURM_CONF": str(tmp_path / "slurm.conf")}, "text": True, "capture_output": True}
+    controller = subprocess.Popen(["slurmctld", "-D", "-c"], env=told["env"], stdout=-3, stderr=-3)
+
+    def submit(text):
+        (tmp_path / "job.sh").write_text(text)
+        found = subprocess.run(["sbatch", "--test-only", str(tmp_path / "job.sh")], **told)
+        return found.returncode, found.stderr
+
+    try:
+        subprocess.run(["timeout", "60", "bash", "-c", "until scontrol ping | grep -q UP; do sleep 0.2; done"], **told)
+        yield submit
+    finally:
+        controller.terminate()
+        controller.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("slurmctld") and shutil.which("sbatch")), reason="Slurm is not here")
+def test_slurm_takes_it_in_a_dry_run_and_refuses_what_no_machine_has(dry_run):
+    code, said = dry_run(script())
+    assert code == 0 and "using 128 processors on nodes n[1-4]" in said, said
+    code, said = dry_run(script().replace("--gpus-per-node=4", "--gpus-per-node=5"))
+    assert code != 0 and "Requested node configuration is not available" in said, said
 
 
 def executable(path, text):
