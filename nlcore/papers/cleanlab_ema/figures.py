@@ -8,10 +8,11 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nlcore.data.benchmark import GAMMA_SCALE, GAMMA_SHAPE, rank_weights
-from nlcore.data.source import NO_PHOTOGRAPH
+from nlcore.data.source import NO_PHOTOGRAPH, Images
 from nlcore.papers.cleanlab_ema.published import with_published
 from nlcore.papers.cleanlab_ema.review import Tagging, suspects
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, pooling_name
@@ -155,12 +156,21 @@ def _pictures(tagging: Tagging, parts: Sequence[pd.DataFrame]) -> Figure:
         axis.axis("off")
     for line, part in zip(axes, parts, strict=False):
         for axis, row in zip(line, part.itertuples(), strict=False):
-            axis.imshow(tagging.images.picture(row.row), interpolation="none")
+            _show(axis, tagging.images, row.row)
             doubt = f"{row.doubted_tag}: {row.suspected_error}?\nrank {row.rank}, score {row.score:.3f}"
             axis.set_title(doubt, fontsize=8)
             tags = textwrap.fill(row.given_tags, 38)
             axis.text(0.5, -0.03, tags, transform=axis.transAxes, ha="center", va="top", fontsize=6.5)
     return figure
+
+
+def _show(axis: Axes, images: Images, row: int) -> None:
+    """An image, or a grey square where its photograph is not here."""
+    if images.pictures[row] != NO_PHOTOGRAPH:
+        axis.imshow(images.picture(row), interpolation="none")
+        return
+    axis.imshow(np.full((1, 1, 3), 225, np.uint8))
+    axis.text(0.5, 0.5, "no photograph here", transform=axis.transAxes, ha="center", va="center", fontsize=8)
 
 
 def _credited(tagging: Tagging, shown: pd.DataFrame) -> pd.DataFrame:
