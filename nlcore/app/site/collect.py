@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from nlcore.papers import papers
-from nlcore.papers.paper import Need, Paper
+from nlcore.papers.paper import Asked, Need, Paper
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import Decided, read_if_current
@@ -22,7 +22,6 @@ from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import MANIFEST, PROVENANCE
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
-PARTIAL = ".partial"  # after a profile: what a budget, or an interrupted batch, has made of it
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
 
 
@@ -89,6 +88,7 @@ class Folder:
     path: Path
     manifest: dict[str, Any]
     verdicts: list[Decided]
+    whole: bool = True  # False: what a budget, or an interrupted batch, has made of it
 
     @cached_property
     def artefacts(self) -> list[Artefact]:
@@ -119,8 +119,7 @@ class Folder:
     @property
     def still_open(self) -> list[str]:
         """Claims that lack runs; of a whole profile none does, whatever else it cannot decide."""
-        lacking = self.profile.endswith(PARTIAL)
-        return [claim.id for claim in self.verdicts if lacking and claim.verdict == Verdict.NOT_RUN]
+        return [claim.id for claim in self.verdicts if not self.whole and claim.verdict == Verdict.NOT_RUN]
 
     def needs(self) -> list[Need]:
         """What could not be made on its own data here."""
@@ -159,13 +158,13 @@ def of_another_edition(figures: Path) -> list[str]:
 def _folders(figures: Path, one: Paper) -> Iterator[Folder]:
     known = one.profiles()
     for profile in sorted(known, key=lambda name: PROFILES.index(name) if name in PROFILES else len(PROFILES)):
-        both = (_folder(figures, one, name) for name in (profile, profile + PARTIAL))
+        both = (_folder(one, Asked(profile, output=figures, partial=partial)) for partial in (False, True))
         yield from islice(filter(None, both), 1)  # a part only where the whole is not there
 
 
-def _folder(figures: Path, one: Paper, name: str) -> Folder | None:
-    path = figures / one.id / name
+def _folder(one: Paper, asked: Asked) -> Folder | None:
+    path = one.folder(asked)
     verdicts = read_if_current(path / VERDICTS)
     if not (path / MANIFEST).is_file() or verdicts is None:
         return None
-    return Folder(one, name, path, json.loads((path / MANIFEST).read_text()), verdicts)
+    return Folder(one, path.name, path, json.loads((path / MANIFEST).read_text()), verdicts, whole=not asked.partial)
