@@ -13,7 +13,7 @@ from nlcore.papers import BUILT_IN
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nlcore"
 FLOORS = (
-    ("errors", "files", "generators", "devices", "places", "rows", "suite", "torchvision_compat"),
+    ("errors", "files", "generators", "devices", "places", "rows", "suite", "torchvision_compat", "yaml_text"),
     ("losses", "noise", "correction", "transition", "scorers", "metrics"),
     ("training",),
     ("data",),

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 
 from nlcore.errors import InputError, RunFailedError
@@ -24,6 +23,7 @@ from nlcore.papers.paper import Asked
 from nlcore.papers.profiles import Resources, parse_seeds
 from nlcore.places import figures_folder, store_folder
 from nlcore.suite import require_suite
+from nlcore.yaml_text import read_yaml
 
 INTERRUPTED = 130
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -298,7 +298,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise InputError(f"-p: found {text!r}; expected NAME=VALUE")
-    return name, yaml.safe_load(value)
+    return name, read_yaml(value)
 
 
 def _hint(error: Exception, arguments: Sequence[str] | None) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from nlcore.app.site.collect import Folder, collect
@@ -23,6 +22,7 @@ from nlcore.papers.paper import Paper
 from nlcore.places import home
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.writer import MANIFEST, PROVENANCE, to_markdown
+from nlcore.yaml_text import read_yaml
 
 PROCESS_RUN = "https://w3id.org/ro/wfrun/process/0.5"
 
@@ -104,7 +104,7 @@ def _empty_crate() -> Any:
         raise InputError("crate: the package rocrate is missing; expected pip install '.[crate]'") from error
     crate, path = ROCrate(), home() / "CITATION.cff"
     if path.is_file():  # of a checkout
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = read_yaml(path.read_text(encoding="utf-8"))
         crate.name, crate.description, crate.license = said["title"], said["abstract"], said["license"]
         crate.keywords = said["keywords"]
         authors = [

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy.stats import spearmanr
 
 from nlcore.errors import require
+from nlcore.yaml_text import read_yaml
 
 FILE = Path(__file__).with_name("simulated_checks.yaml")
 TOLERANCE = 3.0  # points of mAP
@@ -68,7 +68,7 @@ def read_checks(file: str | Path = FILE) -> dict[str, Any]:
         InputError: no such file.
     """
     require(Path(file).is_file(), "checks of the simulation", str(file), "what scripts/check_simulated.py writes")
-    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    return read_yaml(Path(file).read_text(encoding="utf-8"))
 
 
 def holding_kinds(file: str | Path = FILE) -> tuple[str, ...]:

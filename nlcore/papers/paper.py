@@ -32,12 +32,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from nlcore.errors import InputError
 from nlcore.papers.ladder import Grid, Rung, make_grid
 from nlcore.papers.profiles import Resources, has_official_parts, load_profile, profiles_of, stated_evidence, undecided
 from nlcore.places import figures_folder, store_folder
+from nlcore.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +114,7 @@ class Paper:
     def tolerances(self) -> Mapping[str, float]:
         """Column -> by how much a cell may differ where its runs were computed anew; `.inf`: not compared."""
         path = files(self.package) / "tolerances.yaml"
-        return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+        return (read_yaml(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
 
     def grid(self, profile: str, *, seeds: Sequence[int] | None = None, resources: Resources | None = None) -> Grid:
         """The runs of a profile, on its own data and on the rungs of its ladder; `seeds` replaces its own.

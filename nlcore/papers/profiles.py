@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from nlcore.errors import InputError
+from nlcore.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from nlcore.data.source import Source
@@ -51,9 +51,10 @@ def _absolute(method: str) -> str:
     return f"{Path(place).resolve()}:{function}" if place.endswith(".py") else method
 
 
+@lru_cache
 def profiles_of(package: str) -> dict[str, dict[str, Any]]:
-    """All profiles of the paper whose package this is, by name."""
-    return yaml.safe_load((files(package) / "profiles.yaml").read_text(encoding="utf-8"))
+    """All profiles of the paper whose package this is, by name; to be read only."""
+    return read_yaml((files(package) / "profiles.yaml").read_text(encoding="utf-8"))
 
 
 def load_profile(package: str, profile: str) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def undecided(claims: Iterable[str]) -> list[str]:
     """Those of the claims that simulated features do not decide: no check looks at their kind, or it fails."""
     from nlcore.data.simulated_check import holding_kinds  # late: a profile without simulation is read without it
 
-    kinds = yaml.safe_load((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
+    kinds = read_yaml((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
     decided = {id for kind in holding_kinds() for id in kinds[kind]}
     return [id for id in claims if id not in decided]
 

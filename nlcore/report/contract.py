@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from nlcore.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Contract:
 
     def artefacts(self) -> dict[str, dict[str, Any]]:
         """Every table and figure: id -> what it is and the rows, series, panels and axes it must hold."""
-        return {id: _rejoined(row) for id, row in _load(self.package, "artefacts", yaml.BaseLoader).items()}
+        return {id: _rejoined(row) for id, row in _load(self.package, "artefacts", typed=False).items()}
 
     def published(self) -> dict[str, Any]:
         """The published values by table or figure id; `text` holds what is said in the paper's text."""
@@ -72,14 +72,14 @@ class Contract:
 
     def claims(self) -> dict[str, Claim]:
         """The claims by id."""
-        rows = [_rejoined(row) for row in _load(self.package, "claims", yaml.BaseLoader)]
+        rows = [_rejoined(row) for row in _load(self.package, "claims", typed=False)]
         return {row["id"]: _claim(row) for row in rows}
 
     def sources(self) -> Sources:
         """Where the claims and the published values stand in the paper; nothing where no one has written it down."""
         if not (files(self.package) / "contract" / "sources.yaml").is_file():
             return Sources()
-        found = _load(self.package, "sources", yaml.BaseLoader)
+        found = _load(self.package, "sources", typed=False)
         return Sources(*({id: tuple(Source(**one) for one in places) for id, places in found[kind].items()}
                          for kind in ("claims", "published")))  # fmt: skip
 
@@ -90,8 +90,8 @@ def _claim(row: dict[str, Any]) -> Claim:
 
 
 @lru_cache
-def _load(package: str, name: str, loader: type = yaml.SafeLoader) -> Any:
-    return yaml.load((files(package) / "contract" / f"{name}.yaml").read_text(encoding="utf-8"), loader)
+def _load(package: str, name: str, typed: bool = True) -> Any:
+    return read_yaml((files(package) / "contract" / f"{name}.yaml").read_text(encoding="utf-8"), typed=typed)
 
 
 def _rejoined(row: dict[str, Any]) -> dict[str, Any]:
@@ -117,4 +117,4 @@ def _typed(value: Any) -> Any:
     """Numbers and null of a text that was read as strings throughout."""
     if isinstance(value, dict):
         return {key: _typed(inner) for key, inner in value.items()}
-    return [_typed(inner) for inner in value] if isinstance(value, list) else yaml.safe_load(value)
+    return [_typed(inner) for inner in value] if isinstance(value, list) else read_yaml(value)

@@ -15,11 +15,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-
 from nlcore.runs.machine import gpu, processor
 from nlcore.runs.spec import Spec, Work
 from nlcore.runs.store import Store
+from nlcore.yaml_text import read_yaml
 
 REMEMBERED = 200  # lines of the ledger for each unit: what was measured long ago was other code
 USUAL_SIZES = (224, 299)  # sides of images for which rates are listed
@@ -85,7 +84,7 @@ def _listed(unit: str) -> str | None:
 
 @cache
 def _rates() -> Mapping[str, Mapping[str, float]]:
-    return yaml.safe_load((files("nlcore.runs") / "rates.yaml").read_text(encoding="utf-8"))
+    return read_yaml((files("nlcore.runs") / "rates.yaml").read_text(encoding="utf-8"))
 
 
 def planned_device(spec: Spec) -> str:
