@@ -6,6 +6,7 @@ the images, `other_attributes` what the list alone says: the tags, and the other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,18 +40,12 @@ def celeba(
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected CelebA's {ATTRIBUTES_FILE} and {IMAGES_FOLDER}/ in it")
-    names, targets = read_attributes(root / ATTRIBUTES_FILE, tags)
-    kept = targets.sum(axis=1) >= min_labels
-    names, targets = [name for name, keep in zip(names, kept, strict=True) if keep], targets[kept]
-    images = root / IMAGES_FOLDER
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder; expected CelebA's aligned images in it")
-    present = {entry.name for entry in images.iterdir()} if check_files else set(names)
-    absent = [name for name in names if name not in present]
-    if absent:
-        raise InputError(f"{images}: {len(absent)} of {len(names)} images missing, as {absent[0]}; expected all")
-    image_ids = np.array([int(Path(name).stem) for name in names], dtype=np.int64)
-    return ImageSet(image_ids, tuple(images / name for name in names), targets, tags)
+    found, _ = _with_enough(root, *read_attributes(root / ATTRIBUTES_FILE, tags), tags, min_labels)
+    if not (root / IMAGES_FOLDER).is_dir():
+        raise InputError(f"{root / IMAGES_FOLDER}: no such folder; expected CelebA's aligned images in it")
+    if check_files:
+        _check_files(root / IMAGES_FOLDER, [path.name for path in found.paths])
+    return found
 
 
 def other_attributes(
@@ -74,10 +69,25 @@ def other_attributes(
     require(len(others) > 0, f"{path}: attributes beside the tags", "none", "CelebA's forty")
     names, found = read_attributes(path, (*tags, *others))
     targets, features = np.split(found, [len(tags)], axis=1)
+    images, kept = _with_enough(Path(root), names, targets, tags, min_labels)
+    return images, features[kept].astype(np.float32)
+
+
+def _with_enough(
+    root: Path, names: Sequence[str], targets: np.ndarray, tags: tuple[str, ...], min_labels: int
+) -> tuple[ImageSet, np.ndarray]:
+    """The images with at least so many of the tags, of N names and targets (N, K); and which rows (n,) they are."""
     kept = np.flatnonzero(targets.sum(axis=1) >= min_labels)
-    files = tuple(Path(root) / IMAGES_FOLDER / names[row] for row in kept)
-    image_ids = np.array([int(file.stem) for file in files], dtype=np.int64)
-    return ImageSet(image_ids, files, targets[kept], tags), features[kept].astype(np.float32)
+    paths = tuple(root / IMAGES_FOLDER / names[row] for row in kept)
+    image_ids = np.array([int(path.stem) for path in paths], dtype=np.int64)
+    return ImageSet(image_ids, paths, targets[kept], tags), kept
+
+
+def _check_files(images: Path, names: Sequence[str]) -> None:
+    present = {entry.name for entry in images.iterdir()}
+    absent = [name for name in names if name not in present]
+    if absent:
+        raise InputError(f"{images}: {len(absent)} of {len(names)} images missing, as {absent[0]}; expected all")
 
 
 def attribute_names(path: Path) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from nlcore.data.celeba import ATTRIBUTES_FILE, IMAGES_FOLDER, TAGS, celeba, other_attributes
 from nlcore.data.coco import COCO_CATEGORIES
@@ -48,7 +48,7 @@ from nlcore.data.openimages import TRAINABLE_FILE, VERIFIED_SHARE, open_images, 
 from nlcore.data.remembered import remembered_coco
 from nlcore.data.simulated_set import draw_features, draw_noisy_labels, layout, single_objects
 from nlcore.devices import resolve_device
-from nlcore.errors import InputError, require
+from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import cache_folder
 from nlcore.training import SparseLabels
@@ -94,13 +94,6 @@ class Source(BaseModel):
     device: str = Field("auto", exclude=True)
     on_bad_image: Literal["fail", "skip"] = Field("fail", exclude=True)
     deterministic: bool = Field(False, exclude=True)  # identical bytes on a GPU too, and slower
-
-    @model_validator(mode="after")
-    def _nothing_is_passed_over(self) -> Source:
-        require(not self.flips or self.data == "frozen", "flips", f"on {self.data} data", "them on frozen data alone")
-        divided = self.data in COCO_FOLDERS and len(self.parts) < 2
-        require(divided or self.test_share == TEST_SHARE, "test_share", self.test_share, "it of a folder of one part")
-        return self
 
     @property
     def on_images(self) -> bool:
@@ -321,8 +314,6 @@ def _load_celeba(source: Source) -> Images:
 
 def _load_attributes(source: Source) -> Images:
     found, features = other_attributes(_root(source), tags=TAGS, min_labels=source.min_labels)
-    # An image that lies there is shown; many do not, or none.
-    shown = [path if path.is_file() else NO_PHOTOGRAPH for path in found.paths]
     return Images(
         inputs=features,
         targets=found.targets,
@@ -330,7 +321,7 @@ def _load_attributes(source: Source) -> Images:
         test=np.zeros(0, int),
         class_names=found.class_names,
         official=False,
-        pictures=dict(enumerate(shown)),
+        pictures=dict(enumerate(found.paths)),  # of which any may be absent
         credit=lambda row: f"CelebA {found.image_ids[row]}",
     )
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlcore.errors import InputError
+from nlcore.errors import InputError, require
 from nlcore.yaml_text import read_yaml
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
     """The source of a profile's `source` entry and what the person gave; `weights` in it is the profile's default.
 
     Raises:
-        InputError: it looks at images, and their folder or what weights to start from was not given or is not there.
+        InputError: it looks at images, and their folder or what weights to start from was not given or is not there;
+            or a field is set that nothing would read.
     """
     from nlcore.data.source import Source, label_files  # late: a profile is read without torch
     from nlcore.data.weights import name_weights
@@ -106,6 +107,7 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
     fields = {"min_labels": min_labels} | dict(settings)
     default = fields.pop("weights", None)
     source = Source(**fields, device=resources.device, deterministic=resources.deterministic)
+    _check_nothing_is_passed_over(source)
     if not source.from_folder:
         return source
     if resources.backbone is not None and source.data == "frozen":
@@ -123,6 +125,16 @@ def make_source(settings: Mapping[str, Any], resources: Resources, *, min_labels
         return source
     name, file = name_weights(resources.weights, default, model=source.backbone or source.model)
     return source.model_copy(update={"weights": name, "weights_file": file})
+
+
+def _check_nothing_is_passed_over(source: Source) -> None:
+    """Raise an InputError where a field is set that its kind of data does not read."""
+    from nlcore.data.source import COCO_FOLDERS, TEST_SHARE
+
+    require(not source.flips or source.data == "frozen", "flips", f"on {source.data} data", "them on frozen data alone")
+    divided = source.data in COCO_FOLDERS and len(source.parts) < 2
+    share = source.test_share
+    require(divided or share == TEST_SHARE, "test_share", share, "it of a folder of one part")
 
 
 def has_official_parts(resources: Resources) -> bool:

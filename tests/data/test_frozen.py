@@ -12,6 +12,7 @@ from nlcore.data.encoder import fit_projection, make_encoder, read_image
 from nlcore.data.frozen import MIRRORED, Backbone, frozen_features, own_size, principal_components, projected
 from nlcore.data.source import Source, frozen_images_waiting
 from nlcore.errors import InputError
+from nlcore.papers.profiles import Resources, make_source
 from tests.coco_drawing import draw_coco
 
 TINY = Backbone("test_resnet", 32, "random")
@@ -210,3 +211,17 @@ def test_a_share_of_a_folders_one_part_is_for_tests(tmp_path, monkeypatch):
         assert source.sizes()[1] == round(60 * share)
     folder = Source(data="coco", model="test_resnet", parts=("train2017",), root=str(tmp_path / "coco"), test_share=0.1)
     assert len(folder.load().test) == len(images.test)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"data": "embedded", "flips": True}, "flips: found 'on embedded data'; expected them on frozen data alone"),
+        ({"data": "coco", "model": "test_resnet", "flips": True}, "flips: found 'on coco data'"),
+        ({"data": "embedded", "test_share": 0.1}, "test_share: found 0.1; expected it of a folder of one part"),
+        ({"data": "coco", "parts": ("train2014", "val2014"), "test_share": 0.1}, "test_share: found 0.1"),
+    ],
+)
+def test_a_profile_sets_no_field_that_its_data_do_not_read(fields, message):
+    with pytest.raises(InputError, match=message):
+        make_source(fields, Resources())

@@ -373,6 +373,11 @@ def test_without_its_images_celebas_tags_are_told_from_its_other_attributes(tmp_
     assert table.loc["Smiling", "accuracy ours"] > 0.95 > table.loc["Wearing_Hat", "accuracy ours"]
     assert "attributes" in out.entries["table_1"]["deviations"]
     figures.figure_1(study, out)
+    assert "a grey square" in out.entries["fig_1"]["caption"]
+    sheet = tables.review_sheet(study, out).set_index("image")
+    listed = dict(line.split(" ", 1) for line in (root / "list_attr_celeba.txt").read_text().splitlines()[2:])
+    for name, tags in sheet.given_tags.items():
+        assert ("Smiling" in tags) == (listed[name].split()[1 + TAGS.index("Smiling")] == "1")
     assert not tagging.on_celeba, "what a person says of these images decides no claim about EfficientNet exactly"
 
 

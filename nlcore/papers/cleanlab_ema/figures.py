@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nlcore.data.benchmark import GAMMA_SCALE, GAMMA_SHAPE, rank_weights
-from nlcore.data.source import NO_PHOTOGRAPH, Images
+from nlcore.data.source import Images
 from nlcore.papers.cleanlab_ema.published import with_published
 from nlcore.papers.cleanlab_ema.review import Tagging, suspects
 from nlcore.papers.cleanlab_ema.scoring import ALPHAS, pooling_name
@@ -122,7 +122,7 @@ def figure_1(study: Study, out: ArtefactWriter, *, images: int = 15) -> Figure:
     names = "; ".join(f"rank {row.rank}: {row.doubted_tag} {row.suspected_error}" for row in shown.itertuples())
     return out.figure(
         "fig_1", figure, _credited(tagging, shown), deviations=deviations,
-        caption=f"{title('fig_1')} Flagged images with the lowest EMA scores{_licence_note(tagging)}.",
+        caption=f"{title('fig_1')} Flagged images with the lowest EMA scores{_picture_note(tagging, shown)}.",
         alt=f"{len(shown)} photographs with given tags and suspected errors. {names}",
     )  # fmt: skip
 
@@ -133,12 +133,13 @@ def figure_4(study: Study, out: ArtefactWriter, *, images: int = 5) -> Figure:
     found = _with_picture(tagging, suspects(tagging))
     tags = list(found.doubted_tag.value_counts().index[:3])
     parts = [found[found.doubted_tag == tag].head(images) for tag in tags]
+    shown = pd.concat(parts) if parts else found
     with style():
         figure = _pictures(tagging, parts)
     return out.figure(
-        "fig_4", figure, _credited(tagging, pd.concat(parts) if parts else found), deviations=deviations,
+        "fig_4", figure, _credited(tagging, shown), deviations=deviations,
         caption=f"{title('fig_4')} Three tags doubted most often, a row each: {', '.join(tags)}"
-                f"{_licence_note(tagging)}.",
+                f"{_picture_note(tagging, shown)}.",
         alt=f"Three rows of photographs in which the tags {', '.join(tags)} look missing or wrongly given.",
     )  # fmt: skip
 
@@ -166,7 +167,7 @@ def _pictures(tagging: Tagging, parts: Sequence[pd.DataFrame]) -> Figure:
 
 def _show(axis: Axes, images: Images, row: int) -> None:
     """An image, or a grey square where its photograph is not here."""
-    if images.pictures[row] != NO_PHOTOGRAPH:
+    if images.pictures[row].is_file():
         axis.imshow(images.picture(row), interpolation="none")
         return
     axis.imshow(np.full((1, 1, 3), 225, np.uint8))
@@ -178,8 +179,9 @@ def _credited(tagging: Tagging, shown: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns="position").assign(credit=[tagging.images.credit(row) for row in shown.row])
 
 
-def _licence_note(tagging: Tagging) -> str:
+def _picture_note(tagging: Tagging, shown: pd.DataFrame) -> str:
+    """Which pictures may be shown, or are not here, for a caption."""
     if not tagging.of_celeba:
         return ", of those whose licence permits a copy (credits in the CSV)"
-    absent = NO_PHOTOGRAPH in tagging.images.pictures.values()
+    absent = not all(tagging.images.pictures[row].is_file() for row in shown.row)
     return "; a grey square stands where the photograph is not here" if absent else ""

@@ -12,7 +12,7 @@ from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.papers.cleanlab_ema.protocol import CONTRACT, PAPER, REVIEWED, WRONG_SHARE
 from nlcore.papers.cleanlab_ema.published import published_table, with_published
-from nlcore.papers.cleanlab_ema.review import Tagging, injected_flags, injected_lifts, injected_scores, to_review
+from nlcore.papers.cleanlab_ema.review import injected_flags, injected_lifts, injected_scores, to_review
 from nlcore.papers.cleanlab_ema.scoring import HEADLINE, LIFT_SIZES
 from nlcore.papers.cleanlab_ema.study import DIGITS, Study
 from nlcore.papers.cleanlab_ema.words import METRICS
@@ -275,20 +275,15 @@ def review_sheet(study: Study, out: ArtefactWriter, *, seed: int = 0) -> pd.Data
     """
     tagging, _ = study.held_out
     places = np.unique(np.concatenate(to_review(tagging, seed=seed)))
-    rows = [
-        {"row": int(tagging.rows[i]), "image": _file_name(tagging, i), "given_tags": tagging.tags(i), "wrong": None}
-        for i in generator(PAPER, "review order", seed).permutation(places)
-    ]
-    return out.table("review_sheet", pd.DataFrame(rows), caption="Images to review for Lift@100; fill in `wrong`.")
-
-
-def _file_name(tagging: Tagging, place: int) -> str:
-    """Of an image, where it lies in a folder; CelebA's files are named by the numbers that they are credited by."""
-    row = int(tagging.rows[place])
-    if tagging.of_celeba:
-        return f"{int(tagging.images.credit(row).split()[-1]):06d}.jpg"
-    path = tagging.images.pictures.get(row)
-    return path.name if path else ""
+    order = generator(PAPER, "review order", seed).permutation(places)
+    pictures = [tagging.images.pictures.get(row) for row in tagging.rows[order].tolist()]
+    frame = pd.DataFrame({
+        "row": tagging.rows[order],
+        "image": [picture.name if picture else "" for picture in pictures],  # "": it may not be shown
+        "given_tags": [tagging.tags(place) for place in order],
+        "wrong": None,
+    })  # fmt: skip
+    return out.table("review_sheet", frame, caption="Images to review for Lift@100; fill in `wrong`.")
 
 
 def review_lift(study: Study, out: ArtefactWriter) -> pd.DataFrame:
