@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
+from scipy.spatial import KDTree
 
 from nlcore.report.figures import SETTINGS
 
 PHOTOGRAPHS_DPI = 100  # they are thumbnails: more dots would show no more
 IN_NOTEBOOKS = 75  # dots to an inch of photographs, and `FEWER` colours: code hosts render no large notebooks
 COLOURS, FEWER = 96, 64  # of drawings
+PALETTE_STEP = 3  # dots from one that a palette is found on to the next
 JPEG_QUALITY = 70
 PLACE, DECIMALS = re.compile(r'(?<= [dxy]=")[^"]*'), re.compile(r"-?\d+\.\d{3,}")
 PROGRAM = re.compile(r"\n <metadata>.*?</metadata>", re.DOTALL)
@@ -76,8 +79,24 @@ def _encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
 def _in_palette(pixels: Image.Image, photographs: bool, colours: int = COLOURS) -> Image.Image:
     if photographs:
         return pixels.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
-    # The colours farthest apart, and then the means of what is alike: else thin lines of like hues become one.
-    return pixels.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
+    # The colours farthest apart, and then the means of what is alike: else thin lines of like hues become one. Found on
+    # every third dot of every third line: as near to all dots as what the whole gives, and found ten times as fast.
+    part = pixels.resize([max(1, side // PALETTE_STEP) for side in pixels.size], Image.Resampling.NEAREST)
+    palette = part.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=3).getpalette()
+    return _with_nearest(np.asarray(pixels), np.array(palette, dtype=np.uint8).reshape(-1, 3))
+
+
+def _with_nearest(pixels: np.ndarray, palette: np.ndarray) -> Image.Image:
+    """Pixels (H, W, 3) in the nearest colours of a palette (C, 3); Pillow's own mapping blurs them."""
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    there = np.zeros(1 << 24, dtype=bool)  # quicker than to sort a million pixels
+    there[codes] = True
+    found = np.flatnonzero(there)
+    nearest = np.zeros(1 << 24, dtype=np.uint8)
+    nearest[found] = KDTree(palette).query(np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1))[1]
+    image = Image.fromarray(nearest[codes], mode="P")
+    image.putpalette(palette.tobytes())
+    return image
 
 
 def _slim(svg: bytes) -> bytes:
