@@ -30,14 +30,14 @@ def planned(one: Paper, profile: str, seeds: int, resources: Resources) -> tuple
         times = [time.process_time()]
         specs = one.specs(profile, seeds=range(seeds), resources=resources)
         times.append(time.process_time())
-        plan = plan_grid(specs, Store(Path(folder)))
-        plan.kinds()
-        times.append(time.process_time())
-        hours = hours_of([plan])
         with asking_once():
+            plan = plan_grid(specs, Store(Path(folder)))
+            plan.kinds()
+            times.append(time.process_time())
+            hours = hours_of([plan])
             for stake in one.stakes(specs):
                 total(with_lacking(stake.runs, hours), hours)
-        times.append(time.process_time())
+            times.append(time.process_time())
         return plan, [after - before for before, after in pairwise(times)]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +49,18 @@ HOURS = {"cpu": "core-hours", "cuda": "GPU-hours"}
 NOTEBOOK_SECONDS = 30.0  # about what executing one takes, for the display of progress
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """A plan's hundred thousand runs live to its end; Python would look among them for what to free, over and over."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class Batch:
     """What a person asked for on the command line: of which papers, of each of them, and of the machine."""
@@ -82,6 +96,7 @@ class Batch:
         """
         return {one.id: self._grid_of(one) for one in self.papers}
 
+    @_without_collection()
     def _grid_of(self, one: Paper) -> Grid:
         """The grid of one paper; among several, what it cannot use is told with its name."""
         asked = self.asked
@@ -168,6 +183,8 @@ def check(batch: Batch) -> None:
         raise InputError(f"gpus-per-run: found {batch.gpus_per_run}; expected 1, as {profile} trains heads on features")
 
 
+@_without_collection()
+@asking_once()
 def print_plan(batch: Batch, console: Console) -> None:
     """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
     store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids
@@ -200,6 +217,7 @@ def _within(budget: float, hours: Hours, taken: Collection[Spec]) -> str:
     return f"within {budget:g} hours: {len(taken)} runs, {spent}; the same command again spends as much once more"
 
 
+@asking_once()
 def claims_table(batch: Batch, hours: Hours, taken: Collection[Spec] | None = None) -> Table:
     """Which claims are decided now, or with what a budget takes; the runs of each, and what these would take alone.
 
@@ -209,12 +227,11 @@ def claims_table(batch: Batch, hours: Hours, taken: Collection[Spec] | None = No
     when = "now" if taken is None else f"within {batch.budget:g} hours"
     columns = ("paper", "claim", "runs", "to run, with what they require", "alone", when)
     table = Table(*columns, title="claims, * of a headline")
-    with asking_once():
-        for stake in batch.stakes:
-            to_run = with_lacking(stake.runs, hours)
-            took = ", ".join(f"{spent:.3g} {HOURS[device]}" for device, spent in total(to_run, hours).items())
-            name = stake.claim + "*" * stake.headline
-            table.add_row(stake.paper, name, str(len(stake.runs)), str(len(to_run)), took, stake.state(lacking))
+    for stake in batch.stakes:
+        to_run = with_lacking(stake.runs, hours)
+        took = ", ".join(f"{spent:.3g} {HOURS[device]}" for device, spent in total(to_run, hours).items())
+        name = stake.claim + "*" * stake.headline
+        table.add_row(stake.paper, name, str(len(stake.runs)), str(len(to_run)), took, stake.state(lacking))
     return table
 
 

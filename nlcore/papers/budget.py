@@ -118,7 +118,7 @@ def with_lacking(runs: Iterable[Run], hours: Hours) -> frozenset[Run]:
 def total(runs: Iterable[Run], hours: Hours) -> Counter[str]:
     """Kind of device -> the hours that the runs take on it, whatever their order: every process chooses the same."""
     taken: dict[str, list[float]] = {}
-    for device, took in (hours[run] for run in runs if run in hours):
+    for device, took in filter(None, map(hours.get, runs)):
         taken.setdefault(device, []).append(took)
     return Counter({device: math.fsum(own) for device, own in sorted(taken.items())})
 

@@ -10,7 +10,7 @@ from nlcore.errors import InputError, RunFailedError, require
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.job import make_jobs
-from nlcore.runs.once import asking_once, once
+from nlcore.runs.once import answer, asking_once, once
 from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import Schedule
@@ -186,10 +186,12 @@ def requirements(specs: Iterable[Spec]) -> dict[Spec, tuple[Spec, ...]]:
     found: dict[Spec, Spec] = {}  # a hundred thousand runs name the same ones as required
 
     def visit(spec: Spec) -> Spec:
-        if spec not in found:
-            order[spec] = tuple(visit(required) for required in once(type(spec).requires, spec))
-            found[spec] = spec
-        return found[spec]
+        if spec in found:
+            return found[spec]
+        order[spec] = tuple(map(visit, once(type(spec).requires, spec)))
+        answer(type(spec).requires, spec, order[spec])  # the same objects: their keys are looked up by identity
+        found[spec] = spec
+        return spec
 
     for spec in specs:
         visit(spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -70,8 +69,9 @@ class Spec(BaseModel):
 
     def device_name(self) -> str:
         """What computes it, by its own field `device` or that of a description in it; "cpu" without such a field."""
-        descriptions = [self, *(value for _, value in self if isinstance(value, BaseModel))]
-        return next((found.device for found in descriptions if hasattr(found, "device")), "cpu")
+        fields = vars(self)
+        described = (fields, *(vars(value) for value in fields.values() if isinstance(value, BaseModel)))
+        return next((found["device"] for found in described if "device" in found), "cpu")
 
     def compute(self, inputs: Sequence[Result]) -> Result:
         """The result, from the fields and the results of `requires()`."""
@@ -106,8 +106,8 @@ class Spec(BaseModel):
 
     @property
     def description(self) -> str:
-        """The class and all that its result depends on, as JSON."""
-        return json.dumps([type(self).__qualname__, self.model_dump(mode="json")], sort_keys=True)
+        """The class and all that its result depends on, as JSON in one line."""
+        return f'["{type(self).__qualname__}", {self.model_dump_json()}]'
 
     @property
     def key(self) -> str:
@@ -117,10 +117,6 @@ class Spec(BaseModel):
 
 @cache  # by the data's name too: a process that lives on sees when they have changed
 def _key(spec: Spec, data: str) -> str:
-    content = {
-        "spec": spec.description,
-        "data": data,
-        "code": code_fingerprint(type(spec)),
-        "requires": [required.key for required in once(type(spec).requires, spec)],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    required = [required.key for required in once(type(spec).requires, spec)]
+    content = [spec.description, data, code_fingerprint(type(spec)), *required]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()

@@ -53,7 +53,8 @@ class Store:
 
     def path(self, spec: Spec) -> Path:
         """Where the record of `spec` lies, or would lie."""
-        return self.root / spec.key[:2] / f"{spec.key}.safetensors"
+        key = spec.key
+        return self.root / key[:2] / f"{key}.safetensors"
 
     def scratch(self, spec: Spec) -> Path:
         """Where `spec` keeps what it needs to go on after a kill; see `scratch_folder`."""
