@@ -3,6 +3,7 @@
     python benchmarks/heads.py                       # linear heads and MLPs, 1, 8 and 64 at once
     python benchmarks/heads.py --members 8 --steps 100 --repeats 3
     python benchmarks/heads.py --ways ours --members 1 5 10 20 40 80 --batch-size 16   # which stack is fastest
+    python benchmarks/heads.py --parts --members 8 64                                  # where the time of a step goes
 
 Heads on 256 features, 80 classes, batches of 64, ASL, Adam, one thread. Every way trains M heads, each on batches and
 labels of its own:
@@ -24,6 +25,7 @@ import argparse
 import statistics
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -33,6 +35,7 @@ import torch
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from nlcore.torchvision_compat import ensure_torchvision
 from nlcore.training import FeatureBatches, Recipe, fixed_order, stacked, train
@@ -55,6 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=64, help="timed steps of each turn")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--parts", action="store_true", help="of `ours` alone: what torch's operators take, by kind")
     return parser.parse_args()
 
 
@@ -176,6 +180,13 @@ def ceiling(kind: str, members: int, data: Data) -> Step:
     return run
 
 
+# What a step consists of, by the names of torch's operators.
+OPERATORS = {
+    "matrix products": ("mm", "addmm", "bmm"),
+    "Adam": ("adam",),
+    "batches fetched": ("index", "gather", "copy_", "_to_copy", "cat", "stack"),
+}
+OTHERS = "loss, its gradient, activations"
 WAYS = {"ours": ours, "shared": partial(ours, shared=True), "loop": loop, "vmap": vmap, "sklearn": sklearn,
         "ceiling": ceiling}  # fmt: skip
 
@@ -185,6 +196,17 @@ def timed(run: Step, steps: int, members: int) -> float:
     start = time.perf_counter()
     run(steps)
     return 1000 * (time.perf_counter() - start) / steps / members
+
+
+def parts(run: Step, steps: int) -> dict[str, float]:
+    """Kind of operator -> its share of the seconds that all of torch's operators take."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        run(steps)
+    took: Counter[str] = Counter()
+    for event in found.key_averages():
+        kind = next((kind for kind, names in OPERATORS.items() if any(name in event.key for name in names)), OTHERS)
+        took[kind] += event.self_cpu_time_total
+    return {kind: seconds / took.total() for kind, seconds in took.most_common()}
 
 
 def spread(values: list[float], digits: str) -> str:
@@ -199,6 +221,12 @@ def main() -> None:
     for kind in options.heads:
         for members in options.members:
             data = Data(members, options.batch_size)
+            if options.parts:
+                run = ours(kind, members, data)
+                run(2)
+                shares = ", ".join(f"{name} {share:.0%}" for name, share in parts(run, options.steps).items())
+                print(f"{kind} heads, {members} at once: {shares}", flush=True)
+                continue
             ways = {name: way(kind, members, data) for name, way in WAYS.items()
                     if name in {"ours", *options.ways}}  # fmt: skip
             for run in ways.values():
