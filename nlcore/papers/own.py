@@ -15,8 +15,10 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,11 +72,18 @@ def _function(method: OwnMethod, content: str) -> Callable[..., Any]:
     return found
 
 
+class _AsItIs(SourceFileLoader):
+    """Reads a file each time: Python's compiled copy of it passes for the file's until a second has gone by."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 @lru_cache
 def _module(package: str, file: str, content: str) -> Any:
     """The file as a module with a name of its own: none that is imported already is touched."""
     name = f"{package}._own_{content[:16]}".lstrip(".")
-    spec = spec_from_file_location(name, file)
+    spec = spec_from_file_location(name, file, loader=_AsItIs(name, file))
     module = module_from_spec(spec)
     sys.modules[name] = module  # classes in it look themselves up
     try:

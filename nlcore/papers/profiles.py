@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -51,9 +52,13 @@ def _absolute(method: str) -> str:
     return f"{Path(place).resolve()}:{function}" if place.endswith(".py") else method
 
 
-@lru_cache
 def profiles_of(package: str) -> dict[str, dict[str, Any]]:
-    """All profiles of the paper whose package this is, by name; to be read only."""
+    """All profiles of the paper whose package this is, by name."""
+    return deepcopy(_profiles(package))
+
+
+@lru_cache
+def _profiles(package: str) -> dict[str, dict[str, Any]]:
     return read_yaml((files(package) / "profiles.yaml").read_text(encoding="utf-8"))
 
 

@@ -64,10 +64,9 @@ def test_confirmations_are_not_corrected_since_all_of_them_are_needed():
 def test_true_claims_of_many_parts_are_contradicted_no_more_often_than_one_is():
     """Twenty parts whose true mean is zero, the edge of the claim: 2.5 % of the claims, not 40 %."""
     rng = np.random.default_rng(0)
-    found = [ClaimVerdict(CLAIM, tuple(decide("a", row) for row in rng.normal(size=(20, 6)))) for _ in range(300)]
-    alone = np.mean([any(decide("a", part.differences[0]).verdict == Verdict.CONTRADICTED for part in one.parts)
-                     for one in found])  # fmt: skip
-    together = np.mean([one.verdict == Verdict.CONTRADICTED for one in found])
+    claims = [tuple(decide("a", row) for row in rng.normal(size=(20, 6))) for _ in range(300)]
+    alone = np.mean([any(part.verdict == Verdict.CONTRADICTED for part in parts) for parts in claims])
+    together = np.mean([ClaimVerdict(CLAIM, parts).verdict == Verdict.CONTRADICTED for parts in claims])
     assert alone > 0.25
     assert together < LEVEL + 3 * np.sqrt(LEVEL / 300)
 

@@ -18,7 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 20000  # the first of those that the script takes, by the job's number; Ray's workers have those below
-SMALLER = "--profile smoke --papers cleanlab_ema --runs-only"  # notebooks are executed on one machine, as without Ray
+# Notebooks are executed on one machine, as without Ray.
+SMALLER = "--profile smoke --papers cleanlab_ema --seeds 0 --runs-only"
 SRUN = """#!/bin/bash
 shift 2
 exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
@@ -163,6 +164,6 @@ def test_it_computes_a_paper_on_two_nodes(tmp_path):
         done = submitted(tmp_path, smaller, SRUN.format(python=sys.executable, root=ROOT), **places, **cluster)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"[1-9]\d* runs computed, 0 taken from the store", done.stdout)
-    assert len(list((tmp_path / "store").rglob("*.safetensors"))) > 40
+    assert len(list((tmp_path / "store").rglob("*.safetensors"))) > 10
     with socket.socket() as one:
         assert one.connect_ex((HOST, port)), "nothing of the cluster is left"
