@@ -10,7 +10,7 @@ from nlcore.errors import InputError, RunFailedError, require
 from nlcore.runs.cost import CostModel, Estimate
 from nlcore.runs.engine import Engine, make_engine
 from nlcore.runs.job import make_jobs
-from nlcore.runs.once import answer, asking_once, once
+from nlcore.runs.once import asking_once, once, remember
 from nlcore.runs.processes import UnguardedScriptError, leave_if_unguarded
 from nlcore.runs.progress import Part, Reporter, reporter
 from nlcore.runs.schedule import Schedule
@@ -189,7 +189,7 @@ def requirements(specs: Iterable[Spec]) -> dict[Spec, tuple[Spec, ...]]:
         if spec in found:
             return found[spec]
         order[spec] = tuple(map(visit, once(type(spec).requires, spec)))
-        answer(type(spec).requires, spec, order[spec])  # the same objects: their keys are looked up by identity
+        remember(type(spec).requires, spec, order[spec])  # the same objects: their keys are looked up by identity
         found[spec] = spec
         return spec
 

@@ -42,7 +42,7 @@ def once(ask: Callable[[Asked], Answer], of: Asked) -> Answer:
     return found[1]
 
 
-def answer(ask: Callable[[Asked], Answer], of: Asked, answer: Answer) -> None:
+def remember(ask: Callable[[Asked], Answer], of: Asked, answer: Answer) -> None:
     """Within `asking_once`, what `once` is to say: an equal answer, of which a caller wants one object alone."""
     answers = _answers.get()
     if answers is not None:

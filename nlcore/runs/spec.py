@@ -43,7 +43,7 @@ class Spec(BaseModel):
     does not depend on the order of the runs or on the number of workers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
     MEMBERS: ClassVar[int] = 8  # at most so many share a pass, unless `most_together` says otherwise
     __slots__ = ("_hash",)  # no field: neither compared nor copied nor pickled, for other processes hash otherwise
 

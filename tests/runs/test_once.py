@@ -44,3 +44,13 @@ def test_a_plan_asks_each_run_once_what_it_requires(tmp_path):
 def test_a_run_that_others_require_is_one_object_in_the_plan(tmp_path):
     plan = plan_grid([Total(number=3), Total(number=4)], Store(tmp_path))
     assert len(plan.specs) == len({id(spec) for spec in plan.specs}) == len(set(plan.specs)) == 6
+
+
+def test_within_a_plan_a_run_names_these_objects_as_required(tmp_path):
+    """Costs of claims are summed up over a hundred thousand runs: an equal object would be compared field by field."""
+    runs = [Costly(number=3), Square(number=3), Costly(number=3)]
+    with asking_once():
+        plan = plan_grid(runs, Store(tmp_path))
+        (square,) = [spec for spec in plan.specs if isinstance(spec, Square)]
+        (required,) = once(Costly.requires, runs[0])
+    assert required is square
