@@ -62,7 +62,7 @@ def test_the_second_time_nothing_is_computed(undisturbed):
 def test_damaged_records_are_computed_again_to_the_same_bytes(undisturbed, tmp_path):
     """Also those that only other runs needed: half of the store with a flipped bit, then the same command.
 
-    Tables follow from the records, as the second time shows above.
+    Tables follow from the records, as those of a killed batch show below.
     """
     folder, _ = undisturbed
     shutil.copytree(folder / "store", tmp_path / "store")
@@ -77,18 +77,16 @@ def test_damaged_records_are_computed_again_to_the_same_bytes(undisturbed, tmp_p
     assert results(tmp_path) == results(folder)
 
 
-@pytest.mark.parametrize("after", [1, 40])
-def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after):
-    """SIGKILL of run_all.py once so many runs are finished, then the same command.
-
-    Tables follow from the records, as the second time shows above.
-    """
-    with started(tmp_path, "--runs-only") as driver:
+@pytest.mark.parametrize(("after", "more"), [(1, ["--runs-only"]), (40, [])])
+def test_a_killed_batch_goes_on_to_the_same_bytes(undisturbed, tmp_path, after, more):
+    """SIGKILL of run_all.py once so many runs are finished, then the same command."""
+    with started(tmp_path) as driver:
         _wait_for(lambda: finished(tmp_path) >= after)
         driver.kill()
     assert finished(tmp_path) <= RUNS
-    assert run(tmp_path, "--runs-only").returncode == 0
+    assert run(tmp_path, *more).returncode == 0
     assert results(tmp_path) == results(undisturbed[0])
+    assert tables(tmp_path) == ({} if more else tables(undisturbed[0]))
 
 
 def test_a_killed_worker_costs_nothing_but_its_run(undisturbed, tmp_path):

@@ -18,8 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 20000  # the first of those that the script takes, by the job's number; Ray's workers have those below
-# Notebooks are executed on one machine, as without Ray.
-SMALLER = "--profile smoke --papers cleanlab_ema --seeds 0 --runs-only"
+SMALLER = "--profile smoke --papers cleanlab_ema --runs-only"  # notebooks are executed on one machine, as without Ray
 SRUN = """#!/bin/bash
 shift 2
 exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
@@ -164,6 +163,6 @@ def test_it_computes_a_paper_on_two_nodes(tmp_path):
         done = submitted(tmp_path, smaller, SRUN.format(python=sys.executable, root=ROOT), **places, **cluster)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"[1-9]\d* runs computed, 0 taken from the store", done.stdout)
-    assert len(list((tmp_path / "store").rglob("*.safetensors"))) > 10
+    assert len(list((tmp_path / "store").rglob("*.safetensors"))) > 40
     with socket.socket() as one:
         assert one.connect_ex((HOST, port)), "nothing of the cluster is left"
