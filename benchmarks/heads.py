@@ -182,7 +182,7 @@ def ceiling(kind: str, members: int, data: Data) -> Step:
 
 # What a step consists of, by the names of torch's operators.
 OPERATORS = {
-    "matrix products": ("mm", "addmm", "bmm"),
+    "matrix products": ("mm",),
     "Adam": ("adam",),
     "batches fetched": ("index", "gather", "copy_", "_to_copy", "cat", "stack"),
 }
