@@ -4,14 +4,17 @@
     python benchmarks/reproduce.py --against a7c3853 --papers multi_al      one paper
     python benchmarks/reproduce.py --against a7c3853 --turns 3 --profile smoke
 
-Core-seconds are what the system counted of the batch, its workers and its notebooks' kernels; the ratio is this tree's
-to the other's of the same turn. Both use this environment. The other commit is checked out into a `git worktree`.
+Core-seconds are what the system counted of the batch, its workers and its notebooks' kernels, whichever process began
+them (on Linux); the ratio is this tree's to the other's of the same turn. Both use this environment. The other commit
+is checked out into a `git worktree`.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from pathlib import Path
 from nlcore.papers import BUILT_IN
 
 HERE = Path(__file__).resolve().parents[1]
+SUBREAPER = 36  # of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,37 @@ def batch(root: Path, paper: str, options: argparse.Namespace) -> Cost:
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+") as log:
         command = [sys.executable, "run_all.py", "--papers", paper, "--profile", options.profile]
         command += ["--store", f"{folder}/store", "--output", f"{folder}/figures", "--workers", str(options.workers)]
-        start = time.perf_counter()
+        before, start = _used(), time.perf_counter()
         child = subprocess.Popen(
             command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stdout=log, stderr=subprocess.STDOUT
         )
-        _, status, used = os.wait4(child.pid, 0)  # of the batch and of all that it has waited for
-        child.returncode = os.waitstatus_to_exitcode(status)
+        peak, wall = _wait_for_all(child, start)
         if child.returncode:
             log.seek(0)
             raise SystemExit(f"{root}: {paper} ended with {child.returncode}\n{log.read()[-2000:]}")
-        return Cost(used.ru_utime + used.ru_stime, time.perf_counter() - start, used.ru_maxrss * 1024)
+        return Cost(_used() - before, wall, peak)
+
+
+def _used() -> float:
+    """Core-seconds of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _wait_for_all(child: subprocess.Popen, start: float) -> tuple[int, float]:
+    """Wait for it and for what it left behind, which is handed to this process; bytes of the largest, its own seconds.
+
+    The server that workers are forked from is nobody's to wait for: it ends when its driver has ended.
+    """
+    peak = wall = 0
+    while True:
+        try:
+            pid, status, used = os.wait4(-1, 0)
+        except ChildProcessError:
+            return peak * 1024, wall
+        peak = max(peak, used.ru_maxrss)
+        if pid == child.pid:
+            child.returncode, wall = os.waitstatus_to_exitcode(status), time.perf_counter() - start
 
 
 @contextmanager
@@ -107,6 +132,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     papers = options.papers.split(",")
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     ours, theirs = ({paper: [] for paper in papers} for _ in range(2))
     with worktree(options.against) as other:
         for _ in range(options.turns):

@@ -25,7 +25,8 @@ SUITE = (
 # Parts of nlcore that a light install cannot import, each by a package that it cannot do without.
 NEEDS = {
     "nlcore.app.crate": "matplotlib",
-    "nlcore.app.notebooks": "papermill", "nlcore.app.site": "matplotlib", "nlcore.app.trace": "safetensors",
+    "nlcore.app.kernels": "jupyterlab", "nlcore.app.notebooks": "papermill", "nlcore.app.site": "matplotlib",
+    "nlcore.app.trace": "safetensors",
     "nlcore.correction": "torch", "nlcore.data": "torch", "nlcore.devices": "torch", "nlcore.generators": "torch",
     "nlcore.losses": "torch", "nlcore.metrics": "sklearn", "nlcore.papers.prepare": "torch",
     "nlcore.report": "matplotlib", "nlcore.runs": "safetensors", "nlcore.torchvision_compat": "torch",

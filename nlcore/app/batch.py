@@ -40,9 +40,8 @@ from nlcore.runs import (
     with_requirements,
 )
 from nlcore.runs.cost import is_listed, seconds
-from nlcore.runs.execute import PROCESS
 from nlcore.runs.machine import gpu_memory
-from nlcore.runs.processes import environment, process_pool
+from nlcore.runs.processes import PROCESS, environment, process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
 
 HOURS = {"cpu": "core-hours", "cuda": "GPU-hours"}

@@ -130,6 +130,10 @@ def run(
         check_engine(engine, address)
         context.obj = _names(named), asked, engine
         return 0
+    if not plan and context.invoked_subcommand in (None, "verify", "decide"):
+        from nlcore.runs.processes import begin_server
+
+        begin_server("nlcore.app.preloaded")  # it does so while this process loads
     from nlcore.app import batch
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}

@@ -142,7 +142,12 @@ def _kernel(folder: Path) -> Config:
     """Sockets in a folder of the kernel's own: kernels that run at once cannot meet, and no other user can listen."""
     from traitlets.config import Config
 
-    return Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")}})
+    from nlcore.app.kernels import ForkedKernelManager
+
+    return Config({
+        "KernelManager": {"transport": "ipc", "ip": str(folder / "kernel")},
+        "NotebookClient": {"kernel_manager_class": ForkedKernelManager},
+    })
 
 
 def _reason(error: Exception) -> str:

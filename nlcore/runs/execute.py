@@ -16,13 +16,6 @@ from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
 from nlcore.runs.team import team
 
-# Every run is single-threaded, so that its bytes depend neither on the machine's cores nor on the number of workers.
-SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-# glibc gives large arrays back to the system as soon as they are freed, and each step of a stack of heads would find
-# its pages filled with zeros anew: a tenth to a fifth of its time. Other systems ignore these.
-KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
-PROCESS = SINGLE_THREAD | KEPT_MEMORY
-
 
 @dataclass(frozen=True)
 class Cost:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nlcore.runs.execute import PROCESS, execute
+from nlcore.runs.execute import execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
-from nlcore.runs.processes import UnguardedScriptError, WorkerPool, end_pools, environment
+from nlcore.runs.processes import PROCESS, UnguardedScriptError, WorkerPool, end_pools, environment
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 
 Say = Callable[[str], None]
@@ -122,13 +122,14 @@ class LocalEngine:
         """Hand it to a process that waits there, or to a new one."""
         places, self.store_root = self._places_for(job), store_root
         waiting = places[0].idle if len(places) == 1 else []
-        self._begin(job, places, waiting.pop() if waiting else WorkerPool(1))
+        self._begin(job, places, waiting.pop() if waiting else None)
 
-    def _begin(self, job: Job, places: Sequence[Place], pool: WorkerPool) -> None:
+    def _begin(self, job: Job, places: Sequence[Place], pool: WorkerPool | None = None) -> None:
         variables = places[0].variables
         if len(places) > 1:
             variables = {name: ",".join(place.variables[name] for place in places) for name in variables}
-        with environment(PROCESS | variables):  # submitting is what starts a pool's process
+        with environment(PROCESS | variables):  # a pool's process has that in which it was begun
+            pool = pool or WorkerPool(1)
             future = pool.submit(execute, job.specs, self.store_root, job.processes)
         for place in places:
             place.running[future] = (job, pool)
@@ -165,4 +166,4 @@ class LocalEngine:
             yield job, died_too_often()
         else:
             self.say("a worker died; its run is begun again")
-            self._begin(job, places, WorkerPool(1))
+            self._begin(job, places)

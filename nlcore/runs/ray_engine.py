@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.errors import InputError
-from nlcore.runs.execute import PROCESS, Cost, execute
+from nlcore.runs.execute import Cost, execute
 from nlcore.runs.job import Job
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.packing import Packing
-from nlcore.runs.processes import environment, ignore_known_warnings
+from nlcore.runs.processes import PROCESS, environment, ignore_known_warnings
 from nlcore.runs.schedule import MAX_DEATHS, Ended, died_too_often
 from nlcore.runs.spec import Spec
 from nlcore.runs.store import Store

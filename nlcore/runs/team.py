@@ -73,9 +73,9 @@ class Others:
 
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         own = str(rank) if visible is None else visible.split(",")[rank] if visible else ""
-        pool = WorkerPool(1)
-        self.pools.append(pool)
         with environment({"CUDA_VISIBLE_DEVICES": own, SECONDS: "inf"}):
+            pool = WorkerPool(1)
+            self.pools.append(pool)
             future = pool.submit(_assist, rank, *arguments)
         self.futures.append(future)
         future.add_done_callback(lambda future: self._ended(future, pool))

@@ -3,23 +3,27 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.command_line import ROOT, run_all
+
+
+def options(folder, *more):
+    """Of the batch, with its figures and its store in `folder`."""
+    places = ["--output", str(folder / "figures"), "--store", str(folder / "store")]
+    return ["--papers", "cleanlab_ema", "--profile", "smoke", "--workers", "2", *places, *more]
 
 
 def command(folder, *more):
-    """The batch as people run it, with its figures and its store in `folder`."""
-    options = ["--papers", "cleanlab_ema", "--profile", "smoke", "--workers", "2"]
-    places = ["--output", str(folder / "figures"), "--store", str(folder / "store")]
-    return [sys.executable, "run_all.py", *options, *places, *more]
+    """The batch as people type it."""
+    return [sys.executable, "run_all.py", *options(folder, *more)]
 
 
 def run(folder, *more):
-    return subprocess.run(command(folder, *more), cwd=ROOT, capture_output=True, text=True)
+    """What came of the batch."""
+    return run_all(*options(folder, *more))
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +33,7 @@ def undisturbed(tmp_path_factory):
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
     with FileLock(f"{folder}.lock"):
         if not (folder / "printed").is_file():
-            done = run(folder)
+            done = subprocess.run(command(folder), cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             (folder / "printed").write_text(done.stdout)
     return folder, (folder / "printed").read_text()

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import subprocess
 
 import pandas as pd
 import pytest
 
-from tests.app.conftest import ROOT, command
+from tests.app import conftest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TEXT = '''import numpy as np
@@ -20,7 +19,7 @@ def second(scores):
 
 
 def run(folder, reference, *more):
-    return subprocess.run([*command(folder), "--method", reference, *more], cwd=ROOT, capture_output=True, text=True)
+    return conftest.run(folder, "--method", reference, *more)
 
 
 def test_a_method_runs_beside_the_papers_which_are_taken_from_the_store(undisturbed, tmp_path):

@@ -4,12 +4,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.command_line import ROOT, run_all
+
 BLOCK = re.compile(r"^```(?:python|yaml) file=(\S+)(?: cell=(\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -32,8 +32,7 @@ def folder(tmp_path_factory):
 def run(folder, *arguments):
     places = ["--output", str(folder.parent / "figures"), "--store", str(folder.parent / "store")]
     options = ["--paper-folder", str(folder), "--papers", "clean_counts", "--profile", "smoke", "--workers", "2"]
-    command = [sys.executable, "run_all.py", *options, *places, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return run_all(*options, *places, *arguments)
 
 
 def test_it_is_planned_run_reported_traced_and_verified(folder):
