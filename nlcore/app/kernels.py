@@ -17,7 +17,6 @@ from jupyter_client.provisioning import LocalProvisioner
 from nlcore.runs.processes import begin_server, leave_with_parent
 
 MODULE = ("-m", "ipykernel_launcher")  # what Python kernels are begun with
-INLINE = "module://matplotlib_inline.backend_inline"
 
 
 class ForkedKernelManager(AsyncKernelManager):
@@ -83,10 +82,10 @@ def _kernel(arguments: list[str], cwd: str, variables: Mapping[str, str]) -> Non
     os.environ.update(variables)
     leave_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    import matplotlib
     from ipykernel.kernelapp import IPKernelApp
 
-    os.environ["MPLBACKEND"] = INLINE
-    matplotlib.use(INLINE)  # it has been loaded without a kernel
-    # It was loaded without a variable of Jupyter's that says whom to leave with.
-    IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # It was loaded without a variable of Jupyter's that says whom to leave with, and Matplotlib without a kernel.
+    options = [f"--IPKernelApp.parent_handle={os.getppid()}"]
+    if "matplotlib" in sys.modules:
+        options.append("--InteractiveShellApp.matplotlib=inline")
+    IPKernelApp.launch_instance(argv=[*arguments, *options])

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import sys
 
+import matplotlib.pyplot  # noqa: F401 - so that the server has it, without a kernel
 import nbformat
 import psutil
 import pytest
