@@ -44,6 +44,7 @@ SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_N
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 PROCESS = SINGLE_THREAD | KEPT_MEMORY
 SLOW = ("torch", "scipy.stats", "pandas", "sklearn")  # to load
+WAY = ("_forkserver_address", "_forkserver_authkey")  # the second since Python 3.14
 PACKAGE = Path(__file__).parents[1]
 UNGUARDED = 78  # exit code of a worker that found itself running the script that began it
 
@@ -95,6 +96,24 @@ def begin_server(*modules: str) -> BaseContext:
     return context
 
 
+def _way_to_server() -> dict[str, Any]:
+    """Where the server is that this process's workers come from, and what it wants to be told; nothing without one."""
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    return {name: value for name, value in vars(server or object).items() if name in WAY and value is not None}
+
+
+def _share_server(way: Mapping[str, Any]) -> None:
+    """Have a worker's own workers, and its notebook's kernel, come from the server that it came from itself.
+
+    multiprocessing hands on all that this takes but the address, and would load everything anew in a server for each.
+    """
+    module = sys.modules.get("multiprocessing.forkserver")
+    server = getattr(module, "_forkserver", None)
+    if way and getattr(server, "_forkserver_alive_fd", None) is not None:
+        module.ensure_running = lambda: None
+        vars(server).update(way, ensure_running=module.ensure_running)
+
+
 def _sources() -> frozenset[tuple[Path, int]]:
     """The files of this package's code, each with the time of its last change."""
     return frozenset((path, path.stat().st_mtime_ns) for path in PACKAGE.rglob("*.py"))
@@ -108,8 +127,8 @@ class WorkerPool(ProcessPoolExecutor):
 
     def __init__(self, processes: int) -> None:
         leave_if_unguarded()
-        context, variables = begin_server(), dict(os.environ)
-        super().__init__(processes, mp_context=context, initializer=_start_worker, initargs=(variables,))
+        context, told = begin_server(), (dict(os.environ), _way_to_server())
+        super().__init__(processes, mp_context=context, initializer=_start_worker, initargs=told)
         self._begun: list[BaseProcess] = []
 
     def submit(self, *arguments: Any, **options: Any) -> Future:
@@ -149,9 +168,10 @@ def process_pool(processes: int) -> Iterator[WorkerPool]:
     end_pools([pool], at_once=False)
 
 
-def _start_worker(variables: Mapping[str, str]) -> None:
+def _start_worker(variables: Mapping[str, str], way: Mapping[str, Any]) -> None:
     os.environ.clear()  # a server has that of the moment in which it began
     os.environ.update(variables)
+    _share_server(way)
     ignore_known_warnings()
     leave_with_parent()
 

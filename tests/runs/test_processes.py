@@ -77,3 +77,15 @@ def test_another_package_of_the_name_in_the_folder_of_the_caller_is_not_loaded(t
     (tmp_path / "nlcore" / "__init__.py").write_text("")
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(ROOT / "nlcore" / "__init__.py")
+
+
+def inner():
+    """Whose child a worker's own worker is, beside the worker's own parent."""
+    with process_pool(1) as pool:
+        return os.getppid(), pool.submit(os.getppid).result()
+
+
+def test_a_workers_own_workers_come_from_the_same_server():
+    with process_pool(1) as pool:
+        own, others = pool.submit(inner).result()
+    assert own == others
