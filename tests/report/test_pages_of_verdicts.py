@@ -1,12 +1,14 @@
-"""README's findings and table of verdicts, and docs/verdicts.md, say what the files in figures/ say."""
+"""README's findings and table of verdicts, what notebooks say in the end, and docs/verdicts.md: as in figures/."""
 
 import importlib.util
 import re
 import shutil
 
+import nbformat
 import pytest
 
 from nlcore.errors import InputError
+from nlcore.papers import papers
 from nlcore.places import home
 from nlcore.report.verdict_file import NAME, read_verdicts
 
@@ -20,56 +22,85 @@ def script(name):
 
 def test_the_readme_says_what_is_in_figures():
     text = (home() / "README.md").read_text()
-    assert script("readme").rendered(text, home() / "figures") == text
+    assert script("sentences").rendered(text, home() / "figures") == text
+
+
+@pytest.mark.parametrize("paper", papers().values(), ids=lambda paper: paper.id)
+def test_a_notebook_says_what_is_in_figures(paper):
+    notebook, again = (nbformat.read(paper.notebook, 4) for _ in range(2))
+    assert script("sentences").with_sentences(again, paper.notebook.stem, home() / "figures") == notebook
+
+
+def copied(folder):
+    """Tables and verdicts of figures/, in a folder of the test's own."""
+    for path in (home() / "figures").glob("*/*"):
+        if path.suffix == "" and path.is_dir():
+            (folder / path.parent.name / path.name).mkdir(parents=True)
+            for one in (*path.glob("*.csv"), *path.glob(NAME)):
+                shutil.copy(one, folder / path.parent.name / path.name)
+    return folder
 
 
 def test_a_number_that_changes_is_another_finding_and_one_that_is_gone_an_error(tmp_path):
-    for path in (home() / "figures").glob("*/*"):
-        if path.suffix == "" and path.is_dir():
-            kept = [*path.glob("*.csv"), *path.glob(NAME)]
-            (tmp_path / path.parent.name / path.name).mkdir(parents=True)
-            for one in kept:
-                shutil.copy(one, tmp_path / path.parent.name / path.name)
-    readme, table = script("readme"), tmp_path / "galc_slr" / "embedded" / "table_1.csv"
-    before, text = readme.findings(tmp_path), table.read_text()
-    assert before == readme.findings(home() / "figures")
+    copied(tmp_path)
+    sentences, table = script("sentences"), tmp_path / "galc_slr" / "embedded" / "table_1.csv"
+    before, text = sentences.said("readme", tmp_path), table.read_text()
+    assert before == sentences.said("readme", home() / "figures")
     line = next(line for line in text.splitlines() if line.startswith("mAP,40,"))
     table.write_text(text.replace(line, "mAP,40,12.3 ± 1" + line[line.index(" (") :]))
-    after = readme.findings(tmp_path)
+    after = sentences.said("readme", tmp_path)
     assert "plain ASL 12.3," in after and "plain ASL 12.3," not in before
     table.write_text(text.replace(line, "mAP,40,– (52.18)" + line[line.index(")") + 1 :]))
     with pytest.raises(InputError, match=r"table_1.csv, asl, .*: found '– \(52.18\)'; expected a number$"):
-        readme.findings(tmp_path)
+        sentences.said("readme", tmp_path)
     table.write_text(text.replace(line + "\n", ""))
     with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: rows with .*40.*: found 0; expected one$"):
-        readme.findings(tmp_path)
+        sentences.said("readme", tmp_path)
     table.unlink()
     with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: found 'no such file'; expected it"):
-        readme.findings(tmp_path)
+        sentences.said("readme", tmp_path)
 
 
 def test_a_result_that_turns_round_is_an_error_where_a_sentence_says_ahead():
-    readme = script("readme")
-    assert (readme.ahead(2.26), readme.to(-0.01), readme.only(["ce5"], "ce5")) == ("2.3", "0.0", "ce5")
+    sentences = script("sentences")
+    assert (sentences.ahead(2.26), sentences.to(-0.01), sentences.only(["ce5"], "ce5")) == ("2.3", "0.0", "ce5")
     with pytest.raises(InputError, match=r"ahead, or behind: found '-2.3'; expected its side"):
-        readme.ahead(-2.26)
+        sentences.ahead(-2.26)
     with pytest.raises(InputError, match=r"claims of a sentence: found 'none'; expected ce5"):
-        readme.only([], "ce5")
+        sentences.only([], "ce5")
 
 
 def test_a_verdict_that_changes_is_another_readme(tmp_path):
     (tmp_path / "multi_al" / "embedded").mkdir(parents=True)
     kept = (home() / "figures" / "multi_al" / "embedded" / NAME).read_text()
     (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept)
-    before = script("readme").table(tmp_path)
+    before = script("sentences").table(tmp_path)
     assert "`multi_al`, embedded" in before
     (tmp_path / "multi_al" / "embedded" / NAME).write_text(kept.replace('"holds"', '"inconclusive"'))
-    assert script("readme").table(tmp_path) != before
+    assert script("sentences").table(tmp_path) != before
+
+
+def test_every_number_of_a_notebooks_sentences_follows_its_table(tmp_path):
+    """A mAP of ASL that is another one is another sentence of the notebook, and of no other paper's."""
+    table = copied(tmp_path) / "missing_label_al" / "embedded" / "fair_gains.csv"
+    table.write_text(re.sub(r"\d+\.\d+", "33.3", table.read_text()))
+    pages = [one.notebook.stem for one in papers().values()]
+    say = lambda figures: [script("sentences").said(page, figures) for page in pages]
+    differ = [old != new for old, new in zip(say(home() / "figures"), say(tmp_path), strict=True)]
+    assert dict(zip(pages, differ, strict=True)) == {page: page == "02_missing_label_al" for page in pages}
+
+
+def test_a_notebook_with_no_cell_for_sentences_or_two_is_an_error():
+    cell = lambda: nbformat.v4.new_markdown_cell(metadata={"tags": ["sentences"]})
+    for cells in ([], [cell(), cell()]):
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        with pytest.raises(InputError, match=rf"01_multi_al\.ipynb: .*sentences: found {len(cells)}; expected one"):
+            script("sentences").with_sentences(notebook, "01_multi_al", home() / "figures")
 
 
 def test_a_readme_without_its_marks_is_an_error():
     with pytest.raises(InputError, match=r"README\.md: marks; expected"):
-        script("readme").rendered("no marks", home() / "figures")
+        script("sentences").rendered("no marks", home() / "figures")
 
 
 def test_the_history_names_every_claim_with_its_verdict_of_now():

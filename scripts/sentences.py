@@ -1,9 +1,9 @@
-"""Write what README.md takes from the results anew: what was found, and the table of verdicts, each between its marks.
+"""Write what is said of the results anew: in README.md, between its marks, and at the end of each paper's notebook.
 
-    python scripts/readme.py
+    python scripts/sentences.py
 
-The sentences are in docs/findings.md.j2; their numbers are read from the files in figures/. What words such as "ahead"
-say of a number, and the ids of claims beside a verdict, are checked: a result that turns round is an error here.
+The sentences are in docs/sentences/; their numbers are read from the files in figures/. What words such as "ahead" say
+of a number, and the ids of claims beside a verdict, are checked: a result that turns round is an error here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbformat import NotebookNode
 
 from nlcore.errors import InputError, require
 from nlcore.files import write_atomically
@@ -23,9 +25,11 @@ from nlcore.places import home
 from nlcore.report.verdict_file import NAME, Decided, DecidedPart, read_verdicts
 from nlcore.report.verdicts import Verdict
 
-FINDINGS = "<!-- findings: python scripts/readme.py -->", "<!-- end of findings -->"
-VERDICTS = "<!-- verdicts: python scripts/readme.py -->", "<!-- end of verdicts -->"
+FINDINGS = "<!-- findings: python scripts/sentences.py -->", "<!-- end of findings -->"
+VERDICTS = "<!-- verdicts: python scripts/sentences.py -->", "<!-- end of verdicts -->"
 PROFILES = ("embedded", "simulated", "paper")
+SENTENCES = home() / "docs" / "sentences"
+TAG = "sentences"  # of the cell of a notebook that has them
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -63,6 +67,14 @@ class Results:
         require(found is not None, f"{table}, {column}, {row}", text, "a number")
         return float(found[0])
 
+    def rows(self, table: str, **row: object) -> pd.DataFrame:
+        """The rows of a table whose columns say so, as pandas reads them: numbers where a column has only these."""
+        frame = self._read(table)
+        for name, value in row.items():
+            frame = frame[frame[name].astype(str) == str(value)]
+        require(len(frame) > 0, f"{table}: rows with {row}", "none", "some")
+        return frame
+
     def cells(self, table: str, starts: str) -> pd.DataFrame:
         """The rows of a table of published cells whose names start so, in numbers."""
         frame = self._read(table)
@@ -80,6 +92,11 @@ class Results:
         found = read_verdicts(self.figures / place / NAME)
         return [claim.id for claim in found if claim.verdict == verdict and " " not in claim.id]
 
+    def confirmed(self, place: str, claim: str) -> str:
+        """Of how many parts of a claim so many hold: 8 of 12."""
+        found = self._only([one for one in read_verdicts(self.figures / place / NAME) if one.id == claim], claim)
+        return f"{found.confirmed} of {len(found.parts)}"
+
     def _read(self, table: str, **options) -> pd.DataFrame:
         path = self.figures / table
         require(path.is_file(), table, "no such file", "it as the profile makes it")
@@ -92,17 +109,18 @@ class Results:
         return found[0]
 
 
-def findings(figures: Path) -> str:
-    """What was found, as Markdown.
+def said(page: str, figures: Path) -> str:
+    """The sentences of a page of docs/sentences, as Markdown.
 
     Raises:
         InputError: a number that the sentences name is not in the results.
     """
-    pages = Environment(loader=FileSystemLoader(home() / "docs"), undefined=StrictUndefined, trim_blocks=True)
+    pages = Environment(loader=FileSystemLoader(SENTENCES), undefined=StrictUndefined, trim_blocks=True)
     pages.filters |= {"to": to, "ahead": ahead, "only": only}
     results = Results(figures)
-    known = {name: getattr(results, name) for name in ("part", "interval", "cell", "cells", "judged", "claims")}
-    return pages.get_template("findings.md.j2").render(known).strip()
+    names = ("part", "interval", "cell", "cells", "rows", "judged", "claims", "confirmed")
+    known = {name: getattr(results, name) for name in names}
+    return pages.get_template(f"{page}.md.j2").render(known).strip()
 
 
 def to(value: float, places: int = 1) -> str:
@@ -154,16 +172,36 @@ def rendered(text: str, figures: Path) -> str:
     Raises:
         InputError: the marks are not in it, or as `findings`.
     """
-    for (begin, end), make in ((FINDINGS, findings), (VERDICTS, table)):
+    for (begin, end), made in ((FINDINGS, said("readme", figures)), (VERDICTS, table(figures))):
         if text.count(begin) != 1 or text.count(end) != 1:
             raise InputError(f"README.md: marks; expected {begin!r} and {end!r}, each once")
         before, rest = text.split(begin)
-        text = f"{before}{begin}\n{make(figures)}\n{end}{rest.split(end)[1]}"
+        text = f"{before}{begin}\n{made}\n{end}{rest.split(end)[1]}"
     return text
+
+
+def with_sentences(notebook: NotebookNode, page: str, figures: Path) -> NotebookNode:
+    """A notebook whose cell for them has the sentences of a page.
+
+    Raises:
+        InputError: not just one cell is for them, or as `said`.
+    """
+    found = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+    require(len(found) == 1, f"{page}.ipynb: cells with the tag {TAG}", len(found), "one")
+    found[0].source = said(page, figures)
+    return notebook
+
+
+def main() -> None:
+    """Write README.md and the notebooks."""
+    figures, readme = home() / "figures", home() / "README.md"
+    write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), figures))
+    for one in papers().values():
+        written = with_sentences(nbformat.read(one.notebook, 4), one.notebook.stem, figures)
+        write_atomically(one.notebook, nbformat.writes(written) + "\n")
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        sys.exit("scripts/readme.py: takes no argument, and writes README.md")
-    readme = home() / "README.md"
-    write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), home() / "figures"))
+        sys.exit("scripts/sentences.py: takes no argument; writes README.md and notebooks/")
+    main()
