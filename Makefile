@@ -20,9 +20,11 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/python -m ruff check .
 
-# For maintainers: the committed notebooks carry the outputs of the embedded profile.
+# For maintainers: the committed notebooks carry the outputs of the embedded profile, and what is said of them.
 notebooks: $(VENV)/installed
 	$(BIN)/python run_all.py --update-notebooks
+	$(BIN)/python scripts/tutorial.py
+	$(BIN)/python scripts/sentences.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

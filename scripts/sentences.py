@@ -1,9 +1,11 @@
-"""Write what is said of the results anew: in README.md, between its marks, and at the end of each paper's notebook.
+"""Write what is said of the results anew: in README.md, between its marks, and in cells of the notebooks.
 
     python scripts/sentences.py
 
-The sentences are in docs/sentences/; their numbers are read from the files in figures/. What words such as "ahead" say
-of a number, and the ids of claims beside a verdict, are checked: a result that turns round is an error here.
+The sentences are in docs/sentences/, those of a notebook in a folder of its name, in a file for each of its cells with
+the tag "sentences", named after the cell's id. Their numbers are read from the files in figures/, or from what code
+cells of the notebook have printed. What words such as "ahead" say of a number, and the ids of claims beside a verdict,
+are checked: a result that turns round is an error here.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 class Results:
     """Numbers of the tables and verdicts in a folder of figures; places are "paper/profile" in it.
 
+    notebook: where the sentences stand, if in one.
+
     Raises (all functions):
         InputError: nothing is there, or several things are.
     """
 
-    def __init__(self, figures: Path) -> None:
-        self.figures = figures
+    def __init__(self, figures: Path, notebook: NotebookNode | None = None) -> None:
+        self.figures, self.notebook = figures, notebook
 
     def part(self, place: str, claim: str, name: str) -> float:
         """The mean difference of a part of a claim."""
@@ -97,6 +101,12 @@ class Results:
         found = self._only([one for one in read_verdicts(self.figures / place / NAME) if one.id == claim], claim)
         return f"{found.confirmed} of {len(found.parts)}"
 
+    def printed(self, cell: str, pattern: str) -> float:
+        """The number in the parentheses of a pattern, in what the code cell of that id has printed."""
+        found = self._only([one for one in self.notebook.cells if one.id == cell], f"cells with the id {cell}")
+        numbers = re.findall(pattern, "\n".join(map(_text, found.outputs)))
+        return float(self._only(numbers, f"{pattern!r} in what cell {cell} printed").replace(",", ""))
+
     def _read(self, table: str, **options) -> pd.DataFrame:
         path = self.figures / table
         require(path.is_file(), table, "no such file", "it as the profile makes it")
@@ -109,7 +119,12 @@ class Results:
         return found[0]
 
 
-def said(page: str, figures: Path) -> str:
+def _text(output: NotebookNode) -> str:
+    """What an output says: as it was printed, or the plain text of what was displayed."""
+    return output.get("text") or output.get("data", {}).get("text/plain", "")
+
+
+def said(page: str, figures: Path, notebook: NotebookNode | None = None) -> str:
     """The sentences of a page of docs/sentences, as Markdown.
 
     Raises:
@@ -117,8 +132,8 @@ def said(page: str, figures: Path) -> str:
     """
     pages = Environment(loader=FileSystemLoader(SENTENCES), undefined=StrictUndefined, trim_blocks=True)
     pages.filters |= {"to": to, "ahead": ahead, "only": only}
-    results = Results(figures)
-    names = ("part", "interval", "cell", "cells", "rows", "judged", "claims", "confirmed")
+    results = Results(figures, notebook)
+    names = ("part", "interval", "cell", "cells", "rows", "judged", "claims", "confirmed", "printed")
     known = {name: getattr(results, name) for name in names}
     return pages.get_template(f"{page}.md.j2").render(known).strip()
 
@@ -180,15 +195,18 @@ def rendered(text: str, figures: Path) -> str:
     return text
 
 
-def with_sentences(notebook: NotebookNode, page: str, figures: Path) -> NotebookNode:
-    """A notebook whose cell for them has the sentences of a page.
+def with_sentences(notebook: NotebookNode, name: str, figures: Path) -> NotebookNode:
+    """A notebook whose cells for them have their sentences.
 
     Raises:
-        InputError: not just one cell is for them, or as `said`.
+        InputError: a cell without a page, or a page without a cell; or as `said`.
     """
-    found = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
-    require(len(found) == 1, f"{page}.ipynb: cells with the tag {TAG}", len(found), "one")
-    found[0].source = said(page, figures)
+    cells = {cell.id: cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])}
+    pages = {path.name.partition(".")[0] for path in (SENTENCES / name).glob("*.md.j2")}
+    alone = ", ".join(sorted(pages ^ cells.keys())) or "none"
+    require(pages == cells.keys(), f"{name}: pages without a cell or cells without a page", alone, "none")
+    for id, cell in cells.items():
+        cell.source = said(f"{name}/{id}", figures, notebook)
     return notebook
 
 
@@ -196,9 +214,9 @@ def main() -> None:
     """Write README.md and the notebooks."""
     figures, readme = home() / "figures", home() / "README.md"
     write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), figures))
-    for one in papers().values():
-        written = with_sentences(nbformat.read(one.notebook, 4), one.notebook.stem, figures)
-        write_atomically(one.notebook, nbformat.writes(written) + "\n")
+    for path in sorted((home() / "notebooks").glob("*.ipynb")):
+        written = nbformat.writes(with_sentences(nbformat.read(path, 4), path.stem, figures))
+        write_atomically(path, written + "\n")
 
 
 if __name__ == "__main__":

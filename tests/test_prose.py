@@ -106,22 +106,23 @@ def test_numbers_in_sentences_are_printed_somewhere(path):
     assert not stale, f"{path.name}: nothing prints {'; '.join(stale)}"
 
 
-def typed(page):
-    """The sentences of a page without what is filled in."""
-    text = (SENTENCES / f"{page}.md.j2").read_text(encoding="utf-8")
+def typed(*pages):
+    """The sentences of pages without what is filled in."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     return re.sub(r"\{[{%#].*?[#%}]\}", " ", text, flags=re.DOTALL)
 
 
 def findings():
     """Paper -> what is typed of what README says was found: an item each of a list."""
-    return dict(re.findall(r"^\* \*\*(\w+)\*\*: (.*?)(?=^\* |\Z)", typed("readme"), re.MULTILINE | re.DOTALL))
+    text = typed(SENTENCES / "readme.md.j2")
+    return dict(re.findall(r"^\* \*\*(\w+)\*\*: (.*?)(?=^\* |\Z)", text, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_numbers_typed_in_sentences_about_results_are_the_papers(path):
     paper = path.stem[3:]
     contract = printed([*contract_of(paper), *sizes()])
-    numbers = [one for text in (findings()[paper], typed(path.stem)) for one in written(text)]
+    numbers = [one for text in (findings()[paper], typed(*(SENTENCES / path.stem).iterdir())) for one in written(text)]
     found = [one for one in numbers if (paper, one) not in DERIVED and not stands(one, contract)]
     assert found == []
 

@@ -25,10 +25,10 @@ def test_the_readme_says_what_is_in_figures():
     assert script("sentences").rendered(text, home() / "figures") == text
 
 
-@pytest.mark.parametrize("paper", papers().values(), ids=lambda paper: paper.id)
-def test_a_notebook_says_what_is_in_figures(paper):
-    notebook, again = (nbformat.read(paper.notebook, 4) for _ in range(2))
-    assert script("sentences").with_sentences(again, paper.notebook.stem, home() / "figures") == notebook
+@pytest.mark.parametrize("path", sorted((home() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_says_what_is_in_figures(path):
+    notebook, again = (nbformat.read(path, 4) for _ in range(2))
+    assert script("sentences").with_sentences(again, path.stem, home() / "figures") == notebook
 
 
 def copied(folder):
@@ -84,18 +84,28 @@ def test_every_number_of_a_notebooks_sentences_follows_its_table(tmp_path):
     """A mAP of ASL that is another one is another sentence of the notebook, and of no other paper's."""
     table = copied(tmp_path) / "missing_label_al" / "embedded" / "fair_gains.csv"
     table.write_text(re.sub(r"\d+\.\d+", "33.3", table.read_text()))
-    pages = [one.notebook.stem for one in papers().values()]
+    pages = [f"{one.notebook.stem}/what-the-run-says" for one in papers().values()]
     say = lambda figures: [script("sentences").said(page, figures) for page in pages]
     differ = [old != new for old, new in zip(say(home() / "figures"), say(tmp_path), strict=True)]
-    assert dict(zip(pages, differ, strict=True)) == {page: page == "02_missing_label_al" for page in pages}
+    assert dict(zip(pages, differ, strict=True)) == {page: page.startswith("02") for page in pages}
 
 
-def test_a_notebook_with_no_cell_for_sentences_or_two_is_an_error():
-    cell = lambda: nbformat.v4.new_markdown_cell(metadata={"tags": ["sentences"]})
-    for cells in ([], [cell(), cell()]):
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        with pytest.raises(InputError, match=rf"01_multi_al\.ipynb: .*sentences: found {len(cells)}; expected one"):
-            script("sentences").with_sentences(notebook, "01_multi_al", home() / "figures")
+def test_a_page_without_a_cell_and_a_cell_without_a_page_are_told():
+    cell = nbformat.v4.new_markdown_cell(id="mine", metadata={"tags": ["sentences"]})
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    told = r"^01_multi_al: pages without a cell or .*: found '.*mine, .*what-the-run-says.*'; expected none$"
+    with pytest.raises(InputError, match=told):
+        script("sentences").with_sentences(notebook, "01_multi_al", home() / "figures")
+
+
+def test_a_number_that_a_cell_has_printed_is_taken_from_it_and_another_is_not_found():
+    printed = nbformat.v4.new_output("stream", text="of 3,072 flags 0.42 are right\n")
+    cell = nbformat.v4.new_code_cell(id="flags", outputs=[printed])
+    results = script("sentences").Results(home() / "figures", nbformat.v4.new_notebook(cells=[cell]))
+    assert results.printed("flags", r"of ([\d,]+) flags") == 3072
+    assert results.printed("flags", r"flags ([\d.]+) are") == 0.42
+    with pytest.raises(InputError, match=r"'of \(9\)' in what cell flags printed: found 0; expected one$"):
+        results.printed("flags", "of (9)")
 
 
 def test_a_readme_without_its_marks_is_an_error():
