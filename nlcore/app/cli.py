@@ -26,6 +26,11 @@ from nlcore.suite import require_suite
 from nlcore.yaml_text import read_yaml
 
 INTERRUPTED = 130
+# What a batch's workers and notebooks load, and what else is slow to load, for the server that these are forked from.
+PRELOADED = (
+    "torch", "scipy.stats", "pandas", "sklearn.ensemble", "sklearn.linear_model", "ipykernel.ipkernel",
+    "matplotlib.figure", "seaborn", *(f"nlcore.papers.{name}.runs" for name in BUILT_IN), "nlcore.app.kernels",
+)  # fmt: skip
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -133,7 +138,7 @@ def run(
     if not plan and context.invoked_subcommand in (None, "verify", "decide"):
         from nlcore.runs.processes import begin_server
 
-        begin_server("nlcore.app.preloaded")  # it does so while this process loads
+        begin_server(*PRELOADED)  # it does so while this process loads
     from nlcore.app import batch
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}

@@ -14,7 +14,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from nlcore.runs.processes import begin_server, leave_with_parent
+from nlcore.runs.processes import as_in_driver, leave_with_parent, settle_in, worker_context
 
 MODULE = ("-m", "ipykernel_launcher")  # what Python kernels are begun with
 
@@ -34,7 +34,7 @@ class Forking(LocalProvisioner):
 
     async def launch_kernel(self, cmd: Sequence[str], **options: Any) -> KernelConnectionInfo:
         """Begin the process of a kernel; where it cannot be a fork, as Jupyter does."""
-        context = begin_server()
+        context = worker_context()
         if context.get_start_method() != "forkserver" or tuple(cmd[1:3]) != MODULE or cmd[0] != sys.executable:
             return await super().launch_kernel(list(cmd), **options)
         self.process = ForkedProcess(context, cmd[3:], options.get("cwd") or os.getcwd(), options["env"])
@@ -48,7 +48,8 @@ class ForkedProcess:
     stdin = stdout = stderr = None
 
     def __init__(self, context: BaseContext, arguments: Sequence[str], cwd: str, variables: Mapping[str, str]) -> None:
-        self.process: BaseProcess = context.Process(target=_kernel, args=(list(arguments), cwd, dict(variables)))
+        told = (list(arguments), cwd, dict(variables), as_in_driver()[1])
+        self.process: BaseProcess = context.Process(target=_kernel, args=told)
         self.process.start()
         self.pid = self.process.pid
 
@@ -62,8 +63,9 @@ class ForkedProcess:
         return self.process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self.pid, number)
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -74,18 +76,17 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _kernel(arguments: list[str], cwd: str, variables: Mapping[str, str]) -> None:
+def _kernel(arguments: list[str], cwd: str, variables: Mapping[str, str], authkey: bytes | None) -> None:
     """The kernel's process, which ends with the one that executes the notebook."""
     os.setsid()
     os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(variables)
+    settle_in(variables, authkey)
     leave_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipykernel.kernelapp import IPKernelApp
 
     # It was loaded without a variable of Jupyter's that says whom to leave with, and Matplotlib without a kernel.
     options = [f"--IPKernelApp.parent_handle={os.getppid()}"]
-    if "matplotlib" in sys.modules:
+    if "matplotlib" in sys.modules and not os.environ.get("MPLBACKEND"):
         options.append("--InteractiveShellApp.matplotlib=inline")
     IPKernelApp.launch_instance(argv=[*arguments, *options])

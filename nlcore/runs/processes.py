@@ -14,11 +14,12 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing.connection import wait as wait_for_sentinel
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.spawn import get_preparation_data
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_N
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 PROCESS = SINGLE_THREAD | KEPT_MEMORY
 SLOW = ("torch", "scipy.stats", "pandas", "sklearn")  # to load
-WAY = ("_forkserver_address", "_forkserver_authkey")  # the second since Python 3.14
+PRELOADED = "NLCORE_PRELOADED"  # names of modules, for `nlcore.runs.preloaded`
+AUTHKEY = "_forkserver_authkey"  # since Python 3.14
 PACKAGE = Path(__file__).parents[1]
 UNGUARDED = 78  # exit code of a worker that found itself running the script that began it
 
@@ -78,48 +80,83 @@ def leave_if_unguarded() -> None:
 def begin_server(*modules: str) -> BaseContext:
     """Have a server of processes begin to load these modules, if there is none yet: it does so beside this process.
 
-    By default it loads what this process has loaded of runs and of what is slow to load. What is returned begins
-    processes by it, or fresh ones where there cannot be a server, and where its code is no longer that of the files: in
-    a session at work, in which nlcore has been edited.
+    By default it loads what this process has loaded of this package and of what is slow to load. What is returned
+    begins processes by it, or fresh ones where there cannot be a server, and where its code is no longer that of the
+    files: in a session at work, in which nlcore has been edited. What libraries read of the environment when they are
+    loaded, they have as it was when the server began. Whoever calls this vouches for the script that it is called in:
+    workers run it again, before they have their own environment.
     """
+    global _vouched
+    _vouched = True
     if not sys.platform.startswith("linux") or _sources() != _sources_once():
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    own = (name for name in list(sys.modules) if name.startswith(f"{PACKAGE.name}."))
-    context.set_forkserver_preload(list(modules) or [name for name in (*SLOW, *own) if name in sys.modules])
     from multiprocessing import forkserver  # late: other systems have none
 
+    context = multiprocessing.get_context("forkserver")
+    own = (name for name in list(sys.modules) if name.startswith(f"{PACKAGE.name}."))
+    loaded = modules or [name for name in (*SLOW, *own) if name in sys.modules]
     # It looks for modules where this process does, and not first in the folder that this was begun in.
-    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
-    with environment(PROCESS | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}):
-        forkserver.ensure_running()
+    path = os.pathsep.join(folder or os.curdir for folder in sys.path if isinstance(folder, str))
+    variables = PROCESS | {PRELOADED: " ".join(loaded), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    context.set_forkserver_preload(["nlcore.runs.preloaded"])
+    try:
+        with _beginning, environment(variables):
+            forkserver.ensure_running()
+    except OSError:  # no place for its socket; or a driver that is a fork itself, and has its parent's server in mind
+        return multiprocessing.get_context("spawn")
     return context
 
 
-def _way_to_server() -> dict[str, Any]:
-    """Where the server is that this process's workers come from, and what it wants to be told; nothing without one."""
-    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
-    return {name: value for name, value in vars(server or object).items() if name in WAY and value is not None}
+def worker_context() -> BaseContext:
+    """As `begin_server`, but for processes that would run a script of somebody's again: these are fresh.
 
-
-def _share_server(way: Mapping[str, Any]) -> None:
-    """Have a worker's own workers, and its notebook's kernel, come from the server that it came from itself.
-
-    multiprocessing hands on all that this takes but the address, and would load everything anew in a server for each.
+    A script may look for GPUs at its top, and a fork has the environment for that only afterwards.
     """
+    if not _vouched and "init_main_from_path" in get_preparation_data(""):
+        return multiprocessing.get_context("spawn")
+    return begin_server()
+
+
+def as_in_driver() -> tuple[dict[str, str], bytes | None]:
+    """What a process is told when it begins, for `settle_in`: the environment of now, and what the server asks for."""
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    with _beginning:
+        return dict(os.environ), getattr(server, AUTHKEY, None)
+
+
+def settle_in(variables: Mapping[str, str], authkey: bytes | None) -> None:
+    """Make a process that has just begun one of its driver's, though it may be a fork of a server that began before.
+
+    Its own workers, and its notebook's kernel, are to come from the server that it came from itself: multiprocessing
+    hands on the way there, and yet would begin another one, since it does not know the server's process.
+    """
+    global _vouched
+    _vouched = True
+    os.environ.clear()
+    os.environ.update(variables)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # forks would share the draws of its global generator
     module = sys.modules.get("multiprocessing.forkserver")
     server = getattr(module, "_forkserver", None)
-    if way and getattr(server, "_forkserver_alive_fd", None) is not None:
+    if getattr(server, "_forkserver_alive_fd", None) is not None:
         module.ensure_running = lambda: None
-        vars(server).update(way, ensure_running=module.ensure_running)
+        vars(server)["ensure_running"] = module.ensure_running
+        if authkey is not None:
+            vars(server)[AUTHKEY] = authkey
 
 
 def _sources() -> frozenset[tuple[Path, int]]:
     """The files of this package's code, each with the time of its last change."""
-    return frozenset((path, path.stat().st_mtime_ns) for path in PACKAGE.rglob("*.py"))
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        with suppress(FileNotFoundError):  # gone meanwhile
+            found.add((path, path.lstat().st_mtime_ns))
+    return frozenset(found)
 
 
 _sources_once = cache(_sources)  # as they were when a server was first asked for
+_beginning = threading.Lock()
+_vouched = False
 
 
 class WorkerPool(ProcessPoolExecutor):
@@ -127,8 +164,9 @@ class WorkerPool(ProcessPoolExecutor):
 
     def __init__(self, processes: int) -> None:
         leave_if_unguarded()
-        context, told = begin_server(), (dict(os.environ), _way_to_server())
-        super().__init__(processes, mp_context=context, initializer=_start_worker, initargs=told)
+        super().__init__(
+            processes, mp_context=worker_context(), initializer=_start_worker, initargs=as_in_driver()
+        )  # fmt: skip
         self._begun: list[BaseProcess] = []
 
     def submit(self, *arguments: Any, **options: Any) -> Future:
@@ -168,10 +206,8 @@ def process_pool(processes: int) -> Iterator[WorkerPool]:
     end_pools([pool], at_once=False)
 
 
-def _start_worker(variables: Mapping[str, str], way: Mapping[str, Any]) -> None:
-    os.environ.clear()  # a server has that of the moment in which it began
-    os.environ.update(variables)
-    _share_server(way)
+def _start_worker(variables: Mapping[str, str], authkey: bytes | None) -> None:
+    settle_in(variables, authkey)
     ignore_known_warnings()
     leave_with_parent()
 

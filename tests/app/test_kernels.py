@@ -44,7 +44,7 @@ def test_a_kernel_is_forked_stands_where_its_notebook_does_draws_in_it_and_is_go
 
 
 def test_where_forks_are_not_safe_a_kernel_begins_as_jupyter_begins_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "begin_server", lambda: multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(kernels, "worker_context", lambda: multiprocessing.get_context("spawn"))
     told, shown = executed(tmp_path)
     assert "ipykernel_launcher" in told["argv"]
     assert "image/png" in shown

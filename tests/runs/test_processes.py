@@ -1,6 +1,7 @@
 """Workers that are forked from a server: what they have of it, and what they must not have."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,17 @@ import psutil
 import pytest
 
 from nlcore.runs import processes
+from nlcore.runs.fingerprint import code_fingerprint
 from nlcore.runs.processes import begin_server, environment, process_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere workers are fresh processes")
+
+
+@pytest.fixture(autouse=True)
+def vouched():
+    """Nothing of what runs these tests needs its environment while it is imported."""
+    begin_server()
 
 
 def told():
@@ -46,6 +54,16 @@ def test_once_the_code_is_edited_workers_are_fresh(monkeypatch):
     assert variables["NLCORE_OF_THIS_TEST"] == "fresh"
 
 
+def test_a_session_whose_server_would_have_no_place_has_fresh_workers(monkeypatch):
+    from multiprocessing import forkserver
+
+    def refuse():
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "ensure_running", refuse)
+    assert begin_server().get_start_method() == "spawn"
+
+
 def test_an_edit_is_seen_and_a_look_is_none(monkeypatch, tmp_path):
     (tmp_path / "one.py").write_text("")
     monkeypatch.setattr(processes, "PACKAGE", tmp_path)
@@ -53,6 +71,8 @@ def test_an_edit_is_seen_and_a_look_is_none(monkeypatch, tmp_path):
     assert (tmp_path / "one.py").read_text() == "" and processes._sources() == before
     os.utime(tmp_path / "one.py", (1, 1))
     assert processes._sources() != before
+    (tmp_path / ".#one.py").symlink_to(tmp_path / "nobody@nowhere.1")  # an editor's
+    assert len(processes._sources()) == 2
 
 
 SCRIPT = f"""
@@ -63,6 +83,38 @@ from tests.runs.test_processes import where
 with process_pool(1) as pool:
     print(pool.submit(where).result())
 """
+
+
+# A batch at work, in a copy of the package, of which a file is edited that a class of runs reaches.
+EDITED = """
+import sys
+from pathlib import Path
+sys.path[0] = sys.argv[1]
+from nlcore.runs.fingerprint import code_fingerprint
+from nlcore.runs.processes import begin_server, process_pool
+def key():
+    from nlcore.papers.galc_slr.runs import GoldClassifier
+    return code_fingerprint(GoldClassifier)
+if __name__ == "__main__":
+    begin_server("nlcore.papers.galc_slr.runs")
+    with process_pool(1) as pool:
+        pool.submit(len, []).result()
+        losses = Path(sys.argv[1]) / "nlcore" / "losses.py"
+        losses.write_text(losses.read_text().replace("SMALLEST_PROBABILITY = 1e-8", "SMALLEST_PROBABILITY = 2e-8"))
+        print(pool.submit(key).result(), key())
+"""
+
+
+def test_a_worker_names_what_it_computes_by_the_code_that_it_has_and_not_by_an_edited_file(tmp_path):
+    from nlcore.papers.galc_slr.runs import GoldClassifier
+
+    data = shutil.ignore_patterns("*.npz", "*.safetensors", "*.jpg", "__pycache__")
+    shutil.copytree(ROOT / "nlcore", tmp_path / "nlcore", ignore=data)
+    (tmp_path / "script.py").write_text(EDITED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    of_worker, of_files = done.stdout.split()
+    assert of_worker == code_fingerprint(GoldClassifier) != of_files
 
 
 def where():
@@ -77,6 +129,43 @@ def test_another_package_of_the_name_in_the_folder_of_the_caller_is_not_loaded(t
     (tmp_path / "nlcore" / "__init__.py").write_text("")
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(ROOT / "nlcore" / "__init__.py")
+
+
+GPUS = """
+import os, sys
+SEEN = os.environ.get("CUDA_VISIBLE_DEVICES")
+sys.path.insert(0, sys.argv[1])
+from nlcore.runs.processes import environment, process_pool
+def seen():
+    return SEEN
+if __name__ == "__main__":
+    found = []
+    for number in ("3", "5"):
+        with environment({"CUDA_VISIBLE_DEVICES": number}), process_pool(1) as pool:
+            found.append(pool.submit(seen).result())
+    print(*found)
+"""
+
+
+def test_a_script_that_looks_for_gpus_at_its_top_finds_those_of_its_worker(tmp_path):
+    (tmp_path / "script.py").write_text(GPUS)
+    command = [sys.executable, str(tmp_path / "script.py"), str(ROOT)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["3", "5"]
+
+
+def draw():
+    """What the global generator of numpy gives next."""
+    import numpy as np
+
+    return float(np.random.random())
+
+
+def test_workers_do_not_share_the_draws_of_a_generator_that_nobody_has_seeded():
+    found = set()
+    for _ in range(3):
+        with process_pool(1) as pool:
+            found.add(pool.submit(draw).result())
+    assert len(found) == 3
 
 
 def inner():
