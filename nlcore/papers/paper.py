@@ -82,13 +82,19 @@ class Need:
 
 @dataclass(frozen=True)
 class Paper:
-    """One paper. `package` is where its modules and files lie; `notebook` is the annotated notebook."""
+    """One paper. `package` is where its modules and files lie; `notebook` is the annotated notebook.
+
+    For the report's first page: `question`, what it asks, in a sentence; `key`, the table or figure whose headline (the
+    paper's number beside ours) answers it first.
+    """
 
     id: str
     title: str
     package: str
     notebook: Path
     needs: tuple[Need, ...] = ()
+    question: str = ""
+    key: str = ""
 
     def module(self, name: str) -> ModuleType:
         """One of the package's modules, such as `study`."""

@@ -18,8 +18,9 @@ import pytest
 
 from nlcore.app.site import build, reportable, write_notebook_page
 from nlcore.app.site.build import SIGNS, _sentence
-from nlcore.app.site.collect import describe
+from nlcore.app.site.collect import collect, describe
 from nlcore.app.site.notebook_page import notebook_body, to_show
+from nlcore.app.site.standing import Share, Standing, standing
 from nlcore.errors import InputError
 from nlcore.papers import papers
 from nlcore.report.evidence import MEANINGS, Evidence
@@ -161,6 +162,53 @@ def test_the_first_page_says_every_claim_in_words_beside_its_verdicts_and_draws_
     assert 'src="claims.png"' in text and (report / "claims.svg").is_file()
 
 
+def test_the_first_page_asks_each_papers_question_and_answers_it_with_its_key_pair_of_numbers(report):
+    text = html.unescape((report / "index.html").read_text())
+    for name, one in papers().items():
+        assert one.question.endswith("?") and f'<p class="question">{one.question}</p>' in text
+        for profile, folder in collect(report)[name].items():
+            told = folder.key.entry["headline"]
+            pair = f'<span class="published">paper {told["paper"]}</span>, ours <b>{told["ours"]}</b>'
+            where = f'href="{name}/{profile}/index.html#{one.key}"'
+            assert any(pair in line and where in line for line in text.splitlines()), f"{name}, {profile}"
+
+
+def test_the_first_page_shows_every_figure_in_small_with_the_papers_number_beside_ours(report):
+    page = Page(report / "index.html")
+    shown = {image["src"] for image in page.images if "src" in image}
+    for name, profiles in collect(report).items():
+        for profile, folder in profiles.items():
+            made = {figure.id: figure for figure in folder.figures}
+            assert {f"{name}/{profile}/{figure.image}" for figure in made.values()} <= shown
+            assert {f"{name}/{profile}/index.html#{id}" for id in made} <= set(page.links)
+
+
+def test_a_score_weighs_what_was_made_what_looks_like_ours_and_twice_what_holds(tmp_path):
+    figures = tmp_path / "figures"
+    shutil.copytree(FIGURES / "galc_slr" / "embedded", figures / "galc_slr" / "embedded")
+    before = standing(collect(figures)["galc_slr"]["embedded"])
+    cells = pd.read_csv(figures / "galc_slr" / "embedded" / "published_cells.csv")
+    assert before.cells == ((cells.inside == "yes").sum(), cells.inside.notna().sum())
+    assert before.artefacts == (len(papers()["galc_slr"].contract.artefacts()),) * 2
+    file = figures / "galc_slr" / "embedded" / "verdicts.json"
+    told = json.loads(file.read_text())
+    words = ("holds", "larger than published", "holds in direction", "inconclusive", "not testable", "not run")
+    claims = [claim | {"verdict": word} for claim, word in zip(told["claims"], words, strict=False)]
+    file.write_text(json.dumps(told | {"claims": claims}))
+    after = standing(collect(figures)["galc_slr"]["embedded"])
+    assert after.claims == (3, 4)
+    assert Standing(Share(1, 1), Share(1, 2), Share(3, 4)).score == pytest.approx((1 + 0.5 + 2 * 0.75) / 4)
+    assert Standing(Share(1, 1), Share(0, 0), Share(1, 4)).score == pytest.approx((1 + 2 * 0.25) / 3)
+    assert Standing(Share(0, 0), Share(0, 0), Share(0, 0)).score == 0
+
+
+def test_a_benchmarks_published_means_count_where_all_datasets_ran():
+    found = standing(collect(FIGURES)["cleanlab_ema"]["paper"])
+    scores = pd.read_csv(FIGURES / "cleanlab_ema" / "paper" / "published_scores.csv")
+    ran = scores[scores.datasets == 10]
+    assert found.cells == (len(ran) - (ran.judgement == "off").sum(), len(ran))
+
+
 def test_every_word_of_a_verdict_has_a_sign_and_a_colour():
     style = (Path(build.__code__.co_filename).parent / "templates" / "style.css").read_text()
     assert set(SIGNS) == set(Verdict)
@@ -243,6 +291,32 @@ def test_a_figure_is_enlarged_and_closed_with_the_keyboard_alone(report, browser
     page.keyboard.press("Escape")
     assert not page.is_visible("dialog")
     assert page.evaluate("document.activeElement.closest('#fig_7') !== null"), "the focus is back where it was"
+    page.close()
+
+
+@pytest.mark.slow
+def test_claims_are_found_by_words_by_verdict_and_by_evidence(report, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((report / "index.html").resolve().as_uri())
+    visible = lambda: page.eval_on_selector_all(".claims > li", "all => all.filter(one => !one.hidden).length")
+    first = lambda: page.eval_on_selector_all(
+        ".claims > li", "all => all.filter(one => !one.hidden).map(one => one.querySelector('b').textContent)"
+    )
+    every = visible()
+    page.fill(".filter input", "corruption matrix of nobody")
+    assert visible() == 0 and page.text_content(".filter output") == f"0 of {every} claims"
+    page.fill(".filter input", "ENTROPY BEATS")
+    assert set(first()) == {"ma3", "ma8", "ml1", "ml2"}
+    page.fill(".filter input", "")
+    page.select_option(".filter select[name=verdict]", "contradicted")
+    decided = [one for own in collect(report).values() for folder in own.values() for one in folder.verdicts]
+    assert set(first()) == {one.id.split()[0] for one in decided if one.verdict == Verdict.CONTRADICTED}
+    page.select_option(".filter select[name=evidence]", "exact")
+    asked = (Verdict.CONTRADICTED, Evidence.EXACT)
+    assert set(first()) == {one.id.split()[0] for one in decided if (one.verdict, one.evidence) == asked}
+    page.select_option(".filter select[name=verdict]", "")
+    page.select_option(".filter select[name=evidence]", "")
+    assert visible() == every and page.text_content(".filter output") == ""
     page.close()
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from nlcore.app.light_imports import without_grammar_of_addresses
 from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, collect_paper, of_another_edition
+from nlcore.app.site.standing import standing
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
@@ -193,6 +194,9 @@ def _environment() -> Environment:
         "style": Markup((folder / "style.css").read_text(encoding="utf-8")),
         "script": Markup((folder / "script.js").read_text(encoding="utf-8")),
         "titles": {name: one.title for name, one in papers().items()},
+        "questions": {name: one.question for name, one in papers().items()},
+        "standing": standing,
+        "words": [verdict.value for verdict in Verdict],
         "rows_shown": ROWS_SHOWN,
         "sign": lambda verdict: SIGNS[Verdict(verdict)],
         "claims_of": _claims_of,

@@ -117,6 +117,17 @@ class Folder:
         return found if list(found.columns) == COLUMNS else None
 
     @property
+    def key(self) -> Artefact | None:
+        """The table or figure that answers the paper's question first, if it was made and has a headline."""
+        found = (artefact for artefact in self.artefacts if artefact.id == self.paper.key and artefact.entry)
+        return next((artefact for artefact in found if artefact.entry.get("headline")), None)
+
+    @property
+    def figures(self) -> list[Artefact]:
+        """Those of its artefacts that are pictures, the contract's first."""
+        return [artefact for artefact in self.artefacts if artefact.image]
+
+    @property
     def still_open(self) -> list[str]:
         """Claims that lack runs; of a whole profile none does, whatever else it cannot decide."""
         return [claim.id for claim in self.verdicts if not self.whole and claim.verdict == Verdict.NOT_RUN]

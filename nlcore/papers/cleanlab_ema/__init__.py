@@ -6,6 +6,8 @@ from nlcore.places import notebooks_folder
 PAPER = Paper(
     id="cleanlab_ema",
     title="Identifying Incorrect Annotations in Multi-Label Classification Data",
+    question="How should the scores of an image's labels be pooled, so that wrongly annotated images come first?",
+    key="fig_2",
     package=__name__,
     notebook=notebooks_folder() / "03_cleanlab_ema.ipynb",
     needs=(

@@ -6,6 +6,8 @@ from nlcore.places import notebooks_folder
 PAPER = Paper(
     id="teacher_student",
     title="Multi-label Learning from Noisy Labels with Non-linear Feature Transformation",
+    question="Does a teacher that cleans noisy labels train a better student than fine-tuning on the clean images?",
+    key="fig_5",
     package=__name__,
     notebook=notebooks_folder() / "05_teacher_student.ipynb",
     needs=(

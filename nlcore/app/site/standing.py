@@ -1,0 +1,67 @@
+"""How far a paper's results stand at a profile: three shares of what there is to have, and their weighted mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from nlcore.app.site.collect import Folder
+from nlcore.report.verdicts import Verdict
+
+CONFIRMED = (Verdict.HOLDS, Verdict.LARGER, Verdict.DIRECTION)
+OUT_OF_REACH = (Verdict.NOT_TESTABLE, Verdict.NOT_RUN)
+CELLS, SCORES = "published_cells.csv", "published_scores.csv"
+
+
+class Share(NamedTuple):
+    """So many of so many."""
+
+    count: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of one paper at one profile.
+
+    artefacts: tables and figures of the contract that were made. cells: published numbers that look like one of ours
+    (in the prediction interval of our runs; of a benchmark, within the bounds that were set beforehand). claims:
+    those that hold, if not in their size, of those that could be decided.
+    """
+
+    artefacts: Share
+    cells: Share
+    claims: Share
+
+    @property
+    def score(self) -> float:
+        """From 0 to 1: the mean of the shares that there are, claims counting as much as the other two together."""
+        weighted = [(share, weight) for share, weight in zip(self._shares, (1, 1, 2), strict=True) if share.of]
+        total = sum(weight for _, weight in weighted)
+        return sum(weight * share.count / share.of for share, weight in weighted) / total if total else 0.0
+
+    @property
+    def _shares(self) -> tuple[Share, Share, Share]:
+        return self.artefacts, self.cells, self.claims
+
+
+def standing(folder: Folder) -> Standing:
+    """What a folder's files say; variants of an algorithm and additions of ours do not count."""
+    made = [artefact.state != "not made" for artefact in folder.artefacts if artefact.contract]
+    words = [claim.verdict for claim in folder.verdicts if " " not in claim.id and claim.verdict not in OUT_OF_REACH]
+    confirmed = sum(word in CONFIRMED for word in words)
+    return Standing(Share(sum(made), len(made)), _cells(folder), Share(confirmed, len(words)))
+
+
+def _cells(folder: Folder) -> Share:
+    """Published cells that look like ours, of those that our runs speak of."""
+    if (folder.path / CELLS).is_file():
+        inside = pd.read_csv(folder.path / CELLS).inside.dropna()
+        return Share(int((inside == "yes").sum()), len(inside))
+    if (folder.path / SCORES).is_file():
+        scores = pd.read_csv(folder.path / SCORES)
+        judged = scores[scores.datasets == scores.datasets.max()].judgement
+        return Share(int((judged != "off").sum()), len(judged))
+    return Share(0, 0)
