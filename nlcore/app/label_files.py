@@ -302,7 +302,7 @@ def _parquet_names(path: Path) -> list[str]:
 
 def _require_pyarrow(path: Path) -> None:
     if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(f"{path}: found no package that reads Parquet; expected pyarrow installed, or a CSV")
+        raise InputError(f"{path}: found no package that reads Parquet; expected pyarrow (the extra parquet), or a CSV")
 
 
 def _joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
