@@ -183,8 +183,8 @@ def test_without_pyarrow_parquet_is_refused_in_one_line(folder, capsys, monkeypa
     np.save("p.npy", np.full((2, 2), 0.5))
     monkeypatch.setattr(label_files.importlib.util, "find_spec", lambda name: None)
     assert main(["score", "l.parquet", "p.npy"]) == 2
-    error = capsys.readouterr().err
-    assert error == "error: l.parquet: found no package that reads Parquet; expected pyarrow (the extra parquet), or a CSV\n"
+    told = "error: l.parquet: found no package that reads Parquet; expected pyarrow (the extra parquet), or a CSV\n"
+    assert capsys.readouterr().err == told
 
 
 def test_unknown_labels_are_in_no_count(folder, arrays):

@@ -183,6 +183,29 @@ def test_the_first_page_shows_every_figure_in_small_with_the_papers_number_besid
             assert {f"{name}/{profile}/index.html#{id}" for id in made} <= set(page.links)
 
 
+def articles(figures, paper, profile):
+    """Claim -> its part of the page."""
+    text = html.unescape((figures / paper / profile / "index.html").read_text())
+    return dict(re.findall(r'<article class="claim" id="claim-(\w+)">(.*?)</article>', text, re.DOTALL))
+
+
+def test_a_claim_leads_to_its_tables_to_where_it_holds_and_to_the_readings_that_flip_it(report):
+    flips = maps = 0
+    for name, profiles in collect(report).items():
+        for profile, folder in profiles.items():
+            for id, article in articles(report, name, profile).items():
+                maps += id in folder.mapped
+                assert ('href="#where_it_holds"' in article) == (id in folder.mapped), f"{name}, {profile}, {id}"
+                flips += len(folder.flips(id))
+                assert ("Another verdict by" in article) == bool(folder.flips(id))
+                assert all(f"{row['reading']} <span" in article for row in folder.flips(id))
+    assert flips > 10 and maps > 10
+    assert '<a href="#fig_6">Figure 6</a>' in articles(report, "galc_slr", "embedded")["gs4"]
+    folder = collect(report)["cleanlab_ema"]["embedded"]
+    named = [one.id for one in folder.named_in("Table S2, row EMA; Figures 3, 4; Fig. s8; a figure 99; tables")]
+    assert set(named) == {"table_s2", "fig_3", "fig_s8"}
+
+
 def test_a_score_weighs_what_was_made_what_looks_like_ours_and_twice_what_holds(tmp_path):
     figures = tmp_path / "figures"
     shutil.copytree(FIGURES / "galc_slr" / "embedded", figures / "galc_slr" / "embedded")

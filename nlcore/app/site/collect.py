@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import MANIFEST, PROVENANCE
 
 PROFILES = ("embedded", "finetune", "paper", "smoke")
+KINDS = {"table": "table", "tables": "table", "figure": "fig", "figures": "fig", "fig.": "fig", "fig": "fig"}
+NAMED = re.compile(r"\b(tables?|figures?|fig\.?)\s+(s?\d+)", re.IGNORECASE)
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
 
 
@@ -126,6 +129,23 @@ class Folder:
     def figures(self) -> list[Artefact]:
         """Those of its artefacts that are pictures, the contract's first."""
         return [artefact for artefact in self.artefacts if artefact.image]
+
+    def named_in(self, text: str) -> list[Artefact]:
+        """Tables and figures that were made and that a place in the paper names: "Table 1, row ASL", "Figure S2"."""
+        named = [f"{KINDS[kind.lower()]}_{number.lower()}" for kind, number in NAMED.findall(text)]
+        return [artefact for artefact in self.artefacts if artefact.id in named and artefact.entry]
+
+    @cached_property
+    def mapped(self) -> set[str]:
+        """Claims of which `where_it_holds` draws the effect by the number of images and their quality."""
+        path = self.path / "where_it_holds.csv"
+        return set(pd.read_csv(path).claim) if path.is_file() else set()
+
+    def flips(self, claim: str) -> list[dict[str, str]]:
+        """The readings by which a claim's verdict is another one: rows of the atlas."""
+        if self.atlas is None:
+            return []
+        return self.atlas[(self.atlas.claim == claim) & (self.atlas.changes == "yes")].to_dict("records")
 
     @property
     def still_open(self) -> list[str]:
