@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from nlcore.scorers.report import Annotations, Matrix, Watch, as_annotations, un
 
 CHUNK_CELLS = 8_000_000  # of a CSV that are read at a time: 64 MB as numbers
 SUFFIXES = (".csv", ".parquet", ".npz", ".npy")
+TABLES = (".csv", ".parquet")
 LABELS, PROBS = "labels", "probs"  # what the two are called in an NPZ
 VALUES = {LABELS: "1, 0 or -1 for unknown", PROBS: "a probability between 0 and 1"}
 TRUTHS = ("true", "false")
@@ -42,7 +43,7 @@ def read_annotations(
         labels: a matrix of 1, 0 and -1 (unknown), or in CSV and Parquet one column of tags.
         probs: a matrix of probabilities. Both may be one NPZ, with the arrays `labels` and `probs`, and perhaps `ids`
             and `classes`.
-        ids: the column of either table that holds the images' ids, or a text file with one id a line; by default a
+        ids: the column of each table that holds the images' ids, or a text file with one id a line; by default a
             first column without a name (the index of a DataFrame), else images are numbered from 0.
         classes: names with commas between them, or a text file with one a line, in the order of the columns.
         delimiter: what stands between two tags.
@@ -61,7 +62,17 @@ def read_annotations(
     model = _read_matrix(probs, PROBS, column, watch)
     own = names if names is not None else _columns(model)
     truth = _read_labels(labels, column, own, np.shape(model)[1:], delimiter, watch)
+    _check_ids_of_tables({labels: truth, probs: model})
     return as_annotations(truth, model, ids=rows, classes=names)
+
+
+def _check_ids_of_tables(found: Mapping[Path, Matrix]) -> None:
+    """Of two tables both have ids, or neither: rows in another order would be matched in silence."""
+    tables = {path: matrix for path, matrix in found.items() if path.suffix in TABLES}
+    numbered = [path for path, matrix in tables.items() if isinstance(matrix.index, pd.RangeIndex)]
+    if len(tables) == 2 and len(numbered) == 1 and len({len(matrix) for matrix in tables.values()}) == 1:
+        (other,) = tables.keys() - set(numbered)
+        raise InputError(f"{numbered[0]}: found no ids of its images; expected them in a column, as {other} has them")
 
 
 def _find_ids(ids: str | None, paths: Iterable[Path]) -> tuple[str | None, list[str] | None]:
@@ -70,7 +81,7 @@ def _find_ids(ids: str | None, paths: Iterable[Path]) -> tuple[str | None, list[
         return None, None
     if any(ids in _header(path) for path in paths):
         return ids, None
-    require(Path(ids).is_file(), "ids", ids, "a column of either file, or a text file with one id a line")
+    require(Path(ids).is_file(), "ids", ids, "a column of each table, or a text file with one id a line")
     return None, _lines(Path(ids))
 
 
