@@ -85,7 +85,7 @@ class Paper:
     """One paper. `package` is where its modules and files lie; `notebook` is the annotated notebook.
 
     For the report's first page: `question`, what it asks, in a sentence; `key`, the table or figure whose headline (the
-    paper's number beside ours) answers it first.
+    paper's number beside ours) answers it first, and the claim that this number is of.
     """
 
     id: str
@@ -94,7 +94,7 @@ class Paper:
     notebook: Path
     needs: tuple[Need, ...] = ()
     question: str = ""
-    key: str = ""
+    key: tuple[str, str] = ("", "")
 
     def module(self, name: str) -> ModuleType:
         """One of the package's modules, such as `study`."""

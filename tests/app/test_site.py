@@ -169,8 +169,9 @@ def test_the_first_page_asks_each_papers_question_and_answers_it_with_its_key_pa
         for profile, folder in collect(report)[name].items():
             told = folder.key.entry["headline"]
             pair = f'<span class="published">paper {told["paper"]}</span>, ours <b>{told["ours"]}</b>'
-            where = f'href="{name}/{profile}/index.html#{one.key}"'
-            assert any(pair in line and where in line for line in text.splitlines()), f"{name}, {profile}"
+            where = f'href="{name}/{profile}/index.html#{one.key[0]}"'
+            (line,) = [line for line in text.splitlines() if pair in line and where in line and "headline" in line]
+            assert f"{one.key[1]}:</span>" in line and f"</span> {folder.claim(one.key[1]).verdict}</span>" in line
 
 
 def test_the_first_page_shows_every_figure_in_small_with_the_papers_number_beside_ours(report):
@@ -199,6 +200,8 @@ def test_a_claim_leads_to_its_tables_to_where_it_holds_and_to_the_readings_that_
                 flips += len(folder.flips(id))
                 assert ("Another verdict by" in article) == bool(folder.flips(id))
                 assert all(f"{row['reading']} <span" in article for row in folder.flips(id))
+                others = [other for other in profiles if other != profile and profiles[other].claim(id)]
+                assert all(f'href="../{other}/index.html#claim-{id}"' in article for other in others)
     assert flips > 10 and maps > 10
     assert '<a href="#fig_6">Figure 6</a>' in articles(report, "galc_slr", "embedded")["gs4"]
     folder = collect(report)["cleanlab_ema"]["embedded"]

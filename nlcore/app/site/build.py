@@ -100,7 +100,7 @@ def _write_notebook(pages: Environment, folder: Folder) -> None:
 def _write_paper(pages: Environment, folder: Folder, profiles: Mapping[str, Folder]) -> None:
     page = pages.get_template("paper.html.j2").render(
         folder=folder,
-        profiles=list(profiles),
+        profiles=profiles,
         sources=folder.paper.contract.sources(),
         corrections={id: claim.corrected for id, claim in folder.paper.contract.claims().items()},
         readings=folder.paper.readings().to_dict("records"),
@@ -193,6 +193,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "style": Markup((folder / "style.css").read_text(encoding="utf-8")),
         "script": Markup((folder / "script.js").read_text(encoding="utf-8")),
+        "filter_script": Markup((folder / "filter.js").read_text(encoding="utf-8")),
         "titles": {name: one.title for name, one in papers().items()},
         "questions": {name: one.question for name, one in papers().items()},
         "standing": standing,

@@ -122,8 +122,12 @@ class Folder:
     @property
     def key(self) -> Artefact | None:
         """The table or figure that answers the paper's question first, if it was made and has a headline."""
-        found = (artefact for artefact in self.artefacts if artefact.id == self.paper.key and artefact.entry)
+        found = (artefact for artefact in self.artefacts if artefact.id == self.paper.key[0] and artefact.entry)
         return next((artefact for artefact in found if artefact.entry.get("headline")), None)
+
+    def claim(self, id: str) -> Decided | None:
+        """What was decided of a claim, if it was."""
+        return next((claim for claim in self.verdicts if claim.id == id), None)
 
     @property
     def figures(self) -> list[Artefact]:
