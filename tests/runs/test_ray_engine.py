@@ -1,5 +1,6 @@
 """The same grid on a Ray cluster of two machines: the same bytes, also when one of them dies."""
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -24,8 +25,10 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     patience = {"RAY_raylet_start_wait_time_s": "150"}  # a busy machine is no failure
+    answer = signal.getsignal(signal.SIGTERM)  # Ray's own asks its cluster first, and would hang in a fork of ours
     with environment({"PYTHONPATH": str(Path(__file__).resolve().parents[2]), **patience}):
         yield from _cluster(Cluster)
+    signal.signal(signal.SIGTERM, answer)
 
 
 def _cluster(Cluster):
