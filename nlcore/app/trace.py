@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
@@ -65,12 +66,17 @@ def show_run(store: Store, key: str, console: Console) -> str:
 
 def _readers(batch: Batch, key: str) -> Iterator[str]:
     """For every paper and profile asked for: the artefacts and claims that a run stands behind itself."""
-    for one in batch.papers:
-        grid = batch.made[one.id]
+    for one in [one for one in batch.papers if batch.asked.profile in one.profiles()] or batch.papers:
+        grid = _grid(batch, one)
         if any(spec.key == key for spec in grid.specs):
             places = dict.fromkeys([*one.contract.artefacts(), *one.module("study").READS, *one.claim_reads()])
             readers = [place for place in places if any(spec.key == key for spec in _behind(one, place, grid))]
             yield f"{one.id}, profile {batch.asked.profile}: {', '.join(readers) or 'runs that require it'}"
+
+
+def _grid(batch: Batch, one: Paper) -> Grid:
+    """The grid of one paper alone: another may have no such profile."""
+    return replace(batch, names=[one.id]).made[one.id]
 
 
 def _behind(one: Paper, place: str, grid: Grid) -> Sequence[Spec]:
@@ -105,7 +111,7 @@ def show_artefact(batch: Batch, target: str, console: Console) -> None:
         expected = "PAPER/ARTEFACT or PAPER/CLAIM as galc_slr/table_1 or galc_slr/gs1, or a key"
         raise InputError(f"{target!r}: an artefact of {among}; expected {expected}")
     (one,) = chosen
-    specs = _behind(one, id, batch.made[one.id])
+    specs = _behind(one, id, _grid(batch, one))
     console.print(_runs_table(f"{one.id}/{id}, profile {batch.asked.profile}", specs, Store(batch.asked.store)))
 
 

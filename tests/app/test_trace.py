@@ -47,6 +47,15 @@ def test_a_short_array_is_printed_in_full_and_a_long_one_described(batch):
         assert str(np.ravel(array)[0].item()) not in text.partition(f"array {name}: ")[2].splitlines()[1:2]
 
 
+def test_a_profile_that_another_paper_does_not_have_is_no_reason_not_to_show_one(undisturbed, tmp_path):
+    asked = Asked(profile="simulated", output=tmp_path, store=undisturbed[0] / "store")
+    assert "galc_slr/table_1, profile simulated" in printed(Batch(asked=asked), "galc_slr/table_1")
+    with pytest.raises(InputError, match="profile 'simulated': cleanlab_ema has none of that name"):
+        printed(Batch(asked=asked), "cleanlab_ema/fig_2")
+    with pytest.raises(InputError, match="profile 'huge': galc_slr has none of that name"):
+        printed(Batch(asked=Asked(profile="huge", output=tmp_path, store=undisturbed[0] / "store")), "galc_slr/table_1")
+
+
 def test_a_key_that_is_not_there_is_one_line(batch):
     with pytest.raises(InputError, match=r"^key 0123456789: 0 runs in the store .*; expected a key that show PAPER"):
         printed(batch, "0123456789")
