@@ -60,7 +60,7 @@ def test_flags_equal_cleanlab(shape, prevalence, decimals):
     np.testing.assert_array_equal(issues.any_class, expected.any(axis=1))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(2, 40), st.integers(1, 4), st.integers(0, 10**6), st.sampled_from([None, 3, 1, 0]))
 def test_flags_equal_cleanlab_on_any_data(images, classes, seed, decimals):
     generator = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from cleanlab.internal.multilabel_scorer import get_label_quality_scores as clea
 from cleanlab.internal.multilabel_scorer import softmin as cleanlab_softmin
 from cleanlab.internal.multilabel_utils import onehot2int
 from cleanlab.multilabel_classification import get_label_quality_scores as cleanlab_public
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -166,7 +166,6 @@ def test_a_row_scores_as_if_its_unknown_classes_did_not_exist(data, pooling):
 # Array kinds, types and blocks ----------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(labelled(), st.sampled_from(sorted(POOLINGS)))
 def test_torch_equals_numpy(data, pooling):
     labels, probs = data

@@ -10,7 +10,6 @@ import pandas as pd
 from nlcore.app.site.collect import Folder
 from nlcore.report.verdicts import Verdict
 
-CONFIRMED = (Verdict.HOLDS, Verdict.LARGER, Verdict.DIRECTION)
 OUT_OF_REACH = (Verdict.NOT_TESTABLE, Verdict.NOT_RUN)
 CELLS, SCORES = "published_cells.csv", "published_scores.csv"
 
@@ -51,7 +50,7 @@ def standing(folder: Folder) -> Standing:
     """What a folder's files say; variants of an algorithm and additions of ours do not count."""
     made = [artefact.state != "not made" for artefact in folder.artefacts if artefact.contract]
     words = [claim.verdict for claim in folder.verdicts if " " not in claim.id and claim.verdict not in OUT_OF_REACH]
-    confirmed = sum(word in CONFIRMED for word in words)
+    confirmed = sum(word.confirms for word in words)
     return Standing(Share(sum(made), len(made)), _cells(folder), Share(confirmed, len(words)))
 
 
