@@ -27,7 +27,9 @@ COLOURS, FEWER = 96, 64  # of drawings
 PALETTE_STEP = 3  # dots from one that a palette is found on to the next
 JPEG_QUALITY = 70
 PLACE, DECIMALS = re.compile(r'(?<= [dxy]=")[^"]*'), re.compile(r"-?\d+\.\d{3,}")
-PROGRAM = re.compile(r"\n <metadata>.*?</metadata>", re.DOTALL)
+IDLE = re.compile(  # what a viewer skips: the program's name, indents, turns by nothing
+    r"\n <metadata>.*?</metadata>|(?<=\n) +| transform=\"rotate\(-0 [^\"]*\"", re.DOTALL
+)
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
@@ -100,12 +102,12 @@ def _with_nearest(pixels: np.ndarray, palette: np.ndarray) -> Image.Image:
 
 
 def _slim(svg: bytes) -> bytes:
-    """An SVG without a program's name, each path in one line; matplotlib writes a millionth of a point."""
+    """An SVG without what says nothing, each path in one line; matplotlib writes a millionth of a point."""
 
     def shorter(place: re.Match) -> str:
         return DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", " ".join(place[0].split()))
 
-    return PLACE.sub(shorter, PROGRAM.sub("", svg.decode("utf-8"))).encode("utf-8")
+    return PLACE.sub(shorter, IDLE.sub("", svg.decode("utf-8"))).encode("utf-8")
 
 
 def _with_jpegs(svg: bytes) -> bytes:

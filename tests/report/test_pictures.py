@@ -91,11 +91,13 @@ def test_text_in_an_svg_is_text():
 def test_an_svg_ends_its_lines_on_a_hundredth_of_a_point_and_changes_no_word():
     figure = drawing()
     figure.axes[0].set_title("error 0.12345")
+    figure.axes[0].set_ylabel("upwards")
     text = drawn(figure)["svg"].decode()
     ElementTree.fromstring(text)
     numbers = re.findall(r"\d+\.(\d+)", " ".join(re.findall(r' d="([^"]*)"', text)))
     assert numbers and max(map(len, numbers)) == 2
     assert ">error 0.12345</text>" in text and "Matplotlib" not in text and not re.search(r' d="[^"]*\n', text)
+    assert "rotate(-90" in text and "rotate(-0" not in text and "\n " not in text  # nothing that a viewer skips
 
 
 def test_an_svg_holds_photographs_as_jpeg():

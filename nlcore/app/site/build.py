@@ -14,7 +14,9 @@ from PIL import Image
 
 from nlcore.app.light_imports import without_grammar_of_addresses
 from nlcore.app.site.collect import ROWS_SHOWN, Folder, collect, collect_paper, of_another_edition
-from nlcore.app.site.standing import standing
+from nlcore.app.site.condensed import condensed
+from nlcore.app.site.matrix import matrix
+from nlcore.app.site.standing import finding, standing
 from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.papers import papers
@@ -132,8 +134,7 @@ def _states(found: Mapping[str, Mapping[str, Folder]], shown: Sequence[str]) -> 
     }
     return {
         one.id: {
-            id: {p: by_folder.get((one.id, p), {}).get(id, "not run") for p in shown}
-            for id in one.contract.artefacts()
+            id: {p: by_folder.get((one.id, p), {}).get(id, "not run") for p in shown} for id in one.contract.artefacts()
         }
         for one in papers().values()
     }
@@ -197,6 +198,9 @@ def _environment() -> Environment:
         "titles": {name: one.title for name, one in papers().items()},
         "questions": {name: one.question for name, one in papers().items()},
         "standing": standing,
+        "finding": finding,
+        "condensed": condensed,
+        "matrix": matrix,
         "words": [verdict.value for verdict in Verdict],
         "rows_shown": ROWS_SHOWN,
         "sign": lambda verdict: SIGNS[Verdict(verdict)],

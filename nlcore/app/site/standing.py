@@ -1,13 +1,16 @@
-"""How far a paper's results stand at a profile: three shares of what there is to have, and their weighted mean."""
+"""How far a paper's results stand: shares of what there is to have, their weighted mean, and the finding in short."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
 from nlcore.app.site.collect import Folder
+from nlcore.report.evidence import Evidence
+from nlcore.report.verdict_file import Decided
 from nlcore.report.verdicts import Verdict
 
 OUT_OF_REACH = (Verdict.NOT_TESTABLE, Verdict.NOT_RUN)
@@ -49,9 +52,12 @@ class Standing:
 def standing(folder: Folder) -> Standing:
     """What a folder's files say; variants of an algorithm and additions of ours do not count."""
     made = [artefact.state != "not made" for artefact in folder.artefacts if artefact.contract]
+    return Standing(Share(sum(made), len(made)), _cells(folder), _claims(folder))
+
+
+def _claims(folder: Folder) -> Share:
     words = [claim.verdict for claim in folder.verdicts if " " not in claim.id and claim.verdict not in OUT_OF_REACH]
-    confirmed = sum(word.confirms for word in words)
-    return Standing(Share(sum(made), len(made)), _cells(folder), Share(confirmed, len(words)))
+    return Share(sum(word.confirms for word in words), len(words))
 
 
 def _cells(folder: Folder) -> Share:
@@ -64,3 +70,25 @@ def _cells(folder: Folder) -> Share:
         judged = scores[scores.datasets == scores.datasets.max()].judgement
         return Share(int((judged != "off").sum()), len(judged))
     return Share(0, 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a paper where the evidence is strongest.
+
+    claims: those that hold there. key: its first claim, as decided there.
+    """
+
+    profile: str
+    claims: Share
+    key: Decided
+
+
+def finding(profiles: Mapping[str, Folder]) -> Finding | None:
+    """The one of a paper; of equal evidence the later profile speaks. None where its first claim was not decided."""
+    order, found = list(Evidence), []
+    for profile, folder in profiles.items():
+        key = folder.claim(folder.paper.key[1])
+        if key is not None and folder.whole:
+            found.append((-order.index(Evidence(key.evidence)), len(found), Finding(profile, _claims(folder), key)))
+    return max(found)[-1] if found else None

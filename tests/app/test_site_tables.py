@@ -1,0 +1,112 @@
+"""Tables and matrices of the report's pages, and the one sentence of what was found."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nlcore.app.site.collect import collect
+from nlcore.app.site.condensed import condensed
+from nlcore.app.site.matrix import matrix, place
+from nlcore.app.site.standing import finding, standing
+from nlcore.papers import papers
+from nlcore.report.evidence import Evidence
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+FOLDERS = [folder for profiles in collect(FIGURES).values() for folder in profiles.values()]
+TAGS = re.compile(r"<[^>]+>")
+
+
+def text(cell):
+    return TAGS.sub("", str(cell)).replace("\u00a0", " ")
+
+
+def test_ours_its_spread_and_the_published_number_are_one_cell_in_the_published_digits():
+    table = pd.DataFrame({"series": ["a", "b"], "mAP 5%, published": ["0.453", "0.5471"], "mAP 5%": ["0.43904", ""],
+                          "mAP 5% ±": ["0.00349", ""], "seeds": ["5", "5"]})  # fmt: skip
+    found = condensed(table)
+    assert list(found.columns) == ["series", "mAP 5%", "seeds"]
+    assert [text(cell) for cell in found["mAP 5%"]] == ["0.4390 ± 0.0035 0.4530", "0.5471"]
+    assert found.loc[0, "mAP 5%"].endswith(' <span class="published">0.4530</span>')
+
+
+def test_whole_numbers_stay_as_they_are_and_text_is_escaped():
+    table = pd.DataFrame({"images published": ["2694", "<i>"], "images ours": ["52.96", "a & b"]})
+    assert list(condensed(table).images) == ['52.96 <span class="published">2694</span>',
+                                             'a &amp; b <span class="published">&lt;i&gt;</span>']  # fmt: skip
+
+
+def test_rows_of_ours_and_of_the_paper_are_one_row_with_the_bounds_in_brackets():
+    rows = ["published", "ours", "ours, low", "ours, high"]
+    table = pd.DataFrame({"noise": ["0.4"] * 4, "row": rows, "[0, 0.1)": ["8.02", "5.576", "3.591", "9.481"],
+                          "[0.9, 1]": ["0.02", "", "", ""]})  # fmt: skip
+    found = condensed(table)
+    assert [[text(cell) for cell in row] for row in found.to_numpy()] == [["0.4", "5.58 [3.59, 9.48] 8.02", "0.02"]]
+    other = table.assign(row=["published", "ours", "theirs", "nobody's"])
+    pd.testing.assert_frame_equal(condensed(other), other)
+
+
+def test_bounds_in_columns_go_behind_the_number_before_them():
+    table = pd.DataFrame({"cell": ["a", "b"], "ours": ["1.5", "2"], "low": ["1.2", ""], "high": ["1.8", ""]})
+    assert list(condensed(table).ours) == ["1.5 [1.2, 1.8]", "2"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.paper.id}-{folder.profile}")
+def test_no_number_of_a_table_gets_lost_on_its_page(folder):
+    """Every cell of the CSV is in the condensed table, in as many digits as are shown there."""
+    for artefact in folder.artefacts:
+        if artefact.table is None:
+            continue
+        shown = condensed(artefact.table)
+        there = set(itertools.chain.from_iterable(re.split(r"[ ,\[\]]+", text(cell)) for cell in shown.to_numpy().flat))
+        digits = {len(word.partition(".")[2]) for word in there}
+        for column in set(artefact.table) - {"row"}:
+            for cell in artefact.table[column]:
+                try:
+                    spellings = {cell} | {f"{float(cell):.{places}f}" for places in digits}
+                except ValueError:
+                    spellings = set(re.split(r"[ ,\[\]]+", cell))
+                assert spellings & (there | {""}), f"{artefact.id}, {column}: {cell}"
+
+
+def test_table_2_of_teacher_student_has_two_rows_of_numbers_less_than_half_as_wide():
+    (folder,) = [one for one in FOLDERS if (one.paper.id, one.profile) == ("teacher_student", "embedded")]
+    (table,) = [one.table for one in folder.artefacts if one.id == "table_2"]
+    assert condensed(table).shape == (len(table), 8) and table.shape[1] == 20
+
+
+def test_a_part_is_placed_by_its_panel():
+    assert place("mAP on average over the levels: galc_slr minus asl")[1] == "on average over the levels"
+    assert place("mAP at 5 % gold: true matrix minus galc_slr") == ("mAP: true matrix minus galc_slr", "5 % gold")
+    assert place("with Safe, mean of 20 and 40 %: entropy minus random")[1] == "mean of 20 and 40 %"
+    assert place("20 %, cells: the cheapest other minus random")[1] == "20 %"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.paper.id}-{folder.profile}")
+def test_a_claims_matrix_has_each_of_its_parts_once_under_the_words_of_its_name(folder):
+    matrices = 0
+    for claim in folder.verdicts:
+        found = matrix(claim)
+        if found is None:
+            continue
+        matrices += 1
+        shown = [part for row in found.cells for part in row if part is not None]
+        assert len({part.name for part in shown}) == len(shown) <= len(claim.parts)
+        assert len(found.rows) >= len(found.columns) >= 1 and len(shown) >= 3
+        for row, cells in zip(found.rows, found.cells, strict=True):
+            for column, part in zip(found.columns, cells, strict=True):
+                words = set(re.findall(r"[\w%]+", f"{row} {column}"))
+                assert part is None or words <= set(re.findall(r"[\w%]+", part.name))
+    assert matrices >= 4
+
+
+def test_the_finding_stands_on_the_strongest_evidence_and_counts_what_the_score_counts():
+    for name, profiles in collect(FIGURES).items():
+        found = finding(profiles)
+        best = min(list(Evidence).index(Evidence(folder.claim(papers()[name].key[1]).evidence))
+                   for folder in profiles.values())  # fmt: skip
+        assert list(Evidence).index(Evidence(found.key.evidence)) == best
+        assert found.claims == standing(profiles[found.profile]).claims
+    assert finding({}) is None
