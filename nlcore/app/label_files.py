@@ -114,7 +114,7 @@ def _read_matrix(path: Path, what: str, ids: str | None, watch: Watch) -> Matrix
         return _read_npz(path, what)
     pieces, first = [], 0
     for piece in watch(_pieces(path, ids), f"reading {path.name}"):
-        values = _numbers(piece, first, path, what)
+        values = _numbers(piece, first, path, what, ids)
         pieces.append(pd.DataFrame(values, index=piece.index, columns=piece.columns))
         first += len(piece)
     return _joined(pieces)
@@ -159,8 +159,8 @@ def _shaped(array: np.ndarray, path: Path, what: str) -> np.ndarray:
     return array
 
 
-def _numbers(piece: pd.DataFrame, first: int, path: Path, what: str) -> np.ndarray:
-    """The values of some rows of a table, the first of which is row `first`; the first bad one is named."""
+def _numbers(piece: pd.DataFrame, first: int, path: Path, what: str, ids: str | None) -> np.ndarray:
+    """The values of some rows of a table, before which it has `first`; the first bad one is named."""
     try:
         values = piece.to_numpy(dtype=np.float64)
     except (ValueError, TypeError):
@@ -170,9 +170,15 @@ def _numbers(piece: pd.DataFrame, first: int, path: Path, what: str) -> np.ndarr
         row, column = np.argwhere(~good)[0]
         found = piece.iloc[row, column]
         told = "an empty field" if pd.isna(found) else repr(found.item() if isinstance(found, np.generic) else found)
-        place = f"{path}, row {first + row}, column {piece.columns[column]!r}"
-        raise InputError(f"{place}: found {told}; expected {VALUES[what]} (--ids names a column of ids)")
+        place = f"{_image(path, piece.index, first, row)}, column {piece.columns[column]!r}"
+        hint = " (--ids names a column of ids)" if ids is None and isinstance(found, str) else ""
+        raise InputError(f"{place}: found {told}; expected {VALUES[what]}{hint}")
     return values.astype(np.int8) if what == LABELS else values
+
+
+def _image(path: Path, index: pd.Index, first: int, row: int) -> str:
+    """How a row is named: by the image's id where it has one, else by its number, counted from 1."""
+    return f"{path}, image {first + row + 1 if isinstance(index, pd.RangeIndex) else repr(index[row])}"
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -200,17 +206,16 @@ def _read_labels(
 
 
 def _tags_to_matrix(
-    texts: Iterable[object], first: int, classes: Sequence[str], delimiter: str, path: Path
+    texts: pd.Series, first: int, classes: Sequence[str], delimiter: str, path: Path
 ) -> np.ndarray:
     """Labels (rows, K) int8 of 0 and 1, from one text, or list, of tags for each image."""
     column = {str(name): number for number, name in enumerate(classes)}
-    texts = list(texts)
     matrix = np.zeros((len(texts), len(column)), dtype=np.int8)
     for row, text in enumerate(texts):
         for tag in _split(text, delimiter):
             if tag not in column:
                 told = ", ".join(list(column)[:5]) + (", ..." if len(column) > 5 else "")
-                place = f"{path}, row {first + row}"
+                place = _image(path, texts.index, first, row)
                 raise InputError(f"{place}: found the tag {tag!r}; expected some of {told}, with {delimiter!r} between")
             matrix[row, column[tag]] = 1
     return matrix

@@ -52,6 +52,7 @@ def render(
         ],
         pictured=folder is not None,
         doubts=doubts.head(ROWS).to_dict("records"),
+        written=len(doubts),
         classes=classes.head(ROWS).to_dict("records"),
     )
 

@@ -1,6 +1,7 @@
-"""One batch of the smallest profile, made once for all workers of pytest-xdist."""
+"""One batch of the smallest profile, made once for all workers of pytest-xdist; and a browser, where there is one."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,15 @@ import pytest
 from filelock import FileLock
 
 from tests.command_line import ROOT, run_all
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def options(folder, *more):
@@ -37,3 +47,15 @@ def undisturbed(tmp_path_factory):
             assert done.returncode == 0, done.stderr
             (folder / "printed").write_text(done.stdout)
     return folder, (folder / "printed").read_text()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if BROWSER is None:
+        message = "no browser on this machine (Debian: apt-get install chromium)"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=BROWSER, args=OPTIONS)
+        yield opened
+        opened.close()

@@ -283,6 +283,39 @@ def test_pictures_are_in_the_page(folder, frames):
     assert "The 5 worst images" in page and f'alt="Image {ranked[0]}"' in page
 
 
+@pytest.mark.parametrize(("top", "told"), [([], "; all are in doubts.csv"), (["--top", "70"], "; the worst 70 are in"),
+                                           (["--top", "5"], "The 5 worst of")])  # fmt: skip
+def test_the_page_says_how_many_doubts_are_in_the_file(folder, frames, top, told):
+    arguments, _ = write_named(folder, frames)
+    frames[1].mask(np.random.default_rng(0).random(frames[1].shape) < 0.4, 1 - frames[1]).to_csv("p.csv")
+    assert main(["score", *arguments, *top]) == 0
+    total = json.loads((folder / "scored" / "summary.json").read_text())["doubted"]["annotations"]
+    text = visible((folder / "scored" / "report.html").read_text())
+    assert total > 70 and told in text and ("are in doubts.csv" in text) == (top != ["--top", "5"])
+    assert len(tables(folder / "scored")["doubts"]) == (int(top[1]) if top else total)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 800, 1400])
+def test_the_page_fits_the_screen_in_a_browser_without_an_error(folder, frames, browser, width):
+    arguments, _ = write_named(folder, frames)
+    (folder / "photos").mkdir()
+    for image in rank_images(*frames)["image"][:4]:
+        Image.new("RGB", (900, 500), (200, 40, 40)).save(folder / "photos" / image)
+    assert main(["score", *arguments, "--images", "photos"]) == 0
+    page, problems = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else problems.append(r.url[:200]))
+    page.goto((folder / "scored" / "report.html").resolve().as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("[...document.images].filter(i => i.src && i.naturalWidth > 0).length") == 4
+    page.focus(".wide >> nth=0")  # tables scroll by keyboard
+    page.click("nav a[href='#reading']")
+    assert page.is_visible("#reading") and problems == []
+    page.close()
+
+
 def test_names_are_no_markup(folder, frames):
     frames[0].columns = frames[1].columns = ["<b>cat</b>", "dog & co", "fox"]
     frames[0].to_csv("l.csv")
@@ -317,12 +350,12 @@ IDS = ["--ids", "image"]
         (LABELS, "image,cat,dog\na,0.9,0.1,7\n", IDS, "p.csv: found more fields in a row than"),
         (LABELS, PROBS + "d,0.1,0.2,0.3\n", IDS, "p.csv: cannot be read ("),
         (b"\xff\xfe\x00", PROBS, IDS, "l.csv: cannot be read ("),
-        (LABELS, PROBS, [], "p.csv, row 0, column 'image': found 'a'; expected a probability between 0 and 1 (--ids"),
-        (LABELS.replace("b,0", "b,2"), PROBS, IDS, "l.csv, row 1, column 'cat': found 2; expected 1, 0 or -1"),
-        (LABELS.replace("b,0", "b,"), PROBS, IDS, "l.csv, row 1, column 'cat': found an empty field; expected 1, 0"),
-        (LABELS.replace("b,0", "b,0.5"), PROBS, IDS, "row 1, column 'cat': found 0.5; expected 1, 0 or -1"),
-        (LABELS, PROBS.replace("0.7", "1.7"), IDS, "p.csv, row 1, column 'dog': found 1.7; expected a probability"),
-        (LABELS, PROBS.replace("0.7", "high"), IDS, "p.csv, row 1, column 'dog': found 'high'; expected a probability"),
+        (LABELS, PROBS, [], "p.csv, image 1, column 'image': found 'a'; expected a probability between 0 and 1 (--ids"),
+        (LABELS.replace("b,0", "b,2"), PROBS, IDS, "l.csv, image 'b', column 'cat': found 2; expected 1, 0 or -1"),
+        (LABELS.replace("b,0", "b,"), PROBS, IDS, "l.csv, image 'b', column 'cat': found an empty field; expected 1"),
+        (LABELS.replace("b,0", "b,0.5"), PROBS, IDS, "image 'b', column 'cat': found 0.5; expected 1, 0 or -1"),
+        (LABELS, PROBS.replace("0.7", "1.7"), IDS, "p.csv, image 'b', column 'dog': found 1.7; expected a probability"),
+        (LABELS, PROBS.replace("0.7", "high"), IDS, "p.csv, image 'b', column 'dog': found 'high'; expected a"),
         (LABELS, PROBS.replace("c,", "z,"), IDS, "ids of probs: found ['z']; expected those of labels"),
         (LABELS, PROBS.replace("dog", "fox"), IDS, "classes of probs: found ['fox']; expected those of labels"),
         (LABELS.replace("cat", "dog"), PROBS, IDS, "columns of l.csv: found ['dog']; expected each name once"),
@@ -331,7 +364,7 @@ IDS = ["--ids", "image"]
         (LABELS, PROBS, ["--ids", "file"], "ids: found 'file'; expected a column of each table, or a text file"),
         (LABELS, PROBS, [*IDS, "--classes", "cat,fox"], "classes: found ['fox']; expected the names"),
         (LABELS, PROBS, [*IDS, "--classes", "cat,,dog"], "classes: found 'cat,,dog'; expected names with commas"),
-        ("tags\ncat\ncat;fox\ndog\n", PROBS, IDS, "l.csv, row 1: found the tag 'fox'; expected some of cat, dog, with"),
+        ("tags\ncat\ncat;fox\ndog\n", PROBS, IDS, "l.csv, image 2: found the tag 'fox'; expected some of cat, dog,"),
         ("tags\ncat\n\ndog\n", "0.9,0.1\n" * 3, [], "l.csv: found tags, and no names of classes; expected --classes"),
         ("cat,dog\n", PROBS, IDS, "shape of labels: found (0, 2)"),
         ("cat,dog\n1,0\n0,1\n1,1\n", PROBS, IDS, "l.csv: found no ids of its images; expected them in a column"),
@@ -357,6 +390,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, capsys, labels, probs,
     printed = capsys.readouterr()
     assert line in printed.err
     assert printed.err.count("\n") == 1 and printed.out == ""
+    assert not ("--ids" in options and "--ids" in printed.err), "nobody is told to do what he did"
     assert sorted(folder.iterdir()) == before
 
 

@@ -3,7 +3,6 @@
 import html
 import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -27,14 +26,6 @@ from nlcore.report.evidence import MEANINGS, Evidence
 from nlcore.report.verdicts import Verdict
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -263,18 +254,6 @@ def test_a_folder_without_artefacts_is_one_clear_line(tmp_path):
         build(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert not reportable(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        message = "no browser on this machine (Debian: apt-get install chromium)"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.slow
