@@ -19,7 +19,7 @@ from nlcore.papers.paper import Paper
 from nlcore.runs import Spec, Store
 
 KEY = re.compile(r"[0-9a-f]{6,64}")
-SHOWN = 400  # characters of a long value
+SHOWN = 400  # characters of a long value that a terminal shows
 IN_FULL = 100  # numbers of an array that are all printed
 
 
@@ -56,7 +56,9 @@ def show_run(store: Store, key: str, console: Console) -> str:
     for name, value in lines.items():
         console.print(f"{name}: {value}", soft_wrap=True, highlight=False, markup=False)
     for name, value in record["values"].items():
-        console.print(f"value {name}: {_shortened(json.dumps(value))}", soft_wrap=True, highlight=False, markup=False)
+        text = json.dumps(value)
+        shown = _shortened(text) if console.is_terminal else text
+        console.print(f"value {name}: {shown}", soft_wrap=True, highlight=False, markup=False)
     for name, array in arrays.items():
         console.print(f"array {name}: {describe(array)}", soft_wrap=True, highlight=False, markup=False)
         if 1 < array.size <= IN_FULL:
@@ -128,4 +130,4 @@ def _runs_table(title: str, specs: Iterable[Spec], store: Store) -> Table:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters; all of them with | cat)"

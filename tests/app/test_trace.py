@@ -1,13 +1,14 @@
 """`show`: from an artefact or a claim to its runs, and from a run to who reads it."""
 
 import io
+import json
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from nlcore.app.batch import Batch
-from nlcore.app.trace import show
+from nlcore.app.trace import SHOWN, show
 from nlcore.errors import InputError
 from nlcore.papers import paper
 from nlcore.papers.paper import Asked
@@ -20,9 +21,9 @@ def batch(undisturbed, tmp_path):
     return Batch(["cleanlab_ema"], Asked(profile="smoke", output=tmp_path, store=folder / "store"))
 
 
-def printed(batch, target):
+def printed(batch, target, terminal=False):
     told = io.StringIO()
-    show(batch, target, Console(file=told, width=300))
+    show(batch, target, Console(file=told, width=300, force_terminal=terminal, no_color=True))
     return told.getvalue()
 
 
@@ -45,6 +46,16 @@ def test_a_short_array_is_printed_in_full_and_a_long_one_described(batch):
     for name, array in own.items():
         assert f"array {name}: {array.dtype} {array.shape}" in text
         assert str(np.ravel(array)[0].item()) not in text.partition(f"array {name}: ")[2].splitlines()[1:2]
+
+
+def test_a_long_value_is_cut_in_a_terminal_alone(batch):
+    store = Store(batch.asked.store)
+    values = [(len(json.dumps(value)), spec.key, name, json.dumps(value)) for spec in batch.made["cleanlab_ema"].specs
+              for name, value in (store.result(spec).values.items() if store.read(spec) else ())]  # fmt: skip
+    length, key, name, value = max(values)
+    assert length > SHOWN and f"value {name}: {value}" in printed(batch, key).splitlines()
+    text = printed(batch, key, terminal=True)
+    assert value not in text and f"... ({length} characters; all of them with | cat)" in text
 
 
 def test_a_profile_that_another_paper_does_not_have_is_no_reason_not_to_show_one(undisturbed, tmp_path):
