@@ -205,9 +205,7 @@ def _read_labels(
     return _joined(pieces)
 
 
-def _tags_to_matrix(
-    texts: pd.Series, first: int, classes: Sequence[str], delimiter: str, path: Path
-) -> np.ndarray:
+def _tags_to_matrix(texts: pd.Series, first: int, classes: Sequence[str], delimiter: str, path: Path) -> np.ndarray:
     """Labels (rows, K) int8 of 0 and 1, from one text, or list, of tags for each image."""
     column = {str(name): number for number, name in enumerate(classes)}
     matrix = np.zeros((len(texts), len(column)), dtype=np.int8)
