@@ -1,4 +1,4 @@
-"""Write what is said of the results anew: in README.md, between its marks, and in cells of the notebooks.
+"""Write what is said of the results anew: README.md, between its marks, docs/findings.md, and cells of the notebooks.
 
     python scripts/sentences.py
 
@@ -32,6 +32,7 @@ VERDICTS = "<!-- verdicts: python scripts/sentences.py -->", "<!-- end of verdic
 PROFILES = ("embedded", "simulated", "paper")
 SENTENCES = home() / "docs" / "sentences"
 TAG = "sentences"  # of the cell of a notebook that has them
+AT_LENGTH = "# What was found\n\nFrom figures/, by scripts/sentences.py; in short in [README](../README.md).\n\n{}\n"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -195,6 +196,15 @@ def rendered(text: str, figures: Path) -> str:
     return text
 
 
+def at_length(figures: Path) -> str:
+    """docs/findings.md.
+
+    Raises:
+        InputError: as `said`.
+    """
+    return AT_LENGTH.format(said("findings", figures))
+
+
 def with_sentences(notebook: NotebookNode, name: str, figures: Path) -> NotebookNode:
     """A notebook whose cells for them have their sentences.
 
@@ -211,9 +221,10 @@ def with_sentences(notebook: NotebookNode, name: str, figures: Path) -> Notebook
 
 
 def main() -> None:
-    """Write README.md and the notebooks."""
+    """Write README.md, docs/findings.md and the notebooks."""
     figures, readme = home() / "figures", home() / "README.md"
     write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), figures))
+    write_atomically(home() / "docs" / "findings.md", at_length(figures))
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         written = nbformat.writes(with_sentences(nbformat.read(path, 4), path.stem, figures))
         write_atomically(path, written + "\n")
@@ -221,5 +232,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        sys.exit("scripts/sentences.py: takes no argument; writes README.md and notebooks/")
+        sys.exit("scripts/sentences.py: takes no argument; writes README.md, docs/findings.md and notebooks/")
     main()

@@ -10,6 +10,7 @@ digits or more are the paper's own, or its protocol's.
 import json
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,13 @@ def typed(*pages):
 
 
 def findings():
-    """Paper -> what is typed of what README says was found: an item each of a list."""
-    text = typed(SENTENCES / "readme.md.j2")
-    return dict(re.findall(r"^\* \*\*(\w+)\*\*: (.*?)(?=^\* |\Z)", text, re.MULTILINE | re.DOTALL))
+    """Paper -> what is typed of what README and docs/findings.md say was found: an item each of a list."""
+    found = defaultdict(str)
+    for name in ("readme", "findings"):
+        text = typed(SENTENCES / f"{name}.md.j2")
+        for paper, said in re.findall(r"^\* \*\*(\w+)\*\*: (.*?)(?=^\* |\Z)", text, re.MULTILINE | re.DOTALL):
+            found[paper] += said
+    return found
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -54,6 +54,10 @@ def test_the_readme_says_what_is_in_figures(figures):
     assert script("sentences").rendered(text, figures) == text
 
 
+def test_the_findings_at_length_say_what_is_in_figures(figures):
+    assert script("sentences").at_length(figures) == (home() / "docs" / "findings.md").read_text()
+
+
 @pytest.mark.parametrize("path", sorted((home() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_says_what_is_in_figures(path, figures):
     notebook, again = (nbformat.read(path, 4) for _ in range(2))
@@ -73,21 +77,21 @@ def copied(figures, folder):
 def test_a_number_that_changes_is_another_finding_and_one_that_is_gone_an_error(tmp_path, figures):
     copied(figures, tmp_path)
     sentences, table = script("sentences"), tmp_path / "galc_slr" / "embedded" / "table_1.csv"
-    before, text = sentences.said("readme", tmp_path), table.read_text()
-    assert before == sentences.said("readme", figures)
+    before, text = sentences.said("findings", tmp_path), table.read_text()
+    assert before == sentences.said("findings", figures)
     line = next(line for line in text.splitlines() if line.startswith("mAP,40,"))
     table.write_text(text.replace(line, "mAP,40,12.3 ± 1" + line[line.index(" (") :]))
-    after = sentences.said("readme", tmp_path)
+    after = sentences.said("findings", tmp_path)
     assert "plain ASL 12.3," in after and "plain ASL 12.3," not in before
     table.write_text(text.replace(line, "mAP,40,– (52.18)" + line[line.index(")") + 1 :]))
     with pytest.raises(InputError, match=r"table_1.csv, asl, .*: found '– \(52.18\)'; expected a number$"):
-        sentences.said("readme", tmp_path)
+        sentences.said("findings", tmp_path)
     table.write_text(text.replace(line + "\n", ""))
     with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: rows with .*40.*: found 0; expected one$"):
-        sentences.said("readme", tmp_path)
+        sentences.said("findings", tmp_path)
     table.unlink()
     with pytest.raises(InputError, match=r"^galc_slr/embedded/table_1.csv: found 'no such file'; expected it"):
-        sentences.said("readme", tmp_path)
+        sentences.said("findings", tmp_path)
 
 
 def test_a_result_that_turns_round_is_an_error_where_a_sentence_says_ahead():
