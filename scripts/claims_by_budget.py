@@ -12,27 +12,20 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import patch
 
 from nlcore.papers import BUILT_IN, paper
 from nlcore.papers.budget import Hours, Stake, choose, hours_of, total, with_lacking
 from nlcore.papers.profiles import Resources
 from nlcore.runs import Spec, Store, plan_grid
+from nlcore.runs.cost import as_if_with_a_gpu
 
 OPEN, FEWEST = "–", 2
-
-
-def device_with_a_gpu(spec: Spec) -> str:
-    """What computes a run where there is a GPU."""
-    return "cpu" if spec.device_name() == "cpu" else "cuda"
 
 
 def planned(root: str) -> tuple[list[Stake], Hours]:
     """The claims of all papers at profile `paper`, and what each of their runs takes."""
     resources, stakes, plans = Resources(data_root=root, weights="random"), [], []
-    device = patch("nlcore.runs.cost.planned_device", device_with_a_gpu)
-    processor = patch("nlcore.runs.cost._processor", lambda device: device)
-    with device, processor, tempfile.TemporaryDirectory() as folder:
+    with as_if_with_a_gpu(), tempfile.TemporaryDirectory() as folder:
         for name in BUILT_IN:
             main = paper(name).grid("paper", resources=resources).main
             stakes += paper(name).stakes(main)

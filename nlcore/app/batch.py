@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ from nlcore.runs import (
     run_grids,
     with_requirements,
 )
-from nlcore.runs.cost import is_listed, seconds
+from nlcore.runs.cost import as_if_with_a_gpu, device_of_plan, is_listed, seconds
 from nlcore.runs.machine import gpu_memory
 from nlcore.runs.processes import PROCESS, environment, process_pool
 from nlcore.runs.progress import Part, Reporter, duration, reporter
@@ -184,10 +184,18 @@ def check(batch: Batch) -> None:
 
 @_without_collection()
 @asking_once()
-def print_plan(batch: Batch, console: Console) -> None:
-    """Which runs there are, by paper and kind, which are in the store, and how long the rest will take."""
+def print_plan(batch: Batch, console: Console, gpus: int | None = None) -> None:
+    """Which runs there are, by paper and kind, which are in the store, and how long the rest will take.
+
+    gpus: of the machine that is planned for, where it is another one, at the listed rates; None: this one's.
+    """
+    with nullcontext() if gpus is None else as_if_with_a_gpu():
+        _print_plan(batch, console, gpus)
+
+
+def _print_plan(batch: Batch, console: Console, gpus: int | None) -> None:
     store, workers, grids = Store(batch.asked.store), batch.workers or os.cpu_count() or 1, batch.grids
-    title = f"profile {batch.asked.profile}, {workers} workers"
+    title = f"profile {batch.asked.profile}, {workers} workers" + (f", {gpus} GPUs elsewhere" if gpus else "")
     columns = ("paper", "kind of run", "runs", "in the store", "to run", "device", "rates", "core time", "in all")
     table = Table(*columns, title=title)
     plans = {name: plan_grid(specs, store) for name, specs in grids.items()}
@@ -197,7 +205,7 @@ def print_plan(batch: Batch, console: Console) -> None:
             cost = duration(kind.seconds)
             table.add_row(name, kind.name, *counts, ", ".join(kind.devices), kind.rates, cost, "")
         counts = map(str, (len(plan.specs), len(plan.specs) - len(plan.missing), len(plan.missing)))
-        wall = duration(plan.wall_seconds(workers, _gpus(plan)))
+        wall = duration(plan.wall_seconds(workers, _gpus(plan) if gpus is None else gpus))
         table.add_row(name, "all", *counts, "", "", duration(plan.seconds), wall)
         table.add_section()
     for cells in _features_to_extract([spec for specs in grids.values() for spec in specs], workers):
@@ -238,10 +246,9 @@ def _features_to_extract(specs: Sequence[Spec], workers: int) -> Iterator[tuple[
     """A line of the plan for every frozen network: how many images it has still to look at, once for all papers."""
     for source in frozen_sources(specs):
         from nlcore.data.source import frozen_images_waiting  # late: other profiles look at no image
-        from nlcore.devices import resolve_device
 
         waiting, images = frozen_images_waiting(source)
-        unit, device = f"predict {source.backbone} {source.size}", resolve_device(source.device).type
+        unit, device = f"predict {source.backbone} {source.size}", device_of_plan(source.device)
         took = seconds(Work(unit, waiting), device)
         known = is_listed(unit)
         cost, wall = (duration(took), duration(took if device == "cuda" else took / workers)) if known else ("?", "?")
@@ -301,6 +308,8 @@ def compute(
     have_weights(missing)
     have_features(missing)
     with reporter(_parts(grids, plans, notebooks=not batch.runs_only)) as report:
+        if missing:
+            report.say(f"{len(missing)} runs to compute")
         run_plans(batch, plans, store, report)
         done, failures = ([], []) if batch.runs_only else execute_notebooks(batch.shown, report, pages=pages)
     runs = sum(len(plan.specs) for plan in plans.values())

@@ -90,6 +90,9 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
     ] = False,
+    gpus: Annotated[
+        int | None, typer.Option(help="with --plan: as if there were so many here, at the listed rates")
+    ] = None,
     budget: Budget = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="compute everything again")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="compute nothing; show what is finished")] = False,
@@ -142,7 +145,8 @@ def run(
     from nlcore.app import batch
 
     counts = {"workers": workers, "runs_per_gpu": runs_per_gpu, "gpus_per_run": gpus_per_run}
-    _check(device, on_bad_image, engine, address, **counts)
+    _check(device, on_bad_image, engine, address, gpus=gpus, **counts)
+    _check_gpus(gpus, plan=plan)
     _check_notebooks(runs_only, update_notebooks, context.invoked_subcommand)
     options = {"engine": engine, "address": address, "budget": budget, "runs_only": runs_only}
     plain = batch.Batch(_names(named), asked, **options, **counts)
@@ -155,7 +159,7 @@ def run(
     if context.invoked_subcommand:
         return 0
     if plan:
-        batch.print_plan(wanted, console)
+        batch.print_plan(wanted, console, gpus)
         return 0
     return 0 if batch.reproduce(wanted, console, fresh=fresh, update_notebooks=update_notebooks) else 1
 
@@ -282,6 +286,11 @@ def _refuse_options(context: typer.Context) -> None:
 def _names(text: str | None) -> list[str]:
     """The papers that were named, or all."""
     return list(papers()) if text is None else [name for name in text.replace(" ", "").split(",") if name]
+
+
+def _check_gpus(gpus: int | None, *, plan: bool) -> None:
+    if gpus is not None and not plan:
+        raise InputError(f"gpus: found {gpus} without --plan; expected both: a run takes those that CUDA shows it")
 
 
 def _check_notebooks(runs_only: bool, update_notebooks: bool, subcommand: str | None) -> None:

@@ -54,7 +54,8 @@ COST_SECONDS = 8.0  # after so long no further profile's cost is estimated: labe
 ROOTS = {
     "coco": (
         "data_root",
-        "python -c \"from nlcore.data.download import download; download('coco2014', 'data')\", or 'coco2017'",
+        "python -c \"from nlcore.data.download import download; download('coco2014', 'data')\" (train2014, val2014), "
+        "and the same with 'val2017'",
     ),
     "celeba": ("celeba_root", "see nlcore/data/celeba.py for the files; a person has to fetch the photographs"),
     "attributes": (

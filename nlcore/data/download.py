@@ -44,17 +44,18 @@ def _coco(part: str, size: int, md5: str) -> RemoteFile:
 
 
 # Sizes as the server gives them; digests as several public download scripts check them.
+VAL2017 = (
+    _coco("annotations/annotations_trainval2017", 252_907_541, "f4bbac642086de4f52a3fdda2de5fa2c"),
+    _coco("zips/val2017", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
+)
 CATALOGUE = {
     "coco2014": (
         _coco("annotations/annotations_trainval2014", 252_872_794, "0a379cfc70b0e71301e0f377548639bd"),
         _coco("zips/val2014", 6_645_013_297, "a3d79f5ed8d289b7a7554ce06a5782b3"),
         _coco("zips/train2014", 13_510_573_713, "0da8c0bd3d6becc4dcb32757491aca88"),
     ),
-    "coco2017": (
-        _coco("annotations/annotations_trainval2017", 252_907_541, "f4bbac642086de4f52a3fdda2de5fa2c"),
-        _coco("zips/val2017", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
-        _coco("zips/train2017", 19_336_861_798, "cced6f7f71b7629ddf16f17bbcfab6b2"),
-    ),
+    "val2017": VAL2017,  # all of COCO 2017 that a paper here looks at
+    "coco2017": (*VAL2017, _coco("zips/train2017", 19_336_861_798, "cced6f7f71b7629ddf16f17bbcfab6b2")),
     "celeba": (
         RemoteFile(
             "https://drive.usercontent.google.com/download?id=0B7EVK8r0v71pblRyaVFSWGxPY0U&export=download&confirm=t",
@@ -90,7 +91,8 @@ def download(
     CelebA's images have to be fetched by hand from the page its terms name.
 
     Args:
-        name: of the catalogue: "coco2014", "coco2017", "celeba" (attributes only) or "openimages_v1" (lists only).
+        name: of the catalogue: "coco2014", "val2017", "coco2017", "celeba" (attributes only) or "openimages_v1"
+            (lists only).
         root: the folder, made where it is absent.
         accept_terms: whether you accept the terms of a data set that has some.
         progress: whether to show a bar.

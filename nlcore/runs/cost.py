@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,6 +23,7 @@ from nlcore.yaml_text import read_yaml
 
 REMEMBERED = 200  # lines of the ledger for each unit: what was measured long ago was other code
 USUAL_SIZES = (224, 299)  # sides of images for which rates are listed
+_ELSEWHERE: ContextVar[bool] = ContextVar("planned for a machine with a GPU", default=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class CostModel:
     def estimate(self, spec: Spec) -> Estimate:
         """What `spec` will take on this machine."""
         work, device = spec.work(), planned_device(spec)
-        ratio = self._ratios.get((work.unit, device, _processor(device)))
+        known = device == "cpu" or not _ELSEWHERE.get()  # nothing was measured on another machine's GPU
+        ratio = self._ratios.get((work.unit, device, _processor(device))) if known else None
         return Estimate(seconds(work, device) * (1.0 if ratio is None else ratio), device, ratio is not None)
 
 
@@ -87,10 +90,27 @@ def _rates() -> Mapping[str, Mapping[str, float]]:
     return read_yaml((files("nlcore.runs") / "rates.yaml").read_text(encoding="utf-8"))
 
 
+@contextmanager
+def as_if_with_a_gpu() -> Iterator[None]:
+    """While entered, runs are planned for another machine, which has a GPU of the listed rates."""
+    token = _ELSEWHERE.set(True)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
+
+
 def planned_device(spec: Spec) -> str:
-    """`cuda` where the run asks for a GPU, or for whatever there is, and this machine has one; else `cpu`."""
-    if spec.device_name() == "cpu":
+    """`cuda` where the run asks for a GPU, or for whatever there is, and there is one; else `cpu`."""
+    return device_of_plan(spec.device_name())
+
+
+def device_of_plan(name: str) -> str:
+    """`cuda` where that is asked for, or whatever there is ("auto"), and there is a GPU; else `cpu`."""
+    if name == "cpu":
         return "cpu"
+    if _ELSEWHERE.get():
+        return "cuda"
     import torch  # late: runs that only ever use the CPU are planned without it
 
     return "cuda" if torch.cuda.is_available() else "cpu"

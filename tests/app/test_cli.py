@@ -12,6 +12,7 @@ from nlcore.errors import InputError
 from nlcore.papers import papers
 from nlcore.runs import Store, plan_grid
 from nlcore.runs.progress import duration
+from tests.coco_drawing import draw_coco
 from tests.runs.trivial import Total
 
 
@@ -44,6 +45,8 @@ def call(folders, *arguments):
         (["--runs-only", "verify"], "runs-only: found beside verify, which needs the notebooks; expected one of"),
         (["--address", "auto"], "address auto: only the Ray engine has one; expected --engine ray with it"),
         (["--device", "tpu"], "device: found 'tpu'; expected auto, cpu, cuda"),
+        (["--gpus", "4"], "gpus: found 4 without --plan; expected both"),
+        (["--gpus", "0", "--plan"], "gpus: found 0; expected one or more"),
         (
             ["-p", "colour=red"],
             "parameter 'colour': 03_cleanlab_ema.ipynb has none of that name; expected one of profile",
@@ -84,6 +87,20 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
     assert " assumed " in printed
     assert not folders["output"].exists()
     assert list(folders["store"].rglob("*.safetensors")) == []
+
+
+def test_a_plan_for_gpus_that_are_elsewhere_counts_their_hours(folders, capsys, tmp_path):
+    for split, images in (("train", 30), ("val", 12)):
+        draw_coco(tmp_path, images=images, split=split)
+    asked = ["--papers", "galc_slr", "--profile", "finetune", "--data-root", str(tmp_path), "--weights", "random"]
+    told = []
+    for more in ([], ["--gpus", "4"], ["--gpus", "4", "--device", "cpu"]):
+        assert call(folders, *asked, "--plan", *more) == 0
+        told.append(capsys.readouterr().out)
+    here, elsewhere, on_cores = told
+    assert " cuda " in elsewhere and "GPU-hours" in elsewhere and "4 GPUs elsewhere" in elsewhere
+    assert not any(" cuda " in text or "GPU-hours" in text for text in (here, on_cores))
+    assert not folders["store"].exists() or list(folders["store"].rglob("*.safetensors")) == []
 
 
 def test_the_estimate_is_shared_among_workers_but_no_shorter_than_the_longest_run(tmp_path):

@@ -226,7 +226,7 @@ def test_terms_have_to_be_accepted(tmp_path):
 
 
 def test_unknown_data_set(tmp_path):
-    with pytest.raises(InputError, match="data set to download: found 'coco2015'; expected one of coco2014, coco2017"):
+    with pytest.raises(InputError, match="data set to download: found 'coco2015'; expected one of coco2014, val2017"):
         download("coco2015", tmp_path)
 
 

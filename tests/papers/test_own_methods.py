@@ -100,6 +100,18 @@ def _make_and_look(one, study, artefacts, out):
         assert any(re.search(r"A twin|\btwin\b", (out.folder / name).read_text()) for name in files), id
 
 
+@pytest.mark.parametrize("id", TWINS)
+def test_runs_of_ones_own_decide_no_claim_of_the_papers(id, tmp_path):
+    """So they are planned, and a budget is spent, beside them."""
+    with_it, without = (grid(id, *methods) for methods in ([written(tmp_path, TWINS[id][0])], []))
+    own = {spec for spec in with_it if isinstance(spec, OwnRun)}
+    stakes = {stake.claim: stake for stake in paper(id).stakes(with_it)}
+    assert own and all(not stake.runs & own for stake in stakes.values())
+    assert {id: stake.runs for id, stake in stakes.items()} == {
+        stake.claim: stake.runs for stake in paper(id).stakes(without)
+    }
+
+
 def test_the_keys_of_the_papers_own_runs_are_as_without_it(tmp_path):
     for id, (text, *_) in TWINS.items():
         plain, beside = grid(id), grid(id, written(tmp_path, text, f"{id}.py"))
