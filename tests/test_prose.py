@@ -72,6 +72,17 @@ def shown(notebook):
                     yield re.sub(r"<[^>]*>", " ", "".join(content))
 
 
+def texts_of(notebook):
+    """What its Markdown cells say."""
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+
+
+def named(number):
+    """The tables of another paper, to whose notebook a sentence leads."""
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
+    return cells_of(ROOT / "figures" / path.stem[3:] / "embedded")
+
+
 def cells_of(folder):
     """The numbers in the tables and figures of a folder, cell by cell."""
     for path in folder.glob("*.csv"):
@@ -93,6 +104,8 @@ def test_numbers_in_sentences_are_printed_somewhere(path):
     notebook, paper = json.loads(path.read_text(encoding="utf-8")), path.stem[3:]
     here = [*shown(notebook), *contract_of(paper), *sizes(), *cells_of(ROOT / "figures" / paper / "embedded")]
     elsewhere = [text for other in ("paper", "simulated") for text in cells_of(ROOT / "figures" / paper / other)]
+    others = [text for other in re.findall(r"notebook (0[1-5])", " ".join(texts_of(notebook))) for text in named(other)]
+    here += others
     among = {False: printed(here), True: printed([*here, *elsewhere])}
     stale = []
     for place, cell in enumerate(notebook["cells"]):
