@@ -9,6 +9,7 @@ Heads on 256 features, 80 classes, batches of 64, ASL, Adam, one thread. Every w
 labels of its own:
 
     ours      one stack of M heads in nlcore's loop (`train`), which fetches, schedules and averages nothing else;
+    compiled  ours with the gradient of its loss through torch.compile, whose start is not counted;
     shared    the same where all members see the same images, as methods of one seed do (labels are their own);
     loop      plain torch, one head after the other: torch's layers and Adam, timm's ASL (the same loss and gradient);
     vmap      torch.func: vmap of grad over stack_module_state, torch's Adam on the stacked weights;
@@ -37,8 +38,10 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from nlcore.losses import asymmetric_gradient
 from nlcore.torchvision_compat import ensure_torchvision
 from nlcore.training import FeatureBatches, Recipe, fixed_order, stacked, train
+from nlcore.training.gradients import closed_form
 from nlcore.training.learners import ASYMMETRIC
 from nlcore.training.models import linear_head, mlp_head, stack_heads
 
@@ -83,7 +86,8 @@ def heads(kind: str, members: int) -> list[nn.Sequential]:
     return [HEADS[kind](FEATURES, CLASSES, generator=torch.Generator().manual_seed(m)) for m in range(members)]
 
 
-def ours(kind: str, members: int, data: Data, *, shared: bool = False) -> Step:
+def ours(kind: str, members: int, data: Data, *, shared: bool = False, compiled: bool = False) -> Step:
+    of_loss = closed_form(torch.compile(asymmetric_gradient)) if compiled else ASYMMETRIC
     model = stack_heads(heads(kind, members))
     fetch = FeatureBatches(data.features, data.targets, device=torch.device("cpu"))
 
@@ -93,7 +97,7 @@ def ours(kind: str, members: int, data: Data, *, shared: bool = False) -> Step:
         repeated = [order.repeat(-(-rows // IMAGES))[:rows] for order in data.orders]
         orders = [fixed_order(order, data.batch_size) for order in repeated]
         sampler = orders[0] if shared else stacked(orders)
-        train(model, recipe, sampler=sampler, fetch=fetch, loss=lambda m, batch: ASYMMETRIC(m(batch[0]), batch[1]))
+        train(model, recipe, sampler=sampler, fetch=fetch, loss=lambda m, batch: of_loss(m(batch[0]), batch[1]))
 
     return run
 
@@ -187,8 +191,8 @@ OPERATORS = {
     "batches fetched": ("index", "gather", "copy_", "_to_copy", "cat", "stack"),
 }
 OTHERS = "loss, its gradient, activations"
-WAYS = {"ours": ours, "shared": partial(ours, shared=True), "loop": loop, "vmap": vmap, "sklearn": sklearn,
-        "ceiling": ceiling}  # fmt: skip
+VARIANTS = {"compiled": partial(ours, compiled=True), "shared": partial(ours, shared=True)}
+WAYS = {"ours": ours, **VARIANTS, "loop": loop, "vmap": vmap, "sklearn": sklearn, "ceiling": ceiling}
 
 
 def timed(run: Step, steps: int, members: int) -> float:
