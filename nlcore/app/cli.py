@@ -91,7 +91,7 @@ def run(
         bool, typer.Option("--plan", help="only show which runs there are and what they will cost")
     ] = False,
     gpus: Annotated[
-        int | None, typer.Option(help="with --plan: as if there were so many here, at the listed rates")
+        int | None, typer.Option(help="with --plan: for a machine with so many, all at the listed rates")
     ] = None,
     budget: Budget = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="compute everything again")] = False,
@@ -115,6 +115,8 @@ def run(
         require_suite()
     for folder in paper_folder or []:
         add_folder(folder)
+    if gpus is not None and device.startswith("cuda"):
+        device = "auto"  # of the machine that is planned for
     roots = {"data_root": data_root, "celeba_root": celeba_root, "open_images_root": open_images_root}
     asked = Asked(
         profile=profile,

@@ -58,6 +58,8 @@ def read_annotations(
         require(path.suffix in SUFFIXES, "file", str(path), f"a name that ends in {', '.join(SUFFIXES)}")
     require(delimiter != "", "delimiter", delimiter, "one character or more")
     column, rows = _find_ids(ids, (labels, probs))
+    if column is not None:
+        _check_column(column, [path for path in (labels, probs) if path.suffix in TABLES])
     names = None if classes is None else _listed(classes)
     model = _read_matrix(probs, PROBS, column, watch)
     own = names if names is not None else _columns(model)
@@ -83,6 +85,17 @@ def _find_ids(ids: str | None, paths: Iterable[Path]) -> tuple[str | None, list[
         return ids, None
     require(Path(ids).is_file(), "ids", ids, "a column of each table, or a text file with one id a line")
     return None, _lines(Path(ids))
+
+
+def _check_column(ids: str, tables: Sequence[Path]) -> None:
+    """Of two tables with names, both have the column: told before a column of other ids is read as one of numbers."""
+    headers = {path: _header(path) for path in tables}
+    for path, names in headers.items():
+        if names and ids not in names and names[0] != "" and len(tables) == 2:
+            (other,) = set(tables) - {path}
+            raise InputError(
+                f"{path}: found no column {ids!r}; expected one with the ids of its images, as {other} has"
+            )
 
 
 def _listed(classes: str) -> list[str]:
@@ -171,14 +184,16 @@ def _numbers(piece: pd.DataFrame, first: int, path: Path, what: str, ids: str | 
         found = piece.iloc[row, column]
         told = "an empty field" if pd.isna(found) else repr(found.item() if isinstance(found, np.generic) else found)
         place = f"{_image(path, piece.index, first, row)}, column {piece.columns[column]!r}"
-        hint = " (--ids names a column of ids)" if ids is None and isinstance(found, str) else ""
+        may_be_ids = ids is None and column == 0 and isinstance(piece.index, pd.RangeIndex)
+        hint = " (--ids names a column of ids)" if may_be_ids else ""
         raise InputError(f"{place}: found {told}; expected {VALUES[what]}{hint}")
     return values.astype(np.int8) if what == LABELS else values
 
 
 def _image(path: Path, index: pd.Index, first: int, row: int) -> str:
-    """How a row is named: by the image's id where it has one, else by its number, counted from 1."""
-    return f"{path}, image {first + row + 1 if isinstance(index, pd.RangeIndex) else repr(index[row])}"
+    """How a row is named: by the id that its table has of it, else by its number, which results have too."""
+    numbered = isinstance(index, pd.RangeIndex)
+    return f"{path}, image {first + row if numbered else repr(index[row])}{', counted from 0' if numbered else ''}"
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -287,6 +302,8 @@ def _pieces(path: Path, ids: str | None, tags: str | None = None) -> Iterator[pd
 
 def _by_id(piece: pd.DataFrame, key: str | None) -> pd.DataFrame:
     if key is not None and key in piece.columns:
+        empty = np.flatnonzero(piece[key].isna())
+        require(not len(empty), f"ids, in column {key!r}", "an empty field", "one for each image")
         piece = piece.set_index(key)
     if not isinstance(piece.index, pd.RangeIndex):
         piece.index = piece.index.astype(str)

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def code_of(function: Callable[..., Any]) -> str:
-    """The source of a function or class without its docstring.
+    """The source of a function or class without its docstring, where this has lines of its own.
 
     >>> print(code_of(code_of).partition("(")[0])
     def code_of
@@ -19,8 +19,8 @@ def code_of(function: Callable[..., Any]) -> str:
     text = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
     (node,) = ast.parse(text).body
     lines = text.splitlines()
-    if ast.get_docstring(node) is not None:
-        said = node.body[0]
+    said, *does = node.body
+    if does and ast.get_docstring(node) is not None and lines[said.lineno - 1].lstrip()[:1] in "\"'r":
         del lines[said.lineno - 1 : said.end_lineno]
     return "\n".join(lines).strip()
 

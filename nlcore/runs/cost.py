@@ -55,8 +55,8 @@ class CostModel:
     def estimate(self, spec: Spec) -> Estimate:
         """What `spec` will take on this machine."""
         work, device = spec.work(), planned_device(spec)
-        known = device == "cpu" or not _ELSEWHERE.get()  # nothing was measured on another machine's GPU
-        ratio = self._ratios.get((work.unit, device, _processor(device))) if known else None
+        here = not _ELSEWHERE.get()  # nothing was measured on another machine
+        ratio = self._ratios.get((work.unit, device, _processor(device))) if here else None
         return Estimate(seconds(work, device) * (1.0 if ratio is None else ratio), device, ratio is not None)
 
 

@@ -94,10 +94,11 @@ def test_a_plan_for_gpus_that_are_elsewhere_counts_their_hours(folders, capsys, 
         draw_coco(tmp_path, images=images, split=split)
     asked = ["--papers", "galc_slr", "--profile", "finetune", "--data-root", str(tmp_path), "--weights", "random"]
     told = []
-    for more in ([], ["--gpus", "4"], ["--gpus", "4", "--device", "cpu"]):
+    for more in ([], ["--gpus", "4"], ["--gpus", "4", "--device", "cpu"], ["--gpus", "4", "--device", "cuda"]):
         assert call(folders, *asked, "--plan", *more) == 0
         told.append(capsys.readouterr().out)
-    here, elsewhere, on_cores = told
+    here, elsewhere, on_cores, by_name = told
+    assert by_name == elsewhere
     assert " cuda " in elsewhere and "GPU-hours" in elsewhere and "4 GPUs elsewhere" in elsewhere
     assert not any(" cuda " in text or "GPU-hours" in text for text in (here, on_cores))
     assert not folders["store"].exists() or list(folders["store"].rglob("*.safetensors")) == []

@@ -25,6 +25,13 @@ def documented(labels):
 def bare(x): return x + 1  # fmt: skip
 
 
+def beside(): "Said beside what it does."; return 1  # fmt: skip # noqa: E702
+
+
+def only_said():
+    """Nothing else."""
+
+
 @pytest.fixture
 def displayed(monkeypatch):
     """What was displayed since, as Markdown."""
@@ -36,6 +43,9 @@ def displayed(monkeypatch):
 def test_code_is_shown_without_its_docstring_and_still_does_what_it_did():
     assert code_of(documented) == "def documented(labels):\n    return 2 * labels  # what is"
     assert code_of(bare).startswith("def bare(x): return x + 1")
+    for function in (beside, only_said):
+        exec(code_of(function), whole := {})
+        assert whole[function.__name__]() == function()
     space = {}
     exec(code_of(documented), space)
     assert space["documented"](3) == documented(3) == 6

@@ -67,20 +67,28 @@ def _cells(table: pd.DataFrame, names: Names) -> list[Markup]:
 
 
 def _rows_joined(table: pd.DataFrame) -> pd.DataFrame:
-    """One row of those that a column named "row" tells apart: published, ours, and the bounds of ours."""
-    if "row" not in table or not set(table.row) <= {PUBLISHED, OURS, LOW, HIGH}:
+    """One row of those that a column named "row" calls published, ours, and the bounds of ours; others stay."""
+    if "row" not in table or OURS not in set(table.row):
         return table
     at = list(table.columns).index("row")
     keys, values = list(table.columns[:at]), list(table.columns[at + 1 :])
     groups = table.groupby(keys, sort=False) if keys else [((), table)]
-    rows = [[*key, *_of_group(group.set_index("row"), values)] for key, group in groups]
-    return pd.DataFrame(rows, columns=[*keys, *values])
+    rows = [row for key, group in groups for row in _of_group(list(key), group, values)]
+    return pd.DataFrame(rows, columns=[*keys, "row", *values])
 
 
-def _of_group(group: pd.DataFrame, values: Sequence[str]) -> list[Markup]:
-    digits = decimals(group.loc[PUBLISHED, values]) if PUBLISHED in group.index else 2
-    told = group.reindex([PUBLISHED, OURS, LOW, HIGH]).fillna("")
-    return [_cell(ours, interval(low, high, digits), it, digits) for it, ours, low, high in told[values].T.to_numpy()]
+def _of_group(key: list[str], group: pd.DataFrame, values: Sequence[str]) -> Iterable[list[str]]:
+    """The rows of a group: ours with what belongs to it where ours stands, and all that are neither."""
+    of = {name: list(own[values].iloc[0]) for name, own in group.groupby("row")}
+    nothing = [""] * len(values)
+    digits = decimals(of[PUBLISHED]) if PUBLISHED in of else None
+    for name, own in zip(group.row, group[values].to_numpy(), strict=True):
+        if name == OURS:
+            cells = zip(own, of.get(LOW, nothing), of.get(HIGH, nothing), of.get(PUBLISHED, nothing), strict=True)
+            joined = (_cell(ours, interval(low, high, digits), it, digits) for ours, low, high, it in cells)
+            yield [*key, name, *joined]
+        elif OURS not in of or name not in (PUBLISHED, LOW, HIGH):
+            yield [*key, name, *own]
 
 
 def _bounds_joined(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,9 +97,8 @@ def _bounds_joined(table: pd.DataFrame) -> pd.DataFrame:
     if "low" not in columns or columns.index("low") == 0 or columns[columns.index("low") + 1 :][:1] != ["high"]:
         return table
     name = columns[columns.index("low") - 1]
-    cells = [
-        f"{mean} {interval(low, high, None)}".strip() for mean, low, high in table[[name, "low", "high"]].to_numpy()
-    ]
+    rows = table[[name, "low", "high"]].to_numpy()
+    cells = [Markup(" ").join(filter(None, (mean, interval(low, high, None)))) for mean, low, high in rows]
     return table.assign(**{name: cells}).drop(columns=["low", "high"])
 
 

@@ -18,11 +18,15 @@ NAMED = (
 
 @dataclass(frozen=True)
 class Matrix:
-    """Parts of a claim by what they compare and where; None in a cell where the claim has no such part."""
+    """Parts of a claim by what they compare and where; None in a cell where the claim has no such part.
+
+    others: the parts whose names tell no place in it.
+    """
 
     rows: Sequence[str]
     columns: Sequence[str]
     cells: Sequence[Sequence[DecidedPart | None]]
+    others: Sequence[DecidedPart]
 
 
 def place(name: str) -> tuple[str, str] | None:
@@ -56,11 +60,13 @@ def matrix(claim: Decided) -> Matrix | None:
 
 
 def _matrix(parts: Sequence[DecidedPart], axis: Callable[[str], tuple[str, str] | None]) -> Matrix | None:
-    found = {at: part for part in parts if (at := axis(part.name))}
+    found: dict[tuple[str, str], DecidedPart] = {}
+    others = [part for part in parts if (at := axis(part.name)) is None or found.setdefault(at, part) is not part]
     rows, columns = (list(dict.fromkeys(at[side] for at in found)) for side in (0, 1))
     if len(columns) < 2 or len(found) < 3 or 2 * len(found) < len(rows) * len(columns):
         return None
     if len(rows) < len(columns):
         rows, columns = columns, rows
         found = {at[::-1]: part for at, part in found.items()}
-    return Matrix(rows, columns, [[found.get((row, column)) for column in columns] for row in rows])
+    cells = [[found.get((row, column)) for column in columns] for row in rows]
+    return Matrix(rows, columns, cells, others)

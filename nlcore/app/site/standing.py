@@ -89,6 +89,6 @@ def finding(profiles: Mapping[str, Folder]) -> Finding | None:
     order, found = list(Evidence), []
     for profile, folder in profiles.items():
         key = folder.claim(folder.paper.key[1])
-        if key is not None and folder.whole:
+        if key is not None and folder.whole and profile != "smoke" and key.verdict not in OUT_OF_REACH:
             found.append((-order.index(Evidence(key.evidence)), len(found), Finding(profile, _claims(folder), key)))
     return max(found)[-1] if found else None
