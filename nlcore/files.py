@@ -56,6 +56,5 @@ def require_writable_folder(path: Path, *, what: str) -> None:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(
-            f"{what} {path}: not writable ({error.strerror}); expected a folder that can be written"
-        ) from error
+        why = "it is a file" if path.is_file() else error.strerror
+        raise InputError(f"{what} {path}: not writable ({why}); expected a folder that can be written") from error

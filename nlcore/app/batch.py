@@ -102,7 +102,7 @@ class Batch:
         try:
             return one.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
         except InputError as error:
-            if len(self.names) > 1:
+            if len(self.names) > 1 and one.id not in str(error):
                 error.args = (f"{error} (asked for by {one.id})",)
             raise
 

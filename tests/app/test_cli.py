@@ -31,6 +31,7 @@ def call(folders, *arguments):
         (["--papers", "resnet"], "paper 'resnet': unknown; expected one of multi_al, missing_label_al, cleanlab_ema"),
         (["--papers", ""], "papers: none named; expected one or more of"),
         (["--profile", "huge"], "profile 'huge': cleanlab_ema has none of that name; expected one of smoke, embedded"),
+        (["--profile", "huge"], "rehearsal\n"),
         (["--seeds", "a-b"], "seeds 'a-b': cannot read 'a-b'; expected numbers and ranges"),
         (["--seeds", ","], "seeds ',': no seed in it"),
         (["--workers", "0"], "workers: found 0; expected one or more"),
@@ -71,7 +72,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(folders, capsys
     folders[which].write_text("a file is in the way")
     assert call(folders, "--profile", "smoke") == 2
     error = capsys.readouterr().err
-    assert "not writable" in error
+    assert "not writable (it is a file)" in error
     assert str(folders[which]) in error
     assert error.count("\n") == 1
 
