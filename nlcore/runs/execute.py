@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nlcore.errors import InputError
 from nlcore.runs.cost import note_cost
+from nlcore.runs.processes import give_memory_back
 from nlcore.runs.scratch import scratch
 from nlcore.runs.spec import Result, Spec
 from nlcore.runs.store import Store
@@ -63,6 +64,8 @@ def _compute(specs: Sequence[Spec], store: Store, processes: int = 1) -> Cost:
         store.write(spec, result, seconds=share)
         store.clear_scratch(spec)
         note_cost(store, spec, share)
+    del inputs, results
+    give_memory_back()
     return Cost(seconds, _free_gpu_memory())
 
 

@@ -6,6 +6,7 @@ their memory is shared. Elsewhere, where forks of loaded libraries are not safe,
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -41,7 +42,8 @@ KNOWN_WARNINGS = (
 # Every run is single-threaded, so that its bytes depend neither on the machine's cores nor on the number of workers.
 SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # glibc gives large arrays back to the system as soon as they are freed, and each step of a stack of heads would find
-# its pages filled with zeros anew: a tenth to a fifth of its time. Other systems ignore these.
+# its pages filled with zeros anew: a tenth to a fifth of its time. Other systems ignore these. Between passes it is too
+# much to keep: a worker would have at every moment what its largest pass has taken.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 PROCESS = SINGLE_THREAD | KEPT_MEMORY
 SLOW = ("torch", "scipy.stats", "pandas", "sklearn")  # to load
@@ -60,6 +62,13 @@ class UnguardedScriptError(InputError):
             f"{script}: begins workers, and every worker runs it again from the top; "
             'expected the code that does so below a line: if __name__ == "__main__":'
         )
+
+
+def give_memory_back() -> None:
+    """Return to the system what malloc has kept (KEPT_MEMORY), once a pass is over; other systems need not be told."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:  # glibc
+        trim(0)
 
 
 def ignore_known_warnings() -> None:

@@ -1,6 +1,7 @@
 """Workers that are forked from a server: what they have of it, and what they must not have."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from nlcore.runs import processes
 from nlcore.runs.fingerprint import code_fingerprint
-from nlcore.runs.processes import begin_server, environment, process_pool
+from nlcore.runs.processes import begin_server, environment, give_memory_back, process_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere workers are fresh processes")
@@ -172,6 +173,25 @@ def inner():
     """Whose child a worker's own worker is, beside the worker's own parent."""
     with process_pool(1) as pool:
         return os.getppid(), pool.submit(os.getppid).result()
+
+
+def kept_and_given_back():
+    """MB that a worker has of its own once it has freed 256 of them in pieces, and after it gave these back."""
+    import numpy as np
+
+    pieces = [np.ones(1 << 17) for _ in range(256)]  # a megabyte each: malloc takes them from its heap
+    last = np.ones(1 << 17)  # above them: what lies below it is not returned by itself
+    pieces.clear()
+    kept = psutil.Process().memory_full_info().uss / 1e6
+    give_memory_back()
+    return kept, psutil.Process().memory_full_info().uss / 1e6, float(last.sum())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other systems give memory back by themselves")
+def test_what_a_pass_has_taken_a_worker_gives_back():
+    with process_pool(1) as pool:
+        kept, left, _ = pool.submit(kept_and_given_back).result()
+    assert kept - left > 200
 
 
 def test_a_workers_own_workers_come_from_the_same_server():
