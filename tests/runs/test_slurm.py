@@ -1,4 +1,4 @@
-"""The Slurm script of docs/labs.md: what it asks for, and all of it executed, with two nodes of this machine."""
+"""The Slurm scripts of docs/labs.md: what they ask for, and all of Ray's executed, with two nodes of this machine."""
 
 import argparse
 import getpass
@@ -25,16 +25,18 @@ exec "{python}" "{root}/tests/runs/one_machine.py" "$@"
 """
 
 
-def script():
+def script(on_ray=True):
+    """The one for many machines, or the one for one."""
     blocks = re.findall(r"```\n(.*?)```", (ROOT / "docs" / "labs.md").read_text(), re.DOTALL)
-    (found,) = [block for block in blocks if "#SBATCH" in block]
+    (found,) = [block for block in blocks if "#SBATCH" in block and ("ray" in block) == on_ray]
     return found
 
 
-def test_it_is_a_script_that_bash_reads_and_waits_for_no_time_to_pass():
-    assert script().startswith("#!/bin/bash\n")
-    subprocess.run(["bash", "-n"], input=script(), text=True, check=True)
-    assert "sleep" not in script()
+@pytest.mark.parametrize("on_ray", [True, False])
+def test_it_is_a_script_that_bash_reads_and_waits_for_no_time_to_pass(on_ray):
+    assert script(on_ray).startswith("#!/bin/bash\n")
+    subprocess.run(["bash", "-n"], input=script(on_ray), text=True, check=True)
+    assert "sleep" not in script(on_ray)
 
 
 def test_it_asks_slurm_for_one_process_on_each_machine():
@@ -99,8 +101,11 @@ def dry_run(tmp_path):
 def test_slurm_takes_it_in_a_dry_run_and_refuses_what_no_machine_has(dry_run):
     code, said = dry_run(script())
     assert code == 0 and "using 128 processors on nodes n[1-4]" in said, said
-    code, said = dry_run(script().replace("--gpus-per-node=4", "--gpus-per-node=5"))
-    assert code != 0 and "Requested node configuration is not available" in said, said
+    code, said = dry_run(script(on_ray=False))
+    assert code == 0 and re.search(r"using 32 processors on nodes n[1-4]\b", said), said
+    for on_ray in (True, False):
+        code, said = dry_run(script(on_ray).replace("--gpus-per-node=4", "--gpus-per-node=5"))
+        assert code != 0 and "Requested node configuration is not available" in said, said
 
 
 def executable(path, text):
