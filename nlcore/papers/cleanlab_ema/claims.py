@@ -45,7 +45,7 @@ def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:
-    """What the other reading that was run does to the claims: the captions' T."""
+    """What the other readings that were run do to the claims: the captions' T, and scores of few digits."""
     names = {
         "ap_at_t_2": "own count",
         "ap_at_t_2_all_t": "ap_at_t_2",
@@ -57,8 +57,18 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             study, scores=study.scores.assign(metric=study.scores.metric.replace(names))
         )
     }
+    for digits, rounded in study.rounded.groupby("digits", sort=False):
+        name = f"scores of annotations have {digits} digits (small datasets)"
+        studies[name] = replace(study, scores=_in_place_of(study.scores, rounded.drop(columns="digits")))
     readings = {name: {id: decider(own) for id, decider in DECIDERS.items()} for name, own in studies.items()}
     return reading_atlas(decide_claims(study), readings)
+
+
+def _in_place_of(scores: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Scores with others in the place of those of the same panel and dataset."""
+    place = [*PANEL, "seed"]
+    anew = pd.MultiIndex.from_frame(scores[place]).isin(pd.MultiIndex.from_frame(others[place]))
+    return pd.concat([scores[~anew], others[scores.columns]], ignore_index=True)
 
 
 def published_by_cell(study: Study) -> pd.DataFrame:

@@ -68,16 +68,19 @@ def table_s2(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def lift_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """Lift@k: how much more frequent wrong examples are among the k lowest scores than overall."""
+    """Lift@k: how much more frequent wrong examples are among the k lowest scores than overall.
+
+    The mean over the datasets, with half of its 95 % interval.
+    """
     rows = []
     for group, classifier in study.cells:
         cell = study.cell(group, classifier)
         for pooling in study.headline:
-            values = cell[cell.pooling == pooling].groupby("metric").value.mean()
-            lifts = {f"lift@{size}": values[f"lift_at_{size}"] for size in LIFT_SIZES}
+            values = dict(list(cell[cell.pooling == pooling].groupby("metric").value))
+            lifts = {f"lift@{size}": _shown(values[f"lift_at_{size}"]) for size in LIFT_SIZES}
             row = {"group": group, "classifier": classifier, "pooling": pooling}
             rows.append({**row, **lifts, "datasets": cell.seed.nunique()})
-    caption = "Lift@k of the ten poolings (mean over the datasets)."
+    caption = "Lift@k of the ten poolings: the datasets' mean, with half of its 95 % interval."
     return out.table("lift", pd.DataFrame(rows), caption=caption, deviations=study.deviations)
 
 
@@ -258,12 +261,14 @@ def rounding(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     keys, rows = ["group", "classifier"], []
     for (group, classifier), part in study.rounded.groupby(keys, sort=False):
         row = {"group": group, "classifier": classifier, "datasets": part.seed.nunique()}
-        for name, scores in (("as they are", study.cell(group, classifier)), ("rounded", part)):
+        rounded = {f"{digits} digits": own for digits, own in part.groupby("digits", sort=False)}
+        for name, scores in {"as they are": study.cell(group, classifier), **rounded}.items():
             means = with_published(scores).dropna(subset="published").groupby(["pooling", "metric"])
             apart = (means.value.mean() - means.published.first()).abs()
             row |= {f"{name}: within 0.0005": int((apart <= 0.0005).sum()), f"{name}: largest difference": apart.max()}
         rows.append(row | {"means": len(apart)})
-    caption = f"Published means of the small datasets from scores of annotations with all digits, and with {DIGITS}."
+    kept = " or ".join(map(str, DIGITS))
+    caption = f"Published means of the small datasets from scores of annotations with all digits, and with {kept}."
     return out.table("why_rounding", pd.DataFrame(rows), caption=caption)
 
 

@@ -15,8 +15,10 @@ import pandas as pd
 
 from nlcore.papers.galc_slr.protocol import CALIBRATED, CONTRACT, DEFAULTS, MIXUP, T_ESTIMATOR, VARIANTS
 from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.surface import CHOSEN, at_chosen_points
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
+from nlcore.report.draws import by_column
 from nlcore.report.intervals import estimate
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_within, not_run, not_testable
@@ -95,7 +97,20 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     readings["CF1 and OF1 at threshold 0.5"] = {"gs2": asl_ahead_without_noise(study, repaired, threshold=0.5)}
     for name, (own, ids) in changed.items():
         readings[name] = {id: DECIDERS[id](own, repaired) for id in ids}
+    if study.surface.held_out.notna().any():
+        readings[CHOSEN] = at_own_rates(study, repaired)
     return reading_atlas([d for d in decide_claims(study) if d.claim.id in DECIDERS], readings)
+
+
+def at_own_rates(study: Study, variant: str) -> dict[str, list[Part]]:
+    """gs1 and gs8 at the ablation's noise, every method at the rate and length that images held out choose for it."""
+    last, noise = by_column(at_chosen_points(study.surface), "method", "map"), study.ablation_noise
+    compared = {"gs1": ("asl", published_gains("map")[noise]), "gs8": ("asl + clean gold", None)}
+    return {
+        id: [decide(f"mAP at {percent(noise)} %: {variant} minus {other}", last[variant] - last[other], published=size)]
+        for id, (other, size) in compared.items()
+        if {variant, other} <= set(last)
+    }
 
 
 def _stand_in(study: Study, name: str, /, **fields: str) -> Study:

@@ -12,12 +12,21 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from nlcore.data.source import Images, Source
+from nlcore.papers import surface_report
 from nlcore.papers.galc_slr.claims import curve, gain, loss_per_level, paired, published_gains, published_loss
 from nlcore.papers.galc_slr.examples import divide, load_examples
 from nlcore.papers.galc_slr.matrices import calibrated
 from nlcore.papers.galc_slr.protocol import CONTRACT
-from nlcore.papers.galc_slr.study import SURFACE, Study
-from nlcore.papers.galc_slr.words import METRICS, NOISE_AXIS, deviations, headline, looks, published_value
+from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.galc_slr.words import (
+    METRICS,
+    NOISE_AXIS,
+    deviations,
+    headline,
+    looks,
+    published_value,
+    surface_shown,
+)
 from nlcore.report.draws import measured
 from nlcore.report.figures import diagram, lines_by_series, panels, series_style, style
 from nlcore.report.intervals import estimate
@@ -348,26 +357,4 @@ def calibration_figure(study: Study, out: ArtefactWriter) -> Figure:
 
 def surface_figure(study: Study, out: ArtefactWriter) -> Figure:
     """mAP at the ablation's noise by number of epochs and learning rate: one panel per number of epochs."""
-    frame = study.surface.rename(columns={"method": "series", "learning_rate": "learning rate", "map": "value"})
-    places = frame.groupby("seed").apply(lambda own: len(own[["epochs", "learning rate"]].drop_duplicates()))
-    frame = frame[frame.seed.isin(places.index[places == places.max()])]  # a line needs the same seeds all along
-    lengths = sorted(frame.epochs.unique())
-    styles = series_style([name for name in SURFACE if name in set(frame.series)])
-    with style():
-        figure, axes = panels(1, len(lengths), width=4.0, height=3.6, sharex=True)
-        for axis, epochs in zip(axes.flat, lengths, strict=True):
-            own = frame[frame.epochs == epochs]
-            lines_by_series(axis, own, x="learning rate", labels={name: name for name in styles}, looks=styles)
-            axis.set(title=f"{epochs} epochs", ylabel="mAP (%)", xscale="log")
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    noise = percent(study.ablation_noise)
-    return out.figure(
-        "epochs_by_rate",
-        figure,
-        frame[["epochs", "learning rate", "series", "seed", "value"]],
-        caption=f"mAP at {noise} % by number of epochs and learning rate; 95 % intervals over the seeds that ran "
-        "everywhere. The paper: 80 epochs, all of them run, and a rate that it does not name.",
-        alt=f"mAP of {len(styles)} methods by learning rate, for {' and '.join(map(str, lengths))} epochs",
-        deviations=deviations(study),
-    )
+    return surface_report.surface_figure(study.surface, surface_shown(study), out, deviations=deviations(study))

@@ -25,6 +25,7 @@ from nlcore.papers.galc_slr.runs import (
 )
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 
@@ -69,6 +70,8 @@ def at_ablation_noise(spec: Spec) -> bool:
 
 def of_surface(spec: Spec) -> bool:
     """Whether a classifier stands behind mAP by epochs and learning rate."""
+    if isinstance(spec, SurfaceRun):
+        return True
     if _is_own(spec) or not (in_ablation(spec) or (isinstance(spec, GoldClassifier) and spec.protocol.reading)):
         return False
     return spec.method in SURFACE and spec.gold == spec.protocol.gold and _reading(spec) == DEFAULTS
@@ -91,7 +94,7 @@ READS = {
     "transition_rates": TransitionEstimates,
     "fig_2": lambda spec: _is_classifier(spec) and spec.method == "asl",
     **dict.fromkeys(("fig_4", "matrix_distances", "asl_calibration"), at_ablation_noise),
-    **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains"), of_surface),
+    **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains", "rates"), of_surface),
     **dict.fromkeys(("fig_6", "memorisation", "why_readings"), in_ablation),
     "why_sigmoid": SigmoidEffect,
     "where_it_holds": of_headline,
@@ -142,10 +145,10 @@ class Study:
     seed, silver_loss, cap (0: none), estimate_on, and its metrics. `curves` has one row per evaluation: the same,
     epoch and mAP. `distances` has one row per corruption matrix. `matrices` holds the matrices themselves at the
     ablation's noise, name -> (K, K), of the first seed. `sigmoid` is the table of section "Why". `surface` has mAP at
-    the ablation's noise by epochs, learning_rate, method and seed. `reliability` is what silver classifiers say there
-    and how often it is so: silver_loss, seed, cells, output, share. `transitions` has rows for every T-estimate: noise,
-    seed, what it is `decided_by`, so many `classes`, and labels `added` and `lost` of these, in percent, estimated and
-    `..._counted`.
+    the ablation's noise at other rates and lengths (`nlcore.papers.surface.joined`). `reliability` is what silver
+    classifiers say there and how often it is so: silver_loss, seed, cells, output, share. `transitions` has rows for
+    every T-estimate: noise, seed, what it is `decided_by`, so many `classes`, and labels `added` and `lost` of them,
+    in percent, estimated and `..._counted`.
     """
 
     scores: pd.DataFrame
@@ -154,7 +157,7 @@ class Study:
     matrices: dict[str, np.ndarray]
     sigmoid: pd.DataFrame
     specs: tuple[Spec, ...]
-    surface: pd.DataFrame = field(default_factory=pd.DataFrame)
+    surface: pd.DataFrame = field(default_factory=lambda: joined((), ()))
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
     transitions: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: tuple[Spec, ...] = ()
@@ -241,17 +244,25 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
                 specs.append(TransitionEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
         if seed in settings["surface"]["seeds"]:
-            specs += _surface(fields, settings["surface"]["protocols"])
+            specs += _surface(fields, settings["surface"])
     return list(dict.fromkeys(specs))
 
 
-def _surface(fields: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> Iterator[Spec]:
-    """ASL and GALC-SLR at the ablation's noise, for other epochs and learning rates than the profile's own."""
-    own = fields["protocol"]
-    for change in changes:
+def _surface(fields: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[Spec]:
+    """ASL and GALC-SLR at the ablation's noise, for other epochs and learning rates than the profile's own; where asked
+    for, judged on images held out, too."""
+    own, points = fields["protocol"], [fields["protocol"]]
+    for change in surface["protocols"]:
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in change.items())
-        other = {**fields, "protocol": own.model_copy(update={**change, "reading": words})}
-        yield from (_classifier(other, method, own.ablation_noise) for method in SURFACE)
+        points.append(own.model_copy(update={**change, "reading": words}))
+
+    def at_point(protocol: Protocol) -> Iterator[Spec]:
+        return (_classifier({**fields, "protocol": protocol}, method, own.ablation_noise) for method in SURFACE)
+
+    for protocol in points[1:]:
+        yield from at_point(protocol)
+    if surface.get("held_out", False):
+        yield from surface_runs(points, at_point, tested=False)
 
 
 def _classifier(fields: Mapping[str, Any], method: str, noise: float, **reading: Any) -> Spec:
@@ -294,7 +305,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
-        surface=pd.DataFrame(_surface_rows(finished)),
+        surface=surface_frame({spec: run for spec, run in finished.items() if of_surface(spec)}, _surface_rows),
         reliability=pd.DataFrame(
             {"silver_loss": spec.silver_loss, "seed": spec.seed} | row
             for spec, result in estimates.items()
@@ -307,12 +318,10 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
     )
 
 
-def _surface_rows(finished: Mapping[Spec, Result]) -> Iterator[dict]:
-    for spec, result in finished.items():
-        if of_surface(spec):
-            cell = {"epochs": spec.protocol.epochs, "learning_rate": spec.protocol.learning_rate}
-            moved = {"map" + MOVED: 100 * result.arrays["map" + MOVED]}
-            yield {**cell, "method": spec.method, "seed": spec.seed, "map": 100 * result.values["map"], **moved}
+def _surface_rows(spec: GoldClassifier, result: Result) -> Iterator[dict]:
+    metric = {"map": 100 * result.values["map"], "map" + MOVED: 100 * result.arrays["map" + MOVED]}
+    curve = np.array([100 * row["map"] for row in result.values["history"]])
+    yield surface_row(spec, spec.method, spec.seed, curve, **metric)
 
 
 def _transitions(found: Mapping[Spec, Result]) -> Iterator[dict]:

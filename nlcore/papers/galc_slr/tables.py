@@ -13,7 +13,8 @@ from nlcore.papers.galc_slr.counts import exact_lines
 from nlcore.papers.galc_slr.methods import WAYS
 from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS, WITHOUT_GOLD
 from nlcore.papers.galc_slr.study import Study
-from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value
+from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value, surface_shown
+from nlcore.papers.surface_report import gains_table, points_table
 from nlcore.report.cells import Cell
 from nlcore.report.draws import by_seed
 from nlcore.report.intervals import estimate
@@ -233,18 +234,14 @@ def sigmoid_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """GALC-SLR minus ASL, and minus ASL with clean gold, by number of epochs and learning rate."""
-    rows = []
-    for (epochs, rate), part in study.surface.groupby(["epochs", "learning_rate"]):
-        values = {method: by_seed(own, "map") for method, own in part.groupby("method")}
-        row = {"epochs": epochs, "learning rate": rate}
-        for ours, baseline in product(("galc_slr", "galc_slr, second sigmoid"), ("asl", "asl + clean gold")):
-            found = paired(values[ours], values[baseline]) if {ours, baseline} <= set(values) else ()
-            row[f"{ours} minus {baseline}"] = str(estimate(found)) if len(found) else ""
-        rows.append(row | {"seeds": part.seed.nunique()})
-    noise = percent(study.ablation_noise)
-    caption = f"Points of mAP at {noise} % by number of epochs and learning rate: does a verdict hang on them?"
-    return out.table("epochs_by_rate_gains", pd.DataFrame(rows), caption=caption, deviations=deviations(study))
+    """GALC-SLR minus ASL, and minus ASL with clean gold, by epochs and learning rate; last, each at its own choice."""
+    pairs = product(("galc_slr", "galc_slr, second sigmoid"), ("asl", "asl + clean gold"))
+    return gains_table(study.surface, surface_shown(study), pairs, out, deviations=deviations(study))
+
+
+def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What every method reaches at other rates and lengths, and which of them images held out choose for it."""
+    return points_table(study.surface, surface_shown(study), out, deviations=deviations(study))
 
 
 def readings_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:

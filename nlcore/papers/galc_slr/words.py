@@ -8,7 +8,8 @@ import pandas as pd
 
 from nlcore.papers import deviations as common
 from nlcore.papers.galc_slr.protocol import CONTRACT, METHODS
-from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.galc_slr.study import SURFACE, Study
+from nlcore.papers.surface_report import Shown
 from nlcore.report.figures import series_style
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
@@ -48,6 +49,12 @@ def looks(methods: Iterable[str] = METHODS) -> dict[str, dict[str, str]]:
     """Colour and marker of the methods, the same in every figure; what the paper does not compare is dashed."""
     styles = series_style(list(methods))
     return {name: look | {"linestyle": "-" if name in PUBLISHED_AS else "--"} for name, look in styles.items()}
+
+
+def surface_shown(study: Study) -> Shown:
+    """What is said of mAP by epochs and learning rate."""
+    labels = {name: name for name in SURFACE}
+    return Shown(labels, study.ablation_noise, "all of them run", "80 epochs, and a rate that it does not name")
 
 
 def published_value(method: str, metric: str, noise: float) -> float | None:

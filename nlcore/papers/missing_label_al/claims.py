@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from nlcore.papers.missing_label_al.protocol import CONTRACT, UNKNOWN_AS
+from nlcore.papers.missing_label_al.protocol import CONTRACT, SPLIT_NOISE, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
 from nlcore.papers.missing_label_al.words import BASELINE_SERIES, EQUAL_COST, FINAL, PER_LABEL
+from nlcore.papers.surface import CHOSEN, at_chosen_points
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.draws import DRAW, MOVED, by_column, in_draws
@@ -70,7 +71,19 @@ def readings_atlas(study: Study) -> pd.DataFrame:
             combination=study.active.combination.mask(product, "ties").mask(ties, "product")
         ))  # fmt: skip
         readings["entropy by the product of ranks"] = {id: DECIDERS[id](multiplied) for id in ("ml2", "ml4")}
+    if study.surface.held_out.notna().any():
+        readings[CHOSEN] = {"ml1": over_asl_at_own_rates(study)}
     return reading_atlas(decide_claims(study), readings)
+
+
+def over_asl_at_own_rates(study: Study) -> Iterable[Part]:
+    """ml1 at one level, every method at the rate and length that images held out choose for it."""
+    last, noise = by_column(at_chosen_points(study.surface), "method", "map"), SPLIT_NOISE
+    size = float(CONTRACT.published()["text"]["gain_over_asl"][percent(noise)])
+    for unknown_as in UNKNOWN_AS:
+        if {"hard_entropy", f"asl {unknown_as}"} <= set(last):
+            gain = last["hard_entropy"] - last[f"asl {unknown_as}"]
+            yield decide(f"{_at(noise)}: Hard+entropy minus ASL ({unknown_as})", gain, published=size)
 
 
 def over_asl(study: Study, baselines: Sequence[str] = UNKNOWN_AS) -> Iterable[Part]:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nlcore.papers import surface_report
 from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import SPLIT_NOISE, UNKNOWN_AS
 from nlcore.papers.missing_label_al.runs import partial_labels
@@ -22,6 +23,7 @@ from nlcore.papers.missing_label_al.words import (
     MAP,
     PER_LABEL,
     SERIES,
+    SURFACE_SHOWN,
     deviations,
 )
 from nlcore.report.figures import bars_by_series, lines_by_series, panels, series_style, style
@@ -197,3 +199,8 @@ def figure_fair_baselines(study: Study, out: ArtefactWriter) -> Figure:
         caption="Hard+entropy against baselines that see the clean images, or have a loss for missing labels.",
         alt="mean mAP over the noise levels: " + ", ".join(f"{name} {means[name]:.1f}" for name in means.index),
     )  # fmt: skip
+
+
+def surface_figure(study: Study, out: ArtefactWriter) -> Figure:
+    """mAP by learning rate: one panel for each number of epochs of a training."""
+    return surface_report.surface_figure(study.surface, SURFACE_SHOWN, out, deviations=deviations(study.source))

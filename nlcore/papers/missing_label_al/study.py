@@ -12,6 +12,7 @@ import pandas as pd
 from nlcore.data.source import COCO_FOLDERS, Images, Source, coco_parts
 from nlcore.errors import InputError
 from nlcore.metrics import increase_per_label, value_at_cost
+from nlcore.papers.aside import Aside
 from nlcore.papers.missing_label_al.measures import BLIND, MEASURES, Choice, canonical, stands_for
 from nlcore.papers.missing_label_al.protocol import (
     CLASSES,
@@ -26,6 +27,7 @@ from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide,
 from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -35,6 +37,8 @@ BASELINES: dict[str, dict[str, Any]] = {
     **{f"asl {name} + initial": {"unknown_as": name, "beside": "initial"} for name in UNKNOWN_AS},
     **{loss: {"unknown_as": "negative", "loss": loss} for loss in ("ll-r", "ll-ct")},
 }
+# Compared at other rates and lengths, at SPLIT_NOISE.
+SURFACE = ("hard_entropy", "random", *(f"asl {name}" for name in UNKNOWN_AS), "asl masked + initial")
 RATIOS = ("medium", "hard", "hard_medium")  # that Fig. 7 splits
 
 
@@ -53,6 +57,15 @@ def is_plain(spec: Spec) -> bool:
     return isinstance(spec, WholeSetRun) and (spec.beside, spec.loss) == ("nothing", "asl")
 
 
+def of_surface(spec: Spec) -> bool:
+    """Whether a run stands behind mAP by epochs and learning rate."""
+    if isinstance(spec, SurfaceRun):
+        return True
+    if isinstance(spec, WholeSetRun):
+        return spec.noise == SPLIT_NOISE and _whole_name(spec) in SURFACE
+    return of_default(spec, SPLIT_NOISE) and spec.measure in SURFACE
+
+
 def of_gain(spec: Spec) -> bool:
     """Whether a run is plain ASL, or the paper's own measure, Hard+entropy, under the default readings."""
     return is_plain(spec) or (of_default(spec, spec.noise) and spec.measure == "hard_entropy")
@@ -61,6 +74,10 @@ def of_gain(spec: Spec) -> bool:
 def of_headline(spec: Spec) -> bool:
     """Whether a run stands behind the claims of the ladder: Hard+entropy, Random and plain ASL."""
     return of_gain(spec) or (of_default(spec, spec.noise) and spec.measure == "random")
+
+
+class MoreSeeds(Aside):
+    """A measure that looks at no image, with more seeds than the grid has: five cannot tell anything from chance."""
 
 
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
@@ -75,9 +92,11 @@ READS = {
         ("fair_baselines", "fair_gains"),
         lambda spec: (isinstance(spec, WholeSetRun) and spec.noise > 0) or of_gain(spec),
     ),
-    "why_sign_flips": lambda spec: of_default(spec, spec.noise) and spec.measure in BLIND,
+    "why_sign_flips": lambda spec: isinstance(spec, MoreSeeds)
+    or (of_default(spec, spec.noise) and spec.measure in BLIND),
     **dict.fromkeys(("heuristics", "costs", "chosen"), lambda spec: of_default(spec, spec.noise)),
     "combination": MeasureRun,
+    **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains", "rates"), of_surface),
     "where_it_holds": of_headline,
 }
 
@@ -122,13 +141,17 @@ class Study:
     the training's epochs, as the paper reports it), map_last (last epoch), map_without_person (mean). `whole`: noise,
     unknown_as, seed, map (last epoch) of plain ASL. `others`: baseline, noise, seed, map of those that see more or have
     another loss. All have map_moved, by how much draws of the test images move mAP after a training's last epoch.
-    `chosen`: (measure, noise, seed) -> the images that a default measure has completed.
+    `chosen`: (measure, noise, seed) -> the images that a default measure has completed. `surface`: methods at other
+    rates and lengths (`nlcore.papers.surface.joined`), at SPLIT_NOISE. `blind`: the last iteration of the default
+    measures that look at no image, as `active`, with more seeds.
     """
 
     active: pd.DataFrame
     whole: pd.DataFrame
     others: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["baseline", "noise", "seed", "map"]))
     chosen: Mapping[tuple[str, float, int], np.ndarray] = field(default_factory=dict)
+    surface: pd.DataFrame = field(default_factory=lambda: joined((), ()))
+    blind: pd.DataFrame = field(default_factory=pd.DataFrame)
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
     entropy_alone: bool = False  # a reading: whether entropy without a ratio is one of the measures compared
@@ -260,7 +283,53 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
         others = [Choice("hard_medium", SPLIT_NOISE, hard_share=share) for share in settings["splits"]]
         others += [Choice("hard_entropy", noise, combination="product") for noise in settings["products"]]
         specs += [measure_run(shared, choice) for choice in others]
-    return specs
+        specs += _surface(shared, settings.get("surface", {}))
+    return specs + (list(_more_seeds(shared, settings)) if seeds == settings["seeds"] else [])
+
+
+def _more_seeds(shared: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[MoreSeeds]:
+    """For the sign-flip test, where a profile's own seeds are run."""
+    if seeds := tuple(settings.get("more_seeds", ())):
+        choices = [Choice(measure, noise) for noise in settings["noises"] for measure in BLIND]
+        runs = dict.fromkeys(measure_run({**shared, "seeds": seeds}, choice) for choice in choices)
+        yield from (MoreSeeds(run=run) for run in runs)
+
+
+def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[Spec]:
+    """What ml1 and ml2 compare at one level, at other rates and lengths, for so many of the seeds."""
+    seeds = tuple(seed for seed in shared["seeds"] if seed in surface.get("seeds", ()))
+
+    def at_point(protocol: Protocol) -> Iterator[Spec]:
+        fields = shared | {"seeds": seeds, "protocol": protocol}
+        for name in SURFACE:
+            if name in MEASURES:
+                yield measure_run(fields, Choice(name, SPLIT_NOISE))
+            else:
+                changed = BASELINES.get(name) or {"unknown_as": name.removeprefix("asl ")}
+                yield WholeSetRun(**fields, noise=SPLIT_NOISE, **changed)
+
+    own = shared["protocol"]
+    points = [own, *(own.model_copy(update=change) for change in surface["protocols"])] if seeds else []
+    return surface_runs(points, at_point)
+
+
+def _whole_name(spec: WholeSetRun) -> str:
+    """What a training on the whole pool is called among the baselines."""
+    own = {"unknown_as": spec.unknown_as, "beside": spec.beside, "loss": spec.loss}
+    others = (name for name, change in BASELINES.items() if change.items() <= own.items())
+    return f"asl {spec.unknown_as}" if is_plain(spec) else next(others)
+
+
+def _surface_rows(spec: MeasureRun | WholeSetRun, result: Result) -> Iterator[dict]:
+    """A measure's mAP is the mean over the last training's epochs, as elsewhere."""
+    by_epoch, moved = 100 * result.arrays["map"], 100 * result.arrays["map" + MOVED]
+    for member, seed in enumerate(spec.seeds):
+        if isinstance(spec, MeasureRun):
+            curve, of_draws = by_epoch[member, -1], moved[member, -1]
+            yield surface_row(spec, spec.measure, seed, curve, map=curve.mean(), **{"map" + MOVED: of_draws})
+        else:
+            curve = by_epoch[member]
+            yield surface_row(spec, _whole_name(spec), seed, curve, map=curve[-1], **{"map" + MOVED: moved[member]})
 
 
 def measure_run(shared: Mapping[str, Any], choice: Choice) -> MeasureRun:
@@ -300,8 +369,20 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         if choice.is_default
         for member, seed in enumerate(spec.seeds)
     }
-    found = {"chosen": chosen} | ({"others": pd.DataFrame(others)} if others else {})
+    surface = surface_frame({spec: result for spec, result in finished.items() if of_surface(spec)}, _surface_rows)
+    blind = pd.DataFrame(_blind_rows(finished, levels))
+    found = {"chosen": chosen, "surface": surface, "blind": blind}
+    found |= {"others": pd.DataFrame(others)} if others else {}
     return Study(pd.DataFrame(active), pd.DataFrame(whole), **found, specs=tuple(finished), left_out=left_out)
+
+
+def _blind_rows(finished: Mapping[Spec, Result], levels: Sequence[float]) -> Iterator[dict]:
+    """`Study.blind`: of the grid's seeds, and of those that run for it alone."""
+    all_seeds = {spec.run if isinstance(spec, MoreSeeds) else spec: result for spec, result in finished.items()}
+    for spec, choice in _shown(all_seeds, levels):
+        if choice.is_default and choice.measure in BLIND:
+            last = spec.protocol.budget // spec.protocol.batch
+            yield from (row for row in _active_rows(spec, all_seeds[spec], choice) if row["iteration"] == last)
 
 
 def _shown(finished: Mapping[Spec, Result], levels: Sequence[float]) -> list[tuple[MeasureRun, Choice]]:
@@ -348,10 +429,8 @@ def costs(spec: MeasureRun, chosen: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _baseline_rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:
-    own = {"unknown_as": spec.unknown_as, "beside": spec.beside, "loss": spec.loss}
-    name = next(name for name, change in BASELINES.items() if change.items() <= own.items())
     for seed, last in zip(spec.seeds, _last(result), strict=True):
-        yield {"baseline": name, "noise": spec.noise, "seed": seed, **last}
+        yield {"baseline": _whole_name(spec), "noise": spec.noise, "seed": seed, **last}
 
 
 def _rows(spec: WholeSetRun, result: Result) -> Iterator[dict]:

@@ -11,10 +11,10 @@ import pandas as pd
 from nlcore.generators import generator
 from nlcore.papers.counts import counts_table
 from nlcore.papers.missing_label_al.counts import exact_lines
-from nlcore.papers.missing_label_al.measures import BLIND
 from nlcore.papers.missing_label_al.protocol import CONTRACT, DEFAULT_SHARE, PAPER, UNKNOWN_AS
 from nlcore.papers.missing_label_al.study import Study
-from nlcore.papers.missing_label_al.words import BASELINE_SERIES, FINAL, HEURISTICS, SERIES, deviations
+from nlcore.papers.missing_label_al.words import BASELINE_SERIES, HEURISTICS, SERIES, SURFACE_SHOWN, deviations
+from nlcore.papers.surface_report import gains_table, points_table
 from nlcore.report.cells import Cell
 from nlcore.report.draws import by_column, measured
 from nlcore.report.intervals import estimate
@@ -87,10 +87,9 @@ def sign_flip_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     could change their names. The statistic is the mean difference, over all swaps. Measures that are one run are one
     row.
     """
-    rows, runs = [], study.defaults()
+    rows = []
     for noise in study.noises:
-        found = study.heuristics(runs, noise)
-        table = by_column(found[found.measure.isin(BLIND)], "measure", FINAL)
+        table = by_column(study.blind[study.blind.noise == noise], "measure", "map")
         for names, values in _distinct(table.drop(columns="random")):
             drawn = values - table["random"]
             difference = measured(drawn).to_numpy()
@@ -174,3 +173,14 @@ def why_asl_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     ]  # fmt: skip
     caption = "Points of mAP by which Hard+entropy ends above plain ASL on the whole partly labelled set."
     return out.table("why_asl", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
+
+
+def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What every method reaches at other rates and lengths, and which of them images held out choose for it."""
+    return points_table(study.surface, SURFACE_SHOWN, out, deviations=deviations(study.source))
+
+
+def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """ml1 and ml2 at other rates and lengths, and with each method at its own choice."""
+    pairs = [("hard_entropy", other) for other in SURFACE_SHOWN.labels if other != "hard_entropy"]
+    return gains_table(study.surface, SURFACE_SHOWN, pairs, out, deviations=deviations(study.source))

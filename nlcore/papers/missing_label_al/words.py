@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nlcore.data.source import Source
 from nlcore.papers import deviations as common
+from nlcore.papers.missing_label_al.protocol import SPLIT_NOISE
+from nlcore.papers.surface_report import Shown
 
 SERIES = {
     "random": "Random",
@@ -27,6 +29,16 @@ BASELINE_SERIES = {
     "ll-r": "LL-R: the largest losses of unknown labels left out",
     "ll-ct": "LL-Ct: these labels counted as present",
 }
+SURFACE_SHOWN = Shown(
+    labels={
+        **{name: SERIES[name] for name in ("hard_entropy", "random")},
+        **{f"asl {name}": f"ASL ({name})" for name in ASL_SERIES},
+        "asl masked + initial": "ASL (masked), clean images too",
+    },
+    noise=SPLIT_NOISE,
+    lengths="of one training, the mean over whose epochs counts; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40",
+    published="20 epochs and a rate of 0.0001",
+)
 MAP = "mAP"
 FINAL, EQUAL_COST, PER_LABEL = HEURISTICS = ("final mAP", "mAP at equal cost", "increase per label")
 EMBEDDED = (

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nlcore.papers.multi_al.protocol import CONTRACT
+from nlcore.papers.multi_al.protocol import CONTRACT, SURFACE_NOISE
 from nlcore.papers.multi_al.study import Study
 from nlcore.papers.multi_al.words import BASELINE_SERIES
+from nlcore.papers.surface import CHOSEN, at_chosen_points
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
-from nlcore.report.draws import mean_but
+from nlcore.report.draws import by_column, mean_but
 from nlcore.report.ladder import Effect
 from nlcore.report.verdicts import Part, decide, decide_below, not_testable
 
@@ -184,7 +185,21 @@ def readings_atlas(study: Study) -> pd.DataFrame:
     for name in study.readings:
         final = study.under(name)
         readings[name] = {id: decider(final) for id, decider in OF_FINAL.items()}
+    if study.surface.held_out.notna().any():
+        readings[CHOSEN] = at_own_rates(study)
     return reading_atlas(decide_claims(study), readings)
+
+
+def at_own_rates(study: Study) -> dict[str, list[Part]]:
+    """The parts of ma1 to ma3 at the surface's level of noise, each method at the rate and length it would choose."""
+    last, at = by_column(at_chosen_points(study.surface), "method", "map"), _at(SURFACE_NOISE)
+    compared = {
+        "ma1": (f"{at}: Multi-AL minus ASL", "multi_al_safe", "asl"),
+        "ma2": (f"entropy, {at}: with Safe minus without", "multi_al_safe", "multi_al"),
+        "ma3": ("without Safe, at both levels: entropy minus random", "multi_al", "random"),
+    }
+    both = {id: own for id, own in compared.items() if {*own[1:]} <= set(last)}
+    return {id: [decide(name, last[ours] - last[other])] for id, (name, ours, other) in both.items()}
 
 
 def _at(noise: float) -> str:

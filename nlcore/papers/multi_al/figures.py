@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from nlcore.data.source import Images
+from nlcore.papers import surface_report
 from nlcore.papers.multi_al.study import Study
-from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, SERIES, WITHOUT, deviations
+from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, SERIES, SURFACE_SHOWN, WITHOUT, deviations
 from nlcore.report.draws import mean_but
 from nlcore.report.figures import bars_by_series, diagram, lines_by_series, panels, style
 from nlcore.report.intervals import estimate
@@ -270,3 +271,8 @@ def figure_fair_baselines(study: Study, out: ArtefactWriter) -> Figure:
         alt="mean mAP over the noise levels: "
         + ", ".join(f"{labels[name]} {means[name]:.1f}" for name in labels if name in means),
     )  # fmt: skip
+
+
+def surface_figure(study: Study, out: ArtefactWriter) -> Figure:
+    """mAP by learning rate: one panel for each number of epochs of a training."""
+    return surface_report.surface_figure(study.surface, SURFACE_SHOWN, out, deviations=deviations(study.source))

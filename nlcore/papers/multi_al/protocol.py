@@ -12,6 +12,7 @@ PAPER = "multi_al"  # the first name of every generator
 CONTRACT = Contract(__package__)
 MIN_LABELS = 2  # images with a single label are removed
 BINS = 10  # of D1 and D2, in Tables 1 to 3
+SURFACE_NOISE = 0.4  # at which methods are also run at other rates and lengths
 TABLE_NOISES = (0.4, 0.6)  # fractions of swapped labels in Tables 1 to 3
 Start = Literal["imagenet", "clean_coco"]  # what the first classifier was pre-trained on
 # What plain ASL is given beside the noisy pool, so that it sees as much of the truth as the method: nothing; the clean

@@ -12,7 +12,7 @@ import pandas as pd
 
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
-from nlcore.papers.multi_al.protocol import BINS, MIN_LABELS, PAPER, TABLE_NOISES, Protocol
+from nlcore.papers.multi_al.protocol import BINS, MIN_LABELS, PAPER, SURFACE_NOISE, TABLE_NOISES, Protocol
 from nlcore.papers.multi_al.runs import (
     ActiveLearningRun,
     InitialRun,
@@ -26,6 +26,7 @@ from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.words import SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
+from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.runs import Result, Spec, Store
 
@@ -38,9 +39,10 @@ def of_headline(spec: Spec) -> bool:
     return compared and is_default(spec)
 
 
-def is_default(spec: MultiALRun) -> bool:
-    """Whether a run is of the default readings, a baseline the paper's own."""
-    changed = {"start": "imagenet", "safe_kept": False, "beside": "nothing", "mixup": False}
+def is_default(spec: MultiALRun, *, but_baseline: bool = False) -> bool:
+    """Whether a run is of the default readings, a baseline the paper's own unless it may be another."""
+    changed = {"start": "imagenet", "safe_kept": False}
+    changed |= {} if but_baseline else {"beside": "nothing", "mixup": False}
     return not spec.protocol.reading and all(getattr(spec, name, usual) == usual for name, usual in changed.items())
 
 
@@ -57,6 +59,14 @@ def of_baselines(spec: MultiALRun) -> bool:
     if isinstance(spec, WholeSetRun):
         return spec.start == "imagenet" and not spec.protocol.reading
     return isinstance(spec, ActiveLearningRun) and spec.strategy == "multi_al_safe" and is_default(spec)
+
+
+def of_surface(spec: Spec) -> bool:
+    """Whether a run stands behind mAP by epochs and learning rate."""
+    if isinstance(spec, SurfaceRun):
+        return True
+    compared = isinstance(spec, ActiveLearningRun | WholeSetRun) and spec.noise in (None, SURFACE_NOISE)
+    return compared and is_default(spec, but_baseline=True) and _surface_name(spec) in SURFACE
 
 
 def training_images(spec: Spec) -> int:
@@ -80,6 +90,7 @@ READS = {
     "selection": lambda spec: isinstance(spec, ActiveLearningRun) and is_default(spec),
     **dict.fromkeys(("why_start", "why_start_bins"), of_start),
     **dict.fromkeys(("fair_baselines", "fair_gains"), of_baselines),
+    **dict.fromkeys(("epochs_by_rate", "epochs_by_rate_gains", "rates"), of_surface),
     "where_it_holds": of_headline,
 }
 
@@ -115,6 +126,8 @@ HEADLINE = ("ma1", "ma3", "ma4")
 
 
 SAID = {"safe_below": "Safe images have D1 <"}  # a changed field of the protocol, in a reading's name
+# Compared at other rates and lengths.
+SURFACE = ("multi_al_safe", "multi_al", "random", "asl", "asl + relabelled")
 PLACE = ["noise", "seed", DRAW]  # of what is known in draws of the test images
 # Baselines beside plain ASL, by name, and what they change.
 BASELINES: dict[str, dict[str, Any]] = {
@@ -133,7 +146,8 @@ class Study:
     map_without_person, held_out (NaN where the clean images are trained on). Both have, of the last model, by how much
     draws of the test images move the two metrics: map_moved, map_without_person_moved. `initial`: seed, epoch, train,
     validation. `bins`: noise, measure, seed, bin, clean, wrong; `leaked_bins`: the same of a classifier that has seen
-    clean labels of the training images before. `examples`: noise -> arrays of one image.
+    clean labels of the training images before. `examples`: noise -> arrays of one image. `surface`: methods at other
+    rates and lengths (`nlcore.papers.surface.joined`), at SURFACE_NOISE.
     """
 
     active: pd.DataFrame
@@ -142,6 +156,7 @@ class Study:
     bins: pd.DataFrame
     examples: dict[float, dict[str, np.ndarray]] = field(default_factory=dict)
     leaked_bins: pd.DataFrame = field(default_factory=pd.DataFrame)
+    surface: pd.DataFrame = field(default_factory=lambda: joined((), ()))
     specs: tuple[Spec, ...] = ()
     left_out: tuple[Spec, ...] = ()
 
@@ -257,6 +272,7 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
             specs += _active_runs(shared, noise, settings)
             specs += [WholeSetRun(**shared, noise=noise, **BASELINES[name]) for name in settings["baselines"]]
         specs += _other_readings(shared, settings)
+        specs += _surface(shared, settings.get("surface", {}))
         if settings["why"]:
             specs += [LikelihoodRun(**shared, noise=noise, start="clean_coco") for noise in TABLE_NOISES]
     return list(dict.fromkeys(specs))
@@ -281,6 +297,34 @@ def _other_readings(shared: dict, settings: Mapping[str, Any]) -> Iterator[Spec]
             yield from (_run(fields | {"seeds": seeds}, noise, name) for seeds in alone for name in ways)
             if not of_safe:
                 yield WholeSetRun(**fields, noise=noise)
+
+
+def _surface(shared: dict, surface: Mapping[str, Any]) -> Iterator[Spec]:
+    """What ma1 to ma3 compare at one level of noise, at other rates and lengths, for so many of the seeds."""
+    seeds = tuple(seed for seed in shared["seeds"] if seed in surface.get("seeds", ()))
+
+    def at_point(protocol: Protocol) -> Iterator[Spec]:
+        fields = shared | {"seeds": seeds, "protocol": protocol}
+        for name in SURFACE:
+            baseline = name not in STRATEGIES
+            yield (WholeSetRun(**fields, noise=SURFACE_NOISE, **BASELINES.get(name, {})) if baseline
+                   else _run(fields, SURFACE_NOISE, name))  # fmt: skip
+
+    own = shared["protocol"]
+    points = [own, *(own.model_copy(update=change) for change in surface["protocols"])] if seeds else []
+    return surface_runs(points, at_point)
+
+
+def _surface_name(spec: ActiveLearningRun | WholeSetRun) -> str:
+    return spec.strategy if isinstance(spec, ActiveLearningRun) else _baseline(spec)
+
+
+def _surface_rows(spec: ActiveLearningRun | WholeSetRun, result: Result) -> Iterator[dict]:
+    by_epoch = 100 * result.arrays["map"]
+    for member, seed in enumerate(spec.seeds):
+        curve = by_epoch[member, -1] if isinstance(spec, ActiveLearningRun) else by_epoch[member]
+        moved = {"map" + MOVED: 100 * result.arrays["map" + MOVED][member]}
+        yield surface_row(spec, _surface_name(spec), seed, curve, map=curve[-1], **moved)
 
 
 def _active_runs(shared: dict, noise: float, settings: Mapping[str, Any]) -> Iterator[Spec]:
@@ -318,7 +362,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         spec.noise: {name: array for name, array in result.arrays.items() if name.startswith("example_")}
         for spec, result in reversed(bins.items())
     }
-    found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked))}
+    surface = surface_frame({spec: result for spec, result in finished.items() if of_surface(spec)}, _surface_rows)
+    found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked)), "surface": surface}
     return Study(_active_frame(finished, specs), *frames, **found, specs=tuple(finished), left_out=left_out)
 
 

@@ -11,7 +11,9 @@ from nlcore.papers.counts import counts_table
 from nlcore.papers.multi_al.counts import exact_lines
 from nlcore.papers.multi_al.protocol import BINS, CONTRACT
 from nlcore.papers.multi_al.study import Study
-from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, WITHOUT, deviations
+from nlcore.papers.multi_al.words import BASELINE_SERIES, MAP, SURFACE_SHOWN, WITHOUT, deviations
+from nlcore.papers.surface_report import gains_table as surface_gains
+from nlcore.papers.surface_report import points_table
 from nlcore.report.cells import Cell
 from nlcore.report.draws import DRAW, mean_but
 from nlcore.report.intervals import Estimate, estimate
@@ -179,6 +181,18 @@ def start_bins_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         rows.append(row)
     caption = "Share of the clean images that lie in the lowest bin of D1, by what the classifier has seen before."
     return out.table("why_start_bins", pd.DataFrame(rows), caption=caption, deviations=deviations(study.source))
+
+
+def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """What every method reaches at other rates and lengths, and which of them images held out choose for it."""
+    return points_table(study.surface, SURFACE_SHOWN, out, deviations=deviations(study.source))
+
+
+def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
+    """ma1 to ma3 at other rates and lengths, and with each method at its own choice."""
+    multi_al = [("multi_al_safe", other) for other in ("asl", "asl + relabelled", "multi_al")]
+    pairs = [*multi_al, ("multi_al", "random")]
+    return surface_gains(study.surface, SURFACE_SHOWN, pairs, out, deviations=deviations(study.source))
 
 
 def _interval(found: Estimate) -> dict[str, float]:

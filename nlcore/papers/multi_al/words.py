@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nlcore.data.source import Source
 from nlcore.papers import deviations as common
+from nlcore.papers.multi_al.protocol import SURFACE_NOISE
+from nlcore.papers.surface_report import Shown
 
 SERIES = {
     "multi_al_safe": "Multi-AL (entropy + Safe)",
@@ -19,6 +21,16 @@ BASELINE_SERIES = {
     "asl + relabelled": "ASL on the pool and as many clean images as Multi-AL",
     "asl with mixup": "ASL with mixup",
 }
+SURFACE_SHOWN = Shown(
+    labels={
+        **{name: SERIES[name] for name in ("multi_al_safe", "multi_al", "random")},
+        "asl": "ASL",
+        "asl + relabelled": "ASL with as many clean images",
+    },
+    noise=SURFACE_NOISE,
+    lengths="of one training; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40",
+    published="20 epochs and a rate of 0.0001",
+)
 MAP, WITHOUT = "mAP", "mAP without person"
 EMBEDDED = (
     "On the embedded set 500 of about 1,870 pool images are relabelled, in the paper 500 of 23,497: mAP levels, and "
