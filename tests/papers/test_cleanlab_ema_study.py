@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def test_flags_and_rounded_scores_stand_beside_the_scores_of_every_dataset(study
     table = tables.flagger(study, out)
     assert list(table.datasets) == [2]
     both = study.scores.merge(study.rounded, on=["group", "classifier", "seed", "pooling", "metric"])
-    assert len(both) == len(study.scores) == len(study.rounded)
+    assert len(both) == 2 * len(study.scores) == len(study.rounded) and set(both.digits) == {8, 4}
     assert (both.value_x - both.value_y).abs().max() < 0.05, "only scores that differ in their last digits move"
     (counted,) = tables.rounding(study, out).to_dict("records")
     assert counted["means"] == 27 * 6
@@ -148,7 +149,16 @@ def test_the_artefacts_of_the_contract_are_made_and_traced_to_their_runs(study, 
 def test_the_atlas_has_the_claims_that_another_reading_touches(study):
     atlas = readings_atlas(study)
     assert set(atlas.claim) == {f"ce{n}" for n in range(1, 6)}
-    assert atlas.reading.str.startswith("T of the captions").all()
+    assert atlas.reading.str.startswith(("T of the captions", "scores of annotations have")).all()
+
+
+def test_a_reading_of_few_digits_puts_its_scores_in_the_place_of_those_of_the_same_datasets(study):
+    own = {part.name: str(part.estimate) for claim in decide_claims(study) for part in claim.parts}
+    turned = study.scores[study.scores.seed == 0].assign(digits=4, value=lambda frame: -frame.value)
+    for rounded, same in ((study.scores.assign(digits=4), True), (turned, False)):
+        atlas = readings_atlas(replace(study, rounded=rounded))
+        atlas = atlas[atlas.reading.str.contains("4 digits")]
+        assert len(atlas) == 5 and all((own[row["decided by"]] == row.ours) == same for _, row in atlas.iterrows())
 
 
 def test_an_artefact_is_written_once(study, out):
@@ -159,7 +169,7 @@ def test_an_artefact_is_written_once(study, out):
 
 def test_an_unfinished_grid_is_told_and_shown_in_part_when_asked(store):
     wider = PAPER.specs("smoke", seeds=[0, 1, 7])
-    with pytest.raises(InputError, match=r"seed=7.*not finished \(6 runs are not\)"):
+    with pytest.raises(InputError, match=r"seed=7.*not finished \(7 runs are not\)"):
         load_study(wider, store)
     study = load_study(wider, store, partial=True)
     assert study.seed_counts().to_dict("records") == [

@@ -48,7 +48,7 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(study, store, tm
                  tables.slope_table, tables.distance_table, tables.memorisation_table, tables.sigmoid_table,
                  tables.closeness_table, figures.clean_gold_figure, tables.readings_table,
                  tables.elsewhere_table, figures.calibration_figure, figures.surface_figure, tables.surface_table,
-                 tables.exact_counts):  # fmt: skip
+                 tables.rates_table, tables.exact_counts):  # fmt: skip
         make(study, out)
     verdicts = decide_claims(study)
     manifest = json.loads(out.finish(study.specs, store, verdicts=verdicts, reads=PAPER.reads).read_text())

@@ -109,7 +109,8 @@ def test_every_artefact_of_the_contract_is_made_with_its_series(store, tmp_path)
     tables.ratio_table(found, out, "table_2", "d2")
     for make in (tables.table_3, figures.figure_1, figures.figure_2, figures.figure_4, figures.figure_5,
                  figures.figure_6, figures.figure_10, figures.figure_fair_baselines, tables.fair_gains_table,
-                 tables.why_table, tables.start_bins_table, tables.exact_counts):  # fmt: skip
+                 tables.why_table, tables.start_bins_table, tables.exact_counts,
+                 figures.surface_figure, tables.rates_table, tables.surface_table):  # fmt: skip
         make(found, out)
     figures.figure_3(out)
     for noise in NOISES:

@@ -17,8 +17,8 @@ def shared_jobs(name):
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("multi_al", {"ActiveLearningRun", "WholeSetRun"}),
-        ("missing_label_al", {"MeasureRun", "WholeSetRun"}),
+        ("multi_al", {"ActiveLearningRun", "WholeSetRun", "SurfaceRun"}),
+        ("missing_label_al", {"MeasureRun", "WholeSetRun", "SurfaceRun", "MoreSeeds"}),
     ],
 )
 def test_a_run_is_the_same_alone_and_beside_others(name, kinds):
