@@ -29,7 +29,7 @@ from nlcore.papers.profiles import Resources, make_source, profiles_of
 from nlcore.runs import Result, Spec, Store
 
 CELL = ["group", "classifier"]
-# Of rounded scores: few enough digits for equal ones to be equal; and as many as the published numbers seem to rest on.
+# Of rounded scores: few enough for equal ones to be equal; and as few as the published ones may have had.
 DIGITS = (8, 4)
 BENCHMARK = ("fig_2", "fig_3", *(f"fig_s{n}" for n in range(2, 9)), "lift", "why_t", "why_ranks")
 
