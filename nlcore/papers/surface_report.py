@@ -62,18 +62,31 @@ def surface_figure(surface: pd.DataFrame, shown: Shown, out: ArtefactWriter, *, 
 
 def points_table(surface: pd.DataFrame, shown: Shown, out: ArtefactWriter, *, deviations: str) -> pd.DataFrame:
     """Every method at every point: mAP on test images and on images held out, and which point these choose."""
-    best, rows = set(chosen_points(surface).itertuples(index=False, name=None)), []
+    chosen, rows = chosen_points(surface).set_index("method"), []
     for method, label in shown.labels.items():
-        for (epochs, rate), part in surface[surface.method == method].groupby(POINT):
-            row = {"method": label, "epochs": epochs, "learning rate": rate, "mAP": str(estimate(by_seed(part, "map")))}
-            row |= {"mAP, stopped": part.stopped.mean(), "mAP, images held out": part.held_out.mean()}
-            rows.append(row | {"chosen": "yes" if (method, epochs, rate) in best else "", "seeds": len(part)})
-    caption = (
-        f"{shown.at}. Chosen: the highest on a fifth of the training images, with their true labels, that a second run "
-        "does not train on. Stopped: after the epoch that is best on these, where every epoch was looked at; else the "
-        "last model."
-    )
+        own = surface[surface.method == method]
+        for (epochs, rate), part in own.groupby(POINT):
+            row = {"method": label, "epochs": epochs, "learning rate": rate, "epochs trained": part.trained.iloc[0],
+                   "mAP": str(estimate(by_seed(part, "map")))}  # fmt: skip
+            if surface.held_out.notna().any():
+                row |= {"mAP, stopped": part.stopped.mean(), "mAP, images held out": part.held_out.mean(), "chosen": ""}
+            if method in chosen.index and (epochs, rate) == tuple(chosen.loc[method, POINT]):
+                edge = "; at the edge" if rate in (own.learning_rate.min(), own.learning_rate.max()) else ""
+                row["chosen"] = f"by {chosen.loc[method, 'alone']} of {part.seed.nunique()} seeds alone{edge}"
+            rows.append(row | {"seeds": part.seed.nunique()})
+    caption = f"{shown.at}. {_of_choice(surface)}"
     return out.table("rates", pd.DataFrame(rows), caption=caption, deviations=deviations)
+
+
+def _of_choice(surface: pd.DataFrame) -> str:
+    """How a point is chosen, for captions; nothing where none is."""
+    if surface.held_out.isna().all():
+        return "No images were held out."
+    return (
+        "Chosen: the highest mean on a fifth of the training images, with their true labels, in a second run that does "
+        "not train on them; intervals take the choice as given. Alone: for how many seeds it is the highest. Stopped: "
+        "after the epoch that is best on these images; empty where not every epoch was looked at."
+    )
 
 
 def gains_table(
@@ -88,10 +101,15 @@ def gains_table(
         point = {"epochs": epochs, "learning rate": rate, FOR: "all methods"}
         rows.append(point | dict(_gains(part, pairs, shown.labels)) | {"seeds": part.seed.nunique()})
     own, point = at_chosen_points(surface), {"epochs": pd.NA, "learning rate": np.nan, FOR: "each method its own"}
-    rows.append(point | dict(_gains(own, pairs, shown.labels)) | {"seeds": own.seed.nunique()})
-    caption = f"Who is ahead, points of {shown.at}: does a verdict hang on them? Its own: as images held out choose."
+    if len(own):
+        rows.append(point | dict(_gains(own, pairs, shown.labels)) | {"seeds": own.seed.nunique()})
+    caption = f"Who is ahead, points of {shown.at}: does a verdict hang on them? {_of_own(own)}"
     frame = pd.DataFrame(rows).astype({"epochs": "Int64"})
-    return out.table("epochs_by_rate_gains", frame, caption=caption, deviations=deviations)
+    return out.table("epochs_by_rate_gains", frame, caption=caption.strip(), deviations=deviations)
+
+
+def _of_own(own: pd.DataFrame) -> str:
+    return "Its own: as images held out choose (table rates); intervals take the choice as given." if len(own) else ""
 
 
 def _gains(

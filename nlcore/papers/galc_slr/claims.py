@@ -103,12 +103,13 @@ def readings_atlas(study: Study) -> pd.DataFrame:
 
 
 def at_own_rates(study: Study, variant: str) -> dict[str, list[Part]]:
-    """gs1 and gs8 at the ablation's noise, every method at the rate and length that images held out choose for it."""
+    """gs1, gs7 and gs8 at the ablation's noise, every method at the rate and epochs that images held out choose."""
     last, noise = by_column(at_chosen_points(study.surface), "method", "map"), study.ablation_noise
-    compared = {"gs1": ("asl", published_gains("map")[noise]), "gs8": ("asl + clean gold", None)}
+    at, size = f"mAP at {percent(noise)} %", published_gains("map")[noise]
+    compared = {"gs1": (at, "asl", size), "gs7": ("last mAP", "asl", None), "gs8": (at, "asl + clean gold", None)}
     return {
-        id: [decide(f"mAP at {percent(noise)} %: {variant} minus {other}", last[variant] - last[other], published=size)]
-        for id, (other, size) in compared.items()
+        id: [decide(f"{what}: {variant} minus {other}", last[variant] - last[other], published=said)]
+        for id, (what, other, said) in compared.items()
         if {variant, other} <= set(last)
     }
 

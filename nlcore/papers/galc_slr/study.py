@@ -25,7 +25,7 @@ from nlcore.papers.galc_slr.runs import (
 )
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
+from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 
@@ -256,7 +256,7 @@ def _surface(fields: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in change.items())
         points.append(own.model_copy(update={**change, "reading": words}))
 
-    def at_point(protocol: Protocol) -> Iterator[Spec]:
+    def at_point(protocol: Protocol, judged: Judged = "test") -> Iterator[Spec]:
         return (_classifier({**fields, "protocol": protocol}, method, own.ablation_noise) for method in SURFACE)
 
     for protocol in points[1:]:

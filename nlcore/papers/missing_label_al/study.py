@@ -27,7 +27,7 @@ from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide,
 from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
+from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -253,7 +253,8 @@ class Study:
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
         counts = self.active.groupby("noise").seed.nunique().rename("seeds").reset_index()
-        unfinished = [sum(spec.noise in (None, noise) for spec in self.left_out) for noise in counts.noise]
+        own = [spec for spec in self.left_out if not isinstance(spec, Aside)]
+        unfinished = [sum(spec.noise in (None, noise) for spec in own) for noise in counts.noise]
         return counts.assign(unfinished=unfinished)
 
 
@@ -296,10 +297,13 @@ def _more_seeds(shared: Mapping[str, Any], settings: Mapping[str, Any]) -> Itera
 
 
 def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[Spec]:
-    """What ml1 and ml2 compare at one level, at other rates and lengths, for so many of the seeds."""
+    """What ml1 compares at one level, and Random, at other rates and lengths, for so many of the seeds."""
     seeds = tuple(seed for seed in shared["seeds"] if seed in surface.get("seeds", ()))
 
-    def at_point(protocol: Protocol) -> Iterator[Spec]:
+    def at_point(protocol: Protocol, judged: Judged) -> Iterator[Spec]:
+        if judged == "held out":  # as many clean images as ever: a share of all, and the test images are gone
+            clean = protocol.clean_share * sum(shared["source"].sizes()) / shared["source"].sizes()[0]
+            protocol = protocol.model_copy(update={"clean_share": clean})
         fields = shared | {"seeds": seeds, "protocol": protocol}
         for name in SURFACE:
             if name in MEASURES:
@@ -325,11 +329,13 @@ def _surface_rows(spec: MeasureRun | WholeSetRun, result: Result) -> Iterator[di
     by_epoch, moved = 100 * result.arrays["map"], 100 * result.arrays["map" + MOVED]
     for member, seed in enumerate(spec.seeds):
         if isinstance(spec, MeasureRun):
-            curve, of_draws = by_epoch[member, -1], moved[member, -1]
-            yield surface_row(spec, spec.measure, seed, curve, map=curve.mean(), **{"map" + MOVED: of_draws})
+            curve = by_epoch[member, -1]
+            more = {"map": curve.mean(), "map" + MOVED: moved[member, -1]}
+            yield surface_row(spec, spec.measure, seed, curve, **more)
         else:
-            curve = by_epoch[member]
-            yield surface_row(spec, _whole_name(spec), seed, curve, map=curve[-1], **{"map" + MOVED: moved[member]})
+            trained = f"{spec.protocol.whole_epochs} of {spec.protocol.whole_schedule_epochs}"
+            more = {"map": by_epoch[member, -1], "map" + MOVED: moved[member], "trained": trained}
+            yield surface_row(spec, _whole_name(spec), seed, by_epoch[member], **more)
 
 
 def measure_run(shared: Mapping[str, Any], choice: Choice) -> MeasureRun:

@@ -36,8 +36,9 @@ SURFACE_SHOWN = Shown(
         "asl masked + initial": "ASL (masked), clean images too",
     },
     noise=SPLIT_NOISE,
-    lengths="of one training, the mean over whose epochs counts; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40",
-    published="20 epochs and a rate of 0.0001",
+    lengths="of one training; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40; a measure's is the mean over its "
+    "last training's epochs, ASL's the last model's",
+    published="20 epochs; a rate it does not name, ASL's own is 0.0001",
 )
 MAP = "mAP"
 FINAL, EQUAL_COST, PER_LABEL = HEURISTICS = ("final mAP", "mAP at equal cost", "increase per label")

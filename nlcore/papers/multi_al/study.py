@@ -12,6 +12,7 @@ import pandas as pd
 
 from nlcore.data.source import Images, Source
 from nlcore.errors import InputError
+from nlcore.papers.aside import Aside
 from nlcore.papers.multi_al.protocol import BINS, MIN_LABELS, PAPER, SURFACE_NOISE, TABLE_NOISES, Protocol
 from nlcore.papers.multi_al.runs import (
     ActiveLearningRun,
@@ -26,7 +27,7 @@ from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.words import SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.papers.surface import SurfaceRun, joined, surface_frame, surface_row, surface_runs
+from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_row, surface_runs
 from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.runs import Result, Spec, Store
 
@@ -247,7 +248,8 @@ class Study:
     def seed_counts(self) -> pd.DataFrame:
         """How many seeds stand behind every noise level, and how many runs were not finished."""
         counts = self.active.groupby("noise").seed.nunique().rename("seeds").reset_index()
-        unfinished = [sum(getattr(spec, "noise", None) == noise for spec in self.left_out) for noise in counts.noise]
+        own = [spec for spec in self.left_out if not isinstance(spec, Aside)]
+        unfinished = [sum(getattr(spec, "noise", None) == noise for spec in own) for noise in counts.noise]
         return counts.assign(unfinished=unfinished)
 
 
@@ -303,7 +305,7 @@ def _surface(shared: dict, surface: Mapping[str, Any]) -> Iterator[Spec]:
     """What ma1 to ma3 compare at one level of noise, at other rates and lengths, for so many of the seeds."""
     seeds = tuple(seed for seed in shared["seeds"] if seed in surface.get("seeds", ()))
 
-    def at_point(protocol: Protocol) -> Iterator[Spec]:
+    def at_point(protocol: Protocol, judged: Judged) -> Iterator[Spec]:
         fields = shared | {"seeds": seeds, "protocol": protocol}
         for name in SURFACE:
             baseline = name not in STRATEGIES
@@ -323,8 +325,10 @@ def _surface_rows(spec: ActiveLearningRun | WholeSetRun, result: Result) -> Iter
     by_epoch = 100 * result.arrays["map"]
     for member, seed in enumerate(spec.seeds):
         curve = by_epoch[member, -1] if isinstance(spec, ActiveLearningRun) else by_epoch[member]
-        moved = {"map" + MOVED: 100 * result.arrays["map" + MOVED][member]}
-        yield surface_row(spec, _surface_name(spec), seed, curve, map=curve[-1], **moved)
+        more = {"map": curve[-1], "map" + MOVED: 100 * result.arrays["map" + MOVED][member]}
+        if isinstance(spec, WholeSetRun):
+            more["trained"] = f"{spec.protocol.whole_epochs} of {spec.protocol.whole_schedule_epochs}"
+        yield surface_row(spec, _surface_name(spec), seed, curve, **more)
 
 
 def _active_runs(shared: dict, noise: float, settings: Mapping[str, Any]) -> Iterator[Spec]:

@@ -190,7 +190,7 @@ def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
     """ma1 to ma3 at other rates and lengths, and with each method at its own choice."""
-    multi_al = [("multi_al_safe", other) for other in ("asl", "asl + relabelled", "multi_al")]
+    multi_al = [("multi_al_safe", other) for other in ("asl", "asl + relabelled", "multi_al", "random")]
     pairs = [*multi_al, ("multi_al", "random")]
     return surface_gains(study.surface, SURFACE_SHOWN, pairs, out, deviations=deviations(study.source))
 

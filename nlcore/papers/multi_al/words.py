@@ -28,7 +28,7 @@ SURFACE_SHOWN = Shown(
         "asl + relabelled": "ASL with as many clean images",
     },
     noise=SURFACE_NOISE,
-    lengths="of one training; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40",
+    lengths="of one training; ASL: 41 of a cycle of 80 beside 20, all 80 beside 40; the mAP of the last model",
     published="20 epochs and a rate of 0.0001",
 )
 MAP, WITHOUT = "mAP", "mAP without person"
