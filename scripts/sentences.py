@@ -132,7 +132,7 @@ def said(page: str, figures: Path, notebook: NotebookNode | None = None) -> str:
         InputError: a number that the sentences name is not in the results.
     """
     pages = Environment(loader=FileSystemLoader(SENTENCES), undefined=StrictUndefined, trim_blocks=True)
-    pages.filters |= {"to": to, "ahead": ahead, "only": only}
+    pages.filters |= {"to": to, "ahead": ahead, "clearly": clearly, "open": undecided, "only": only}
     results = Results(figures, notebook)
     names = ("part", "interval", "cell", "cells", "rows", "judged", "claims", "confirmed", "printed")
     known = {name: getattr(results, name) for name in names}
@@ -152,6 +152,28 @@ def ahead(value: float, places: int = 1) -> str:
     """
     require(round(value, places) > 0, "a number said to be ahead, or behind", to(value, places), "its side")
     return to(value, places)
+
+
+def clearly(text: str, sign: int = 1, places: int = 1) -> str:
+    """The mean of "mean [low, high]", of which the sentence says that it is above zero, or below it with a sign of -1.
+
+    Raises:
+        InputError: the interval is not all on that side.
+    """
+    mean, low, high = (sign * float(number) for number in NUMBER.findall(text))
+    require(min(low, high) > 0, "an interval of a difference said to be clear", text, "its side of zero")
+    return to(mean, places)
+
+
+def undecided(text: str) -> str:
+    """A mean with its interval, of which the sentence says that its sign cannot be told.
+
+    Raises:
+        InputError: zero is not in the interval.
+    """
+    _, low, high = map(float, NUMBER.findall(text))
+    require(low < 0 < high, "an interval said to hold zero", text, "zero in it")
+    return text
 
 
 def only(ids: Sequence[str], *expected: str) -> str:

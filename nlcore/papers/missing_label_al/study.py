@@ -38,7 +38,7 @@ BASELINES: dict[str, dict[str, Any]] = {
     **{loss: {"unknown_as": "negative", "loss": loss} for loss in ("ll-r", "ll-ct")},
 }
 # Compared at other rates and lengths, at SPLIT_NOISE.
-SURFACE = ("hard_entropy", "random", *(f"asl {name}" for name in UNKNOWN_AS), "asl masked + initial")
+SURFACE = ("hard_entropy", *(f"asl {name}" for name in UNKNOWN_AS), "asl masked + initial")
 RATIOS = ("medium", "hard", "hard_medium")  # that Fig. 7 splits
 
 
@@ -297,7 +297,7 @@ def _more_seeds(shared: Mapping[str, Any], settings: Mapping[str, Any]) -> Itera
 
 
 def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[Spec]:
-    """What ml1 compares at one level, and Random, at other rates and lengths, for so many of the seeds."""
+    """What ml1 compares at one level, at other rates and lengths, for so many of the seeds."""
     seeds = tuple(seed for seed in shared["seeds"] if seed in surface.get("seeds", ()))
 
     def at_point(protocol: Protocol, judged: Judged) -> Iterator[Spec]:

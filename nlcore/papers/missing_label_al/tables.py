@@ -181,6 +181,6 @@ def rates_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def surface_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """ml1 at other rates and lengths, and with each method at its own choice; and Hard+entropy against Random."""
+    """ml1 at other rates and lengths, and with each method at its own choice."""
     pairs = [("hard_entropy", other) for other in SURFACE_SHOWN.labels if other != "hard_entropy"]
     return gains_table(study.surface, SURFACE_SHOWN, pairs, out, deviations=deviations(study.source))

@@ -31,7 +31,7 @@ BASELINE_SERIES = {
 }
 SURFACE_SHOWN = Shown(
     labels={
-        **{name: SERIES[name] for name in ("hard_entropy", "random")},
+        "hard_entropy": SERIES["hard_entropy"],
         **{f"asl {name}": f"ASL ({name})" for name in ASL_SERIES},
         "asl masked + initial": "ASL (masked), clean images too",
     },
