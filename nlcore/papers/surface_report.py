@@ -43,7 +43,7 @@ def surface_figure(surface: pd.DataFrame, shown: Shown, out: ArtefactWriter, *, 
     lengths, there = sorted(frame.epochs.unique()), set(frame.series)
     labels = {name: label for name, label in shown.labels.items() if name in there}
     with style():
-        figure, axes = panels(1, len(lengths), width=4.0, height=3.6, sharex=True)
+        figure, axes = panels(1, len(lengths), width=4.0, height=3.6, sharex=True, sharey=True)
         for axis, epochs in zip(axes.flat, lengths, strict=True):
             own = frame[frame.epochs == epochs]
             lines_by_series(axis, own, x="learning rate", labels=labels, looks=series_style(list(labels)))
