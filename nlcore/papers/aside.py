@@ -70,4 +70,5 @@ class Aside(Spec):
         return type(specs[0].run).compute_together([spec.placed() for spec in specs], inputs)
 
     def compute(self, inputs: Sequence[Result]) -> Result:
+        """As the paper's own run."""
         return self.placed().compute(inputs)

@@ -37,6 +37,7 @@ class HeldOutSource(Source):
     """
 
     def load(self) -> Images:
+        """The images, those held out in the place of the test images."""
         images = Source(**dict(self)).load()
         apart = stratified_division(images.targets[images.train], test_share=HELD_OUT, seed=0)
         kept = images.train[~apart]
@@ -44,6 +45,7 @@ class HeldOutSource(Source):
         return replace(images, train=kept, test=images.train[apart], crops=crops)
 
     def sizes(self) -> tuple[int, int]:
+        """About how many are trained on, and how many held out."""
         train, _ = Source(**dict(self)).sizes()
         kept = round((1 - HELD_OUT) * train)
         return kept, train - kept
