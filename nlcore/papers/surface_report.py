@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from nlcore.papers.surface import POINT, at_chosen_points, chosen_points
 from nlcore.report.draws import by_seed
@@ -15,6 +15,9 @@ from nlcore.report.figures import lines_by_series, panels, series_style, style
 from nlcore.report.intervals import estimate
 from nlcore.report.words import percent
 from nlcore.report.writer import ArtefactWriter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOR = "for"  # whether a point is that of all methods, or each method's own
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tests.app.conftest import command, run
 from tests.command_line import ROOT
 
-RUNS = 51
+RUNS = 54
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 

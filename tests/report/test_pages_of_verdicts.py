@@ -103,6 +103,15 @@ def test_a_result_that_turns_round_is_an_error_where_a_sentence_says_ahead():
         sentences.only([], "ce5")
 
 
+def test_a_sentence_says_a_side_where_the_interval_has_one_and_cannot_tell_where_it_has_none():
+    sentences = script("sentences")
+    clear, crossing = "-2.75 [-4.6, -0.894]", "0.418 [-1.73, 2.56]"
+    assert (sentences.clearly(clear, -1), sentences.undecided(crossing)) == ("2.8", crossing)
+    for said, text in ((sentences.clearly, crossing), (sentences.clearly, clear), (sentences.undecided, clear)):
+        with pytest.raises(InputError, match="an interval"):
+            said(text)
+
+
 def test_a_verdict_that_changes_is_another_readme(tmp_path, figures):
     (tmp_path / "multi_al" / "embedded").mkdir(parents=True)
     kept = (figures / "multi_al" / "embedded" / NAME).read_text()
