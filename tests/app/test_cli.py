@@ -81,8 +81,8 @@ def test_the_plan_says_what_there_is_to_run_and_computes_nothing(folders, capsys
     assert call(folders, "--papers", "cleanlab_ema", "--profile", "smoke", "--plan") == 0
     printed = capsys.readouterr().out
     assert "cleanlab_ema" in printed
-    # Three datasets: five folds, scores three times, flags, statistics, twice predictions and accuracy; three times four
-    # tag folds.
+    # Three datasets: five folds, scores three times, flags, statistics, twice predictions and accuracy; three times
+    # four tag folds.
     assert " 54 " in printed
     assert " cpu " in printed
     assert " assumed " in printed
