@@ -86,6 +86,11 @@ class _Required(SurfaceRun):
         return None
 
 
+def surface_points(own: Any, changes: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """The protocols of a surface: the profile's own first, then what each of `changes` makes of it."""
+    return [own, *(own.model_copy(update=change) for change in changes)]
+
+
 def surface_runs(
     points: Iterable[Any], make: Callable[[Any, Judged], Iterable[Spec]], *, tested: bool = True
 ) -> Iterator[SurfaceRun]:
@@ -103,11 +108,20 @@ def surface_runs(
 
 
 def surface_frame(
-    finished: Mapping[Spec, Result], rows: Callable[[Any, Result], Iterable[Mapping[str, Any]]]
+    finished: Mapping[Spec, Result],
+    of_surface: Callable[[Spec], bool],
+    rows: Callable[[Any, Result], Iterable[Mapping[str, Any]]],
 ) -> pd.DataFrame:
-    """The surface (see `joined`) of its runs, those of the profile's own among them; rows: `surface_row`s of a run."""
+    """The surface (see `joined`) among finished runs.
+
+    Args:
+        of_surface: whether a run belongs to it; the profile's own do at their point.
+        rows: the `surface_row`s of a run.
+    """
     tested, held_out = [], []
     for spec, result in finished.items():
+        if not of_surface(spec):
+            continue
         at_point = isinstance(spec, SurfaceRun)
         place = held_out if at_point and spec.judged == "held out" else tested
         place.extend(rows(spec.run if at_point else spec, result))

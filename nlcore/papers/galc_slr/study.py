@@ -305,7 +305,7 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         distances=pd.DataFrame(_distances(estimates), columns=DISTANCE_COLUMNS),
         matrices=dict(shown[0].arrays) if shown else {},
         sigmoid=pd.DataFrame({"seed": s.seed} | row for s, r in effects.items() for row in r["rows"]),
-        surface=surface_frame({spec: run for spec, run in finished.items() if of_surface(spec)}, _surface_rows),
+        surface=surface_frame(finished, of_surface, _surface_rows),
         reliability=pd.DataFrame(
             {"silver_loss": spec.silver_loss, "seed": spec.seed} | row
             for spec, result in estimates.items()

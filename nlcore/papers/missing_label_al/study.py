@@ -27,7 +27,7 @@ from nlcore.papers.missing_label_al.runs import MeasureRun, WholeSetRun, divide,
 from nlcore.papers.missing_label_al.words import HEURISTICS, SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_row, surface_runs
+from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_points, surface_row, surface_runs
 from nlcore.report.draws import MOVED, by_seed
 from nlcore.runs import Result, Spec, Store
 from nlcore.scorers.missing_ratio import relabelling_cost
@@ -312,8 +312,7 @@ def _surface(shared: Mapping[str, Any], surface: Mapping[str, Any]) -> Iterator[
                 changed = BASELINES.get(name) or {"unknown_as": name.removeprefix("asl ")}
                 yield WholeSetRun(**fields, noise=SPLIT_NOISE, **changed)
 
-    own = shared["protocol"]
-    points = [own, *(own.model_copy(update=change) for change in surface["protocols"])] if seeds else []
+    points = surface_points(shared["protocol"], surface["protocols"]) if seeds else []
     return surface_runs(points, at_point)
 
 
@@ -375,9 +374,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         if choice.is_default
         for member, seed in enumerate(spec.seeds)
     }
-    surface = surface_frame({spec: result for spec, result in finished.items() if of_surface(spec)}, _surface_rows)
     blind = pd.DataFrame(_blind_rows(finished, levels))
-    found = {"chosen": chosen, "surface": surface, "blind": blind}
+    found = {"chosen": chosen, "surface": surface_frame(finished, of_surface, _surface_rows), "blind": blind}
     found |= {"others": pd.DataFrame(others)} if others else {}
     return Study(pd.DataFrame(active), pd.DataFrame(whole), **found, specs=tuple(finished), left_out=left_out)
 

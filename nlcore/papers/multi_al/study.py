@@ -27,7 +27,7 @@ from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.words import SERIES
 from nlcore.papers.own import own_labels
 from nlcore.papers.profiles import Resources, make_source
-from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_row, surface_runs
+from nlcore.papers.surface import Judged, SurfaceRun, joined, surface_frame, surface_points, surface_row, surface_runs
 from nlcore.report.draws import DRAW, MOVED, in_draws
 from nlcore.runs import Result, Spec, Store
 
@@ -312,8 +312,7 @@ def _surface(shared: dict, surface: Mapping[str, Any]) -> Iterator[Spec]:
             yield (WholeSetRun(**fields, noise=SURFACE_NOISE, **BASELINES.get(name, {})) if baseline
                    else _run(fields, SURFACE_NOISE, name))  # fmt: skip
 
-    own = shared["protocol"]
-    points = [own, *(own.model_copy(update=change) for change in surface["protocols"])] if seeds else []
+    points = surface_points(shared["protocol"], surface["protocols"]) if seeds else []
     return surface_runs(points, at_point)
 
 
@@ -366,8 +365,8 @@ def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) ->
         spec.noise: {name: array for name, array in result.arrays.items() if name.startswith("example_")}
         for spec, result in reversed(bins.items())
     }
-    surface = surface_frame({spec: result for spec, result in finished.items() if of_surface(spec)}, _surface_rows)
-    found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked)), "surface": surface}
+    found = {"examples": examples, "leaked_bins": pd.DataFrame(_bin_rows(leaked))}
+    found["surface"] = surface_frame(finished, of_surface, _surface_rows)
     return Study(_active_frame(finished, specs), *frames, **found, specs=tuple(finished), left_out=left_out)
 
 
