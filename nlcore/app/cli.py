@@ -1,7 +1,7 @@
 """The command line, `run_all.py` in a checkout and `nlcore` where installed: options in, one line and a code out.
 
 Exit codes: 0, every notebook executed; 1, a run or a notebook failed (`doctor`: something is missing); 2, unusable
-input; 130, interrupted.
+input; 130, interrupted; 143, terminated.
 
 What does the work is imported where it is asked for: `--help` and a mistyped option are answered at once, and `score`
 does without the packages that only the papers need.
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from nlcore.app.stopping import INTERRUPTED, REASONS, as_interrupt
 from nlcore.errors import InputError, RunFailedError
 from nlcore.papers import BUILT_IN, add_folder, papers
 from nlcore.papers.paper import Asked
@@ -25,7 +26,6 @@ from nlcore.places import figures_folder, store_folder
 from nlcore.suite import require_suite
 from nlcore.yaml_text import read_yaml
 
-INTERRUPTED = 130
 # What a batch's workers and notebooks load, and what else is slow to load, for the server that these are forked from.
 PRELOADED = (
     "torch", "scipy.stats", "pandas", "sklearn.ensemble", "sklearn.linear_model", "ipykernel.ipkernel",
@@ -332,8 +332,20 @@ def _hint(error: Exception, arguments: Sequence[str] | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    with as_interrupt() as terminated:
+        code = _answered(arguments)
+    if code == INTERRUPTED:
+        code = next(iter(terminated), INTERRUPTED)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        kept = "what finished is in the store; the same command goes on from there"
+        print(f"{REASONS[code]}: {'nothing was written' if words[:1] == ['score'] else kept}.", file=sys.stderr)
+    return code
+
+
+def _answered(arguments: Sequence[str] | None) -> int:
+    """The exit code; what went wrong is said, all but interrupts."""
     try:
-        code = app(args=arguments, standalone_mode=False) or 0
+        return app(args=arguments, standalone_mode=False) or 0  # some versions of typer turn Ctrl-C into 130 themselves
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -341,14 +353,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"failed: {error}\nWhat finished is in the store; the same command goes on from there.", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own usage errors; their class moved between its versions
             raise
         print(f"error: {error.format_message()}{_hint(error, arguments)}", file=sys.stderr)
         return 2
-    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        kept = "what finished is in the store; the same command goes on from there"
-        print(f"interrupted: {'nothing was written' if words[:1] == ['score'] else kept}.", file=sys.stderr)
-    return code

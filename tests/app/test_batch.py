@@ -108,15 +108,19 @@ def started(folder, *more):
         driver.wait()
 
 
-def test_an_interrupt_is_answered_with_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "a time limit")]
+)
+def test_an_interrupt_or_a_time_limit_is_answered_with_how_to_go_on(tmp_path, number, code, said):
     # A shell that runs the tests in the background has them ignore Ctrl-C, and so would their children.
     heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     driver = subprocess.Popen(command(tmp_path), cwd=ROOT, **pipes, **heeded)
     _wait_for(lambda: finished(tmp_path) >= 3)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, error = driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    assert driver.returncode == code
+    assert said in error
     assert error.strip().endswith("the same command goes on from there.")
     assert "Traceback" not in error
 
