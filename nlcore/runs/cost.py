@@ -1,7 +1,8 @@
 """What a run will take: its work in units, the rate of each unit, and what the store has measured on this machine.
 
 A run states its `Work`; `rates.yaml` says what a unit takes. Every computed run adds a line to the store's ledger, and
-the rates of the units found there are corrected by the ratio of what was measured to what was expected.
+the rates of the units found there are corrected by the ratio of what was measured to what was expected: the median one,
+since a run that was suspended, or that shared its core with other work, took longer than it needs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+
+import numpy as np
 
 from nlcore.runs.machine import gpu, processor
 from nlcore.runs.spec import Spec, Work
@@ -135,15 +138,23 @@ def note_cost(store: Store, spec: Spec, seconds: float) -> None:
 
 
 def ratios(measurements: Iterable[Measurement]) -> dict[tuple[str, str, str], float]:
-    """(unit, device, processor) -> seconds measured over seconds that the listed rates expect, in all."""
+    """(unit, device, processor) -> seconds measured over seconds that the listed rates expect.
+
+    It is the median over the lines, each of which weighs as much as was expected of it: a long run says more than a
+    short one, and one that was suspended for an hour says no more than any other.
+    """
     latest: dict[tuple[str, str, str], deque[Measurement]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
     for measured in measurements:
         latest[measured.unit, measured.device, measured.processor].append(measured)
     found = {}
     for key, lines in latest.items():
-        expected = sum(seconds(Work(line.unit, line.amount), line.device) for line in lines)
-        if expected > 0:
-            found[key] = sum(line.seconds for line in lines) / expected
+        expected = np.array([seconds(Work(line.unit, line.amount), line.device) for line in lines])
+        there = expected > 0
+        if there.any():
+            measured = np.array([line.seconds for line in lines])
+            found[key] = float(
+                np.quantile(measured[there] / expected[there], 0.5, weights=expected[there], method="inverted_cdf")
+            )
     return found
 
 

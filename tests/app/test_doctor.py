@@ -91,7 +91,7 @@ def test_a_fresh_checkout_with_the_pinned_packages_can_work_and_nothing_is_writt
     [
         ("timm", None, "missing: timm: none; expected >=1.0.12, tested {}; to get it: make install installs it"),
         ("seaborn", None, "missing: seaborn: none; expected >=0.13.2, tested {}; to get it: make install"),
-        ("numpy", "1.25.2", "too old: numpy: 1.25.2; expected >=1.26, tested {}; to get it: make install"),
+        ("numpy", "1.25.2", "too old: numpy: 1.25.2; expected >=2.0, tested {}; to get it: make install"),
     ],
 )
 def test_a_missing_package_and_a_too_old_one_are_named_with_how_to_get_them(

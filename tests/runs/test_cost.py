@@ -57,17 +57,22 @@ def test_an_estimate_is_corrected_by_what_was_measured_on_this_processor(tmp_pat
     one = seconds(Work("train tresnet_m 224", 1), "cpu")
     write(store, line(processor="another", seconds=99), line(device="cuda", seconds=99), line(unit="other", seconds=99))
     assert CostModel(store).estimate(spec) == assumed
-    write(store, line(amount=10, seconds=20 * one), line(amount=30, seconds=100 * one))
+    write(store, line(amount=10, seconds=20 * one), line(amount=30, seconds=90 * one))
     corrected = CostModel(store).estimate(spec)
     assert corrected.measured
-    assert corrected.seconds == pytest.approx(3 * assumed.seconds), "120 measured where 40 were expected"
+    assert corrected.seconds == pytest.approx(3 * assumed.seconds), "three times as long as expected, for most of it"
 
 
 def test_only_the_latest_measurements_of_a_unit_count():
     old = [Measurement("unit", "cpu", 1.0, 50.0, "p")] * 200
     new = [Measurement("unit", "cpu", 1.0, 2.0, "p")] * 200
     assert ratios(old + new) == {("unit", "cpu", "p"): 2.0}
-    assert ratios(new[:1] + old[:1]) == {("unit", "cpu", "p"): 26.0}
+    assert ratios(new[:1] + old[:2]) == {("unit", "cpu", "p"): 50.0}
+
+
+def test_a_run_that_was_suspended_says_no_more_than_any_other():
+    steady = [Measurement("unit", "cpu", 1.0, 2.0, "p")] * 5
+    assert ratios([*steady, Measurement("unit", "cpu", 1.0, 4000.0, "p")]) == {("unit", "cpu", "p"): 2.0}
 
 
 def test_lines_that_cannot_be_read_are_passed_over(tmp_path):
