@@ -115,12 +115,17 @@ def at_own_rates(study: Study, variant: str) -> dict[str, list[Part]]:
 
 
 def _stand_in(study: Study, name: str, /, **fields: str) -> Study:
-    """The study with the runs of `fields` in the place of method `name`'s own, as if they had been the defaults."""
+    """The study with the runs of `fields` in the place of method `name`'s own, as if they had been the defaults.
+
+    Levels that fewer of the seeds ran than others are left out: there a reading stands beside Table 1 only.
+    """
 
     def replaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
         own = {column: name} if "method" not in fields else {column: fields["method"]}
         wanted = {"cap": 0, **own, **{field: value for field, value in fields.items() if field != "method"}}
         taken = frame[np.logical_and.reduce([frame[field] == value for field, value in wanted.items()])]
+        seeds = taken.groupby("noise").seed.transform("nunique")
+        taken = taken[seeds == seeds.max()]
         return pd.concat([frame[frame[column] != name], taken.assign(**{column: name, **DEFAULTS, "cap": 0})])
 
     return replace(study, scores=replaced(study.scores, "method"), curves=replaced(study.curves, "method"),

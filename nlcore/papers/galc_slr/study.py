@@ -84,6 +84,13 @@ def of_headline(spec: Spec) -> bool:
 
 
 SURFACE = ("asl", "asl + clean gold", "galc_slr", "galc_slr, second sigmoid")  # compared by epochs and learning rate
+# Our methods -> the paper's that each may stand for.
+STANDS_FOR = {
+    "asl": "asl",
+    "asl + clean gold": "asl",
+    **dict.fromkeys((*VARIANTS, "galc_slr as written, clipped"), "galc_slr"),
+    **dict.fromkeys((f"{variant}, second sigmoid" for variant in VARIANTS), "galc_slr"),
+}
 # What scripts/check_simulated.py measured: no run of a profile stands behind it.
 CHECKS = ("simulation_predictions", "simulation_kinds", "simulation_forms")
 # Artefact -> the runs behind it: kinds of runs, or a test of a run. Those not named rest on all.
@@ -243,6 +250,9 @@ def grid(settings: Mapping[str, Any], seeds: Sequence[int] | None, resources: Re
             if T_ESTIMATOR in methods:
                 specs.append(TransitionEstimates(**fields, noise=noise))
         specs += _ablation(fields, settings["ablation"])
+        if seed in settings.get("readings_at_every_level", ()):
+            readings = [reading for reading in settings["ablation"]["readings"] if reading["method"] in STANDS_FOR]
+            specs += _readings(fields, readings, settings["noises"])
         if seed in settings["surface"]["seeds"]:
             specs += _surface(fields, settings["surface"])
     return list(dict.fromkeys(specs))
@@ -277,10 +287,14 @@ def _ablation(fields: dict[str, Any], ablation: Mapping[str, Any]) -> Iterator[S
         yield _classifier(fields | {"gold": ablation["gold"]}, method, noise)
     for cap, method in product(ablation["caps"], VARIANTS):
         yield _classifier(fields, method, noise, cap=cap)
-    for reading in ablation["readings"]:
+    yield from _readings(fields, ablation["readings"], [noise])
+    yield SigmoidEffect(**fields, noise=noise)
+
+
+def _readings(fields: dict[str, Any], readings: Iterable[Mapping], noises: Iterable[float]) -> Iterator[Spec]:
+    for noise, reading in product(noises, readings):
         yield _classifier(fields, noise=noise, **reading)
         yield MatrixEstimates(**fields, noise=noise, **{k: v for k, v in reading.items() if k != "method"})
-    yield SigmoidEffect(**fields, noise=noise)
 
 
 def load_study(specs: Sequence[Spec], store: Store, *, partial: bool = False) -> Study:

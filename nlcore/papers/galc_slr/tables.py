@@ -11,8 +11,8 @@ from nlcore.papers.counts import counts_table
 from nlcore.papers.galc_slr.claims import curve, fall, gain, loss_per_level, paired, published_loss
 from nlcore.papers.galc_slr.counts import exact_lines
 from nlcore.papers.galc_slr.methods import WAYS
-from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, VARIANTS, WITHOUT_GOLD
-from nlcore.papers.galc_slr.study import Study
+from nlcore.papers.galc_slr.protocol import CONTRACT, DEFAULTS, WITHOUT_GOLD
+from nlcore.papers.galc_slr.study import STANDS_FOR, Study
 from nlcore.papers.galc_slr.words import METRICS, PUBLISHED_AS, deviations, headline, published_value, surface_shown
 from nlcore.papers.surface_report import gains_table, points_table
 from nlcore.report.cells import Cell
@@ -34,13 +34,6 @@ ELSEWHERE = {
     "BalanceMix": (85.2, 84.3, 81.6),
 }
 ELSEWHERE_LEVELS = (0.0, 0.2, 0.4)
-# Our methods -> the paper's that each may stand for.
-STANDS_FOR = {
-    "asl": "asl",
-    "asl + clean gold": "asl",
-    **dict.fromkeys((*VARIANTS, "galc_slr as written, clipped"), "galc_slr"),
-    **dict.fromkeys((f"{variant}, second sigmoid" for variant in VARIANTS), "galc_slr"),
-}
 PUBLISHED_METRICS = [name for name, (_, place) in METRICS.items() if place is not None]
 CALLED = {"silver_loss": "silver classifier", "estimate_on": "estimated on", "cap": "cap"}
 USUAL = DEFAULTS | {"cap": 0}  # as the study's columns say it
@@ -91,7 +84,10 @@ def published_cells(study: Study) -> Iterator[Cell]:
 
 
 def closeness_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """How far each reading of the paper's two methods is from Table 1: mean absolute difference over the levels."""
+    """How far each reading of the paper's two methods is from Table 1: mean absolute difference over the levels.
+
+    `seeds` is how many stand behind a level: at other levels than the ablation's, a reading may have run for fewer.
+    """
     readings = ["method", "gold", *DEFAULTS]
     rows = []
     for fields, part in study.scores.groupby(readings, sort=False):
@@ -108,9 +104,9 @@ def closeness_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
         whole = pd.DataFrame(apart).stack().mean()
         fields = zip(DEFAULTS, reading, strict=True)
         changed = [f"{CALLED[name]} {value}" for name, value in fields if value != USUAL[name]]
-        rows.append(
-            {"published": said, "ours": ", ".join([method, *changed]), "levels": len(means)} | cells | {"all": whole}
-        )
+        name, seeds = ", ".join([method, *changed]), part.groupby("noise").seed.nunique()
+        counts = {"levels": len(means), "seeds": " to ".join(map(str, sorted({seeds.min(), seeds.max()})))}
+        rows.append({"published": said, "ours": name, **counts, **cells, "all": whole})
     return out.table(
         "closeness",
         pd.DataFrame(rows),
