@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from nlcore.errors import InputError, require
-from nlcore.scorers.report import Annotations, Matrix, Watch, as_annotations, unwatched
+from nlcore.scorers.annotations import Annotations, Matrix, Watch, as_annotations, unwatched
 
 CHUNK_CELLS = 8_000_000  # of a CSV that are read at a time: 64 MB as numbers
 SUFFIXES = (".csv", ".parquet", ".npz", ".npy")

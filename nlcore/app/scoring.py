@@ -27,7 +27,8 @@ from nlcore.app.label_files import read_annotations
 from nlcore.app.score_page import SHOWN, render
 from nlcore.errors import InputError, require
 from nlcore.scorers import POOLINGS
-from nlcore.scorers.report import EXTRA, MISSING, Annotations, Watch, doubted_annotations, label_report, unwatched
+from nlcore.scorers.annotations import Annotations, Watch, unwatched
+from nlcore.scorers.report import EXTRA, MISSING, doubted_annotations, label_report
 
 LARGE = 100_000_000  # bytes of input from which on progress is shown
 LOOKED_AT = 1000  # images whose probabilities are looked at for what may be wrong with them

@@ -19,8 +19,8 @@ from cleanlab.multilabel_classification.filter import find_multilabel_issues_per
 from nlcore.errors import InputError
 from nlcore.scorers import POOLINGS, find_label_issues, label_quality_scores
 from nlcore.scorers import report as module
+from nlcore.scorers.annotations import as_annotations
 from nlcore.scorers.report import (
-    as_annotations,
     class_report,
     confident_joints,
     doubted_annotations,
