@@ -23,13 +23,13 @@ from nbformat import NotebookNode
 from nlcore.errors import InputError, require
 from nlcore.files import write_atomically
 from nlcore.papers import papers
+from nlcore.papers.profiles import PROFILES
 from nlcore.places import home
 from nlcore.report.verdict_file import NAME, Decided, DecidedPart, read_verdicts
 from nlcore.report.verdicts import Verdict
 
 FINDINGS = "<!-- findings: python scripts/sentences.py -->", "<!-- end of findings -->"
 VERDICTS = "<!-- verdicts: python scripts/sentences.py -->", "<!-- end of verdicts -->"
-PROFILES = ("embedded", "simulated", "paper")
 SENTENCES = home() / "docs" / "sentences"
 TAG = "sentences"  # of the cell of a notebook that has them
 AT_LENGTH = "# What was found\n\nFrom figures/, by scripts/sentences.py; in short in [README](../README.md).\n\n{}\n"

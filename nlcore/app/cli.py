@@ -21,7 +21,7 @@ from nlcore.app.stopping import INTERRUPTED, REASONS, as_interrupt
 from nlcore.errors import InputError, RunFailedError
 from nlcore.papers import BUILT_IN, add_folder, papers
 from nlcore.papers.paper import Asked
-from nlcore.papers.profiles import Resources, parse_seeds
+from nlcore.papers.profiles import PROFILES, Resources, parse_seeds
 from nlcore.places import figures_folder, store_folder
 from nlcore.suite import require_suite
 from nlcore.yaml_text import read_yaml
@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 Papers = Annotated[str | None, typer.Option("--papers", help=f"comma-separated: {', '.join(BUILT_IN)}; all by default")]
 PaperFolder = Annotated[list[str] | None, typer.Option(help="package of a paper of one's own (docs/add_a_paper.md)")]
-Profile = Annotated[str, typer.Option(help="how much: smoke, embedded, simulated, frozen, finetune, paper, rehearsal")]
+Profile = Annotated[str, typer.Option(help=f"how much: {', '.join(PROFILES)}")]
 Seeds = Annotated[str | None, typer.Option(help="instead of the profile's own, such as 0-4,7")]
 Workers = Annotated[int | None, typer.Option(help="processes; one per core by default")]
 Engine = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster")]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nlcore.data.source import Source
     from nlcore.report.evidence import StatedEvidence
 
+# Of the built-in papers, in the order in which a reader wants them: what ships, the papers' own sizes, those for tests.
+PROFILES = ("embedded", "simulated", "frozen", "finetune", "paper", "smoke", "rehearsal")
+
 
 @dataclass(frozen=True)
 class Resources:

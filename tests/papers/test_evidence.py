@@ -15,6 +15,7 @@ from nlcore.errors import InputError
 from nlcore.papers import BUILT_IN, paper
 from nlcore.papers.ladder import Grid
 from nlcore.papers.paper import Asked, Session
+from nlcore.papers.profiles import PROFILES as IN_ORDER
 from nlcore.papers.profiles import Resources
 from nlcore.report.atlas import reading_atlas
 from nlcore.report.claims import ClaimVerdict
@@ -27,6 +28,10 @@ FIGURES = Path(__file__).resolve().parents[2] / "figures"
 PROFILES = [(name, profile) for name in BUILT_IN for profile in paper(name).profiles()]
 CONTRACT = paper("multi_al").contract
 UP, DOWN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9]
+
+
+def test_every_profile_has_its_place_in_the_order():
+    assert {profile for _, profile in PROFILES} == set(IN_ORDER)
 
 
 @pytest.mark.parametrize(("name", "profile"), PROFILES)

@@ -16,13 +16,13 @@ from PIL import Image
 
 from nlcore.papers import papers
 from nlcore.papers.paper import Asked, Need, Paper
+from nlcore.papers.profiles import PROFILES
 from nlcore.report.atlas import COLUMNS
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import Decided, read_if_current
 from nlcore.report.verdicts import Verdict
 from nlcore.report.writer import MANIFEST, PROVENANCE
 
-PROFILES = ("embedded", "finetune", "paper", "smoke")
 KINDS = {"table": "table", "tables": "table", "figure": "fig", "figures": "fig", "fig.": "fig", "fig": "fig"}
 NAMED = re.compile(r"\b(tables?|figures?|fig\.?)\s+(s?\d+)", re.IGNORECASE)
 ROWS_SHOWN = 40  # of a longer table the page shows the beginning and links the CSV
