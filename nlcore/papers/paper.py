@@ -54,9 +54,10 @@ WHERE_IT_HOLDS = "where_it_holds"
 LADDER_CAPTION = (
     "Where the headline claims hold: the effect that a claim says is above zero, with its 95 % interval over seeds and "
     "test images, by number of training images, for simulated features of several qualities (the mAP that plain "
-    "training reaches without noise). Filled: the whole interval lies on the claimed side. Star: this profile's own "
-    "data. Dotted: as published. Grey panels: claims of a kind for which simulated features do not predict the real "
-    "ones well enough."
+    "training reaches without noise on all 65,268 images of paper 4). Filled: the whole interval lies on the claimed "
+    "side or, where a claim says that two differ by little, in the green band. Star: this profile's own data. Dotted: "
+    "as published. {trained} Fewer images are trained on for as many epochs, and so in fewer steps. Grey panels: "
+    "claims of a kind for which simulated features do not predict the real ones well enough."
 )
 LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
 BY_LABEL_QUALITY = "by_label_quality"
@@ -348,7 +349,8 @@ class Session:
     def where_it_holds(self) -> Figure:
         """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
         places = [self._place(self.grid.main), *(self._place(rung.specs, rung.quality) for rung in self.grid.rungs)]
-        return self._map(WHERE_IT_HOLDS, places, self.grid.rungs, "images", caption=LADDER_CAPTION, alt=LADDER_ALT)
+        caption = LADDER_CAPTION.format(trained=how_trained(self.grid))
+        return self._map(WHERE_IT_HOLDS, places, self.grid.rungs, "images", caption=caption, alt=LADDER_ALT)
 
     def by_label_quality(self) -> Figure:
         """The headline claims by the share of noisy labels that are right: the artefact `by_label_quality`."""
@@ -370,11 +372,19 @@ class Session:
         effects = self.paper.module("claims").headline_effects
         measured = [effects(self.study), *(effects(self._load(rung.specs)) for rung in rungs)]
         known = undecided(self.paper.contract.claims())
-        table = ladder_table(zip(places, measured, strict=True), undecided=known, by=by)
+        embedded = self._of_the_embedded_profile() if by == "images" else None
+        table = ladder_table(zip(places, measured, strict=True), undecided=known, by=by, embedded=embedded)
         table = with_a_line(table) if by == "right" else table
         with style():
             figure = ladder_figure(table, by=by)
         return self.out.figure(artefact, figure, table, **words)
+
+    def _of_the_embedded_profile(self) -> pd.DataFrame | None:
+        """Its map, where it lies beside that of another profile."""
+        import pandas as pd
+
+        path = self.out.folder.parent / "embedded" / f"{WHERE_IT_HOLDS}.csv"
+        return pd.read_csv(path) if self.out.profile != "embedded" and path.is_file() else None
 
     def _load(self, specs: Sequence[Spec]) -> Any:
         return load_rounded(self.paper, specs, self.store, partial=self.partial)
@@ -390,6 +400,21 @@ class Session:
             for one in own_methods(self.grid.main)
         ]
         return self.out.finish(self.grid.specs, self.store, verdicts=self.decided, reads=reads, methods=methods)
+
+
+HEADS = {"linear": "linear heads", "mlp": "heads with a hidden layer"}
+
+
+def how_trained(grid: Grid) -> str:
+    """A sentence on the networks and learning rates of a grid's rungs and of its own data."""
+
+    def said(spec: Spec) -> str:
+        protocol = spec.protocol
+        rate = protocol.learning_rate if hasattr(protocol, "learning_rate") else protocol.rate
+        return f"{HEADS.get(spec.source.model, spec.source.model)} at a learning rate of {rate:g}"
+
+    rungs = dict.fromkeys(said(rung.specs[0]) for rung in grid.rungs)
+    return f"Lines: {', '.join(rungs)}; star: {said(grid.main[0])}." if rungs else ""
 
 
 def _test_of(reads: Reads) -> Callable[[Any], bool]:

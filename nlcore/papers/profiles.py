@@ -93,11 +93,16 @@ def stated_evidence(package: str, profile: str, settings: Mapping[str, Any]) -> 
     return stated.without_simulation(undecided(claims)) if stated.simulates else stated
 
 
+def claims_by_kind() -> dict[str, list[str]]:
+    """Kind of claim -> the claims, of all papers, that simulation may decide if the kind's check holds."""
+    return read_yaml((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
+
+
 def undecided(claims: Iterable[str]) -> list[str]:
     """Those of the claims that simulated features do not decide: no check looks at their kind, or it fails."""
     from nlcore.data.simulated_check import holding_kinds  # late: a profile without simulation is read without it
 
-    kinds = read_yaml((files(__package__) / "kinds.yaml").read_text(encoding="utf-8"))
+    kinds = claims_by_kind()
     decided = {id for kind in holding_kinds() for id in kinds[kind]}
     return [id for id in claims if id not in decided]
 

@@ -1,7 +1,8 @@
 """Where a claim holds: its effect by number of images, quality of the features and noise, as a table and a figure.
 
 One row of panels per claim, one panel per level of noise; a line per quality, a filled mark where the interval lies on
-the claimed side. What was measured on the profile's own data and what the paper printed stand in the same panels.
+the claimed side. What was measured on the profile's own data and on the embedded set, and what the paper printed, stand
+in the same panels.
 The same panels show, for paper 5, the effect by the share of noisy labels that are right (`by` is "right").
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from nlcore.report.figures import panels, series_style
 from nlcore.report.intervals import Estimate, estimate
@@ -24,14 +26,24 @@ from nlcore.report.intervals import Estimate, estimate
 By = Literal["images", "right"]
 ALONG = {"images": "training images", "right": "right labels (%)"}
 MARGIN = 4  # of an axis of percents
-OWN = {"color": "black", "marker": "*", "markersize": 11, "linestyle": "none", "capsize": 3}
+QUALITIES = (45, 60, 75)  # of the simulated features: each has one colour, whichever of them a profile has
+OWN_DATA, EMBEDDED = "this profile's own data", "the embedded set"
+ALONE = {"linestyle": "none", "capsize": 3}
+LOOKS = {
+    **series_style([f"clean mAP {quality}" for quality in QUALITIES]),
+    EMBEDDED: {"color": "0.4", "marker": "P", "markersize": 8, **ALONE},
+    OWN_DATA: {"color": "black", "marker": "*", "markersize": 11, **ALONE},
+}
+BAND = {"facecolor": "#cfe3cf", "zorder": 0}  # where a claim says that an effect is no larger than so much
+APART = 1.5  # ticks of an axis of images whose numbers differ by a smaller factor would overlap
 
 
 @dataclass(frozen=True)
 class Effect:
     """What a claim says is above zero, in one place: paired differences, by seed, and by draw of the test images.
 
-    at: the level it belongs to, a number and its unit ("40 %"). unit: what the differences are counted in.
+    at: the level it belongs to, a number and its unit ("40 %"). unit: what the differences are counted in. within: the
+    claim says instead that it is no further from zero than that.
     """
 
     claim: str
@@ -40,6 +52,7 @@ class Effect:
     differences: pd.Series
     published: float | None = None
     unit: str = "points of mAP"
+    within: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +70,20 @@ class Place:
     @property
     def data(self) -> str:
         """The name of the line that it is a point of."""
-        return "this profile's own data" if self.quality is None else f"clean mAP {self.quality}"
+        return OWN_DATA if self.quality is None else f"clean mAP {self.quality}"
 
 
 def ladder_table(
-    measured: Iterable[tuple[Place, Iterable[Effect]]], *, undecided: Collection[str] = (), by: By = "images"
+    measured: Iterable[tuple[Place, Iterable[Effect]]],
+    *,
+    undecided: Collection[str] = (),
+    by: By = "images",
+    embedded: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per effect and place: mean, its 95 % interval, and whether it lies on the claimed side.
 
     undecided: claims of a kind that simulation predicts badly; `simulation decides` is then no. by: what makes a line.
+    embedded: such a table of the embedded profile, whose own data are shown, too, for the same effects.
     """
     found = pd.DataFrame(
         _row(place, effect, estimate(effect.differences))
@@ -73,10 +91,19 @@ def ladder_table(
         for effect in effects
         if len(effect.differences)
     )
+    if embedded is not None:
+        found = pd.concat([found, _of_the_embedded_set(embedded, found)], ignore_index=True)
     found["simulation decides"] = np.where(found.claim.isin(list(undecided)), "no", "yes")
     found["level"] = found["at"].map(_level)
     order = ["claim", "effect", "level", "data", by]
     return found.sort_values(order, kind="stable", ignore_index=True).drop(columns="level")
+
+
+def _of_the_embedded_set(embedded: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    own = embedded[embedded.data == OWN_DATA].assign(data=EMBEDDED)
+    there = set(shown[["effect", "at"]].itertuples(index=False, name=None))
+    kept = [place in there for place in own[["effect", "at"]].itertuples(index=False, name=None)]
+    return own[kept].reindex(columns=shown.columns)
 
 
 def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
@@ -93,16 +120,22 @@ def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
         "high": measured.high,
         "seeds": measured.pairs,
         "published": effect.published,
-        "holds": side(measured.low, measured.high),
+        **({} if effect.within is None else {"within": effect.within}),
+        "holds": side(measured.low, measured.high, effect.within),
     }
 
 
-def side(low: float, high: float) -> str:
-    """Where an interval lies, by the claim's sign.
+def side(low: float, high: float, within: float | None = None) -> str:
+    """Where an interval lies: on the claimed side of zero, or no further from zero than `within`.
 
     >>> side(0.1, 2), side(-1, 1), side(-2, -1)
     ('yes', 'open', 'no')
+    >>> side(-0.2, 0.3, within=0.5), side(0.3, 0.7, within=0.5), side(-2, -1, within=0.5)
+    ('yes', 'open', 'no')
     """
+    if within is not None:
+        nearest, farthest = max(low, -high, 0.0), max(-low, high)
+        low, high = within - farthest, within - nearest
     if low > 0:
         return "yes"
     return "no" if high < 0 else "open"
@@ -117,7 +150,7 @@ def with_a_line(table: pd.DataFrame) -> pd.DataFrame:
 def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
     """The table as panels: a row per effect, a column per level."""
     effects, levels = list(dict.fromkeys(table.effect)), sorted(set(table["at"]), key=_level)
-    looks = series_style([name for name in dict.fromkeys(table.data) if name.startswith("clean mAP")])
+    looks = _looks(table)
     figure, axes = panels(len(effects), len(levels), width=2.4, height=2.1, sharey="row")
     for row, effect in zip(axes, effects, strict=True):
         for axis, level in zip(row, levels, strict=True):
@@ -134,8 +167,15 @@ def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
             _number_of_images(axis, table)
         else:
             axis.set_xlim(table[by].min() - MARGIN, table[by].max() + MARGIN)
-    _legend(figure, axes, looks)
+    _legend(figure, axes, looks, band="within" in table)
     return figure
+
+
+def _looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The looks of all that a table shows; of qualities that are not ours, those that follow."""
+    names = list(dict.fromkeys(table.data))
+    others = series_style([*(f"clean mAP {quality}" for quality in QUALITIES), *(n for n in names if n not in LOOKS)])
+    return {name: look for name, look in (others | LOOKS).items() if name in names}
 
 
 def _level(at: str) -> float:
@@ -144,10 +184,12 @@ def _level(at: str) -> float:
 
 
 def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:
-    """One logarithmic scale for all panels, with the rungs' sizes on it."""
-    rungs = sorted({*table.images[table.data.str.startswith("clean mAP")]} or {*table.images})
+    """One logarithmic scale for all panels, with the rungs' sizes on it, and others where there is room."""
+    rungs = {*table.images[table.data.str.startswith("clean mAP")]}
+    free = [n for n in sorted({*table.images} - rungs) if all(max(n / r, r / n) > APART for r in rungs)]
+    ticks = sorted(rungs.union(free))
     axis.set(xscale="log", xlim=(table.images.min() / 1.4, table.images.max() * 1.4))
-    axis.set_xticks(rungs, [f"{number / 1000:.3g}k" for number in rungs])
+    axis.set_xticks(ticks, [f"{number / 1000:.3g}k" for number in ticks])
     axis.minorticks_off()
 
 
@@ -155,10 +197,12 @@ def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]], by: 
     axis.axhline(0, color="0.4", linewidth=0.8)
     if (own["simulation decides"] == "no").any():
         axis.set_facecolor("0.93")
+    if "within" in own and own.within.notna().any():
+        axis.axhspan(-own.within.max(), own.within.max(), **BAND)
     if own.published.notna().any():
         axis.axhline(own.published.dropna().iloc[0], color="black", linestyle=":", linewidth=1.2)
     for name, points in own.groupby("data"):
-        look = looks.get(name, OWN)
+        look = looks[name]
         reach = [points["mean"] - points.low, points.high - points["mean"]] if points.seeds.min() > 1 else None
         axis.errorbar(points[by], points["mean"], yerr=reach, markerfacecolor="white", **{"capsize": 3} | look)
         surely = points[points.holds == "yes"]
@@ -172,9 +216,11 @@ def _mark(look: dict[str, Any]) -> dict[str, Any]:
     return kept | {"linestyle": "none"}
 
 
-def _legend(figure: Figure, axes: np.ndarray, looks: dict[str, dict[str, str]]) -> None:
+def _legend(figure: Figure, axes: np.ndarray, looks: dict[str, dict[str, Any]], *, band: bool) -> None:
     axis = axes.flat[0]
-    handles = [axis.errorbar([], [], label=f"simulated, {name}", **look) for name, look in looks.items()]
-    handles.append(axis.errorbar([], [], label="this profile's own data", **OWN))
+    said = {name: f"simulated, {name}" if name.startswith("clean mAP") else name for name in looks}
+    handles = [axis.errorbar([], [], label=said[name], **look) for name, look in looks.items()]
     handles.append(axis.plot([], [], color="black", linestyle=":", label="published")[0])
+    if band:
+        handles.append(Patch(label="claimed: no further from zero", **BAND))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)

@@ -5,6 +5,8 @@ All of it is what scripts/check_simulated.py measured (`nlcore.data.simulated_ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -48,14 +50,24 @@ def predictions_figure(out: ArtefactWriter) -> Figure:
     )
 
 
-def kinds_table(out: ArtefactWriter) -> pd.DataFrame:
-    """Kinds of claims and whether simulated features are like real ones in what they are about: `simulation_kinds`."""
-    rows = [
-        {"kind": kind, "decided by simulation": "yes" if found["holds"] else "no", "what": row.pop("cell"), **row}
-        for kind, found in read_checks()["kinds"].items()
-        for row in found["rows"]
-    ]
-    caption = "A kind of claim is decided by simulation only where all of its rows are within the tolerance."
+def misses_table() -> pd.DataFrame:
+    """The cells that simulated features do not predict within the tolerance, the largest misses first."""
+    table = pd.DataFrame(read_checks()["cells"])
+    missed = table[~table.within].drop(columns="within")
+    return missed.sort_values("difference", key=abs, ascending=False, kind="stable")
+
+
+def kinds_table(out: ArtefactWriter, claims: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Kinds of claims and whether simulated features are like real ones in what they are about: `simulation_kinds`.
+
+    claims: those of each kind; a kind without any decides nothing, even where its check holds.
+    """
+    rows = []
+    for kind, found in read_checks()["kinds"].items():
+        decided = "yes" if found["holds"] and claims[kind] else "no"
+        about = {"kind": kind, "claims": ", ".join(claims[kind]) or "none", "decided by simulation": decided}
+        rows += [about | {"what": row.pop("cell"), **row} for row in found["rows"]]
+    caption = "Claims of a kind are decided by simulation only where all of its rows are within the tolerance."
     return out.table("simulation_kinds", pd.DataFrame(rows), caption=caption)
 
 

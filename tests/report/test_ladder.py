@@ -7,8 +7,8 @@ from matplotlib.colors import to_hex
 from nlcore.report.ladder import Effect, Place, ladder_figure, ladder_table, side, with_a_line
 
 
-def effect(*differences, at="40 %", claim="gs1", published=None):
-    return Effect(claim, "ours minus theirs", at, pd.Series(differences, dtype=float), published)
+def effect(*differences, at="40 %", claim="gs1", published=None, within=None):
+    return Effect(claim, "ours minus theirs", at, pd.Series(differences, dtype=float), published, within=within)
 
 
 @pytest.fixture
@@ -74,3 +74,51 @@ def test_by_the_quality_of_labels_a_line_goes_from_the_worst_labels_to_the_best(
     assert (axis.get_xscale(), axis.get_xlabel()) == ("linear", "right labels (%)")
     drawn = {tuple(line.get_xdata()) for line in axis.lines}
     assert {(40.0, 91.5), (55.0,)} <= drawn, "the profile's own data stand at their own share"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(-0.4, 0.4, "yes"), (0.1, 0.4, "yes"), (0.4, 0.6, "open"), (-0.6, 0.6, "open"), (0.6, 0.9, "no"), (-3, -1, "no")],
+)
+def test_a_claim_that_two_differ_by_little_has_a_band_for_its_side(low, high, word):
+    assert side(low, high, within=0.5) == word
+    assert side(-high, -low, within=0.5) == word
+
+
+def test_the_band_is_drawn_in_the_panels_of_its_claim_and_named_once():
+    measured = [
+        (Place(2000), [effect(2, 2.1, 1.9, within=0.5)]),
+        (Place(8000, 75), [effect(0.1, 0.0, -0.1, within=0.5)]),
+    ]
+    table = ladder_table(measured)
+    assert list(table.holds) == ["yes", "no"] and set(table.within) == {0.5}
+    figure = ladder_figure(table)
+    (band,) = [patch for patch in figure.axes[0].patches if patch.get_height() == 1.0]
+    assert band.get_y() == -0.5
+    assert [text.get_text() for text in figure.legends[0].texts][-1] == "claimed: no further from zero"
+
+
+def test_the_embedded_set_stands_beside_another_profile_where_both_measured(table):
+    own = ladder_table([(Place(26000), [effect(7, 8, 9)])], embedded=table)
+    assert list(own.data) == ["the embedded set", "this profile's own data"]
+    assert list(own[own.data == "the embedded set"]["mean"]) == [2.0]
+    labels = [text.get_text() for text in ladder_figure(own).legends[0].texts]
+    assert labels == ["the embedded set", "this profile's own data", "published"]
+
+
+def test_a_quality_has_one_colour_whichever_others_there_are(table):
+    all_three = ladder_table([(Place(2000, quality), [effect(1, 2, 3)]) for quality in (45, 60, 75)])
+    colours = [
+        {line.get_label(): line.lines[0].get_color() for line in ladder_figure(one).axes[0].containers}
+        for one in (all_three, table)
+    ]
+    assert colours[0]["simulated, clean mAP 75"] == colours[1]["simulated, clean mAP 75"]
+    assert len({*colours[0].values()}) == 3
+
+
+def test_an_own_number_of_images_has_a_tick_where_there_is_room():
+    places = (Place(82000), Place(2100, 45), Place(2000, 75), Place(20000, 75))
+    figure = ladder_figure(ladder_table([(place, [effect(1, 2, 3)]) for place in places]))
+    assert list(figure.axes[0].get_xticks()) == [2000, 2100, 20000, 82000]
+    figure = ladder_figure(ladder_table([(place, [effect(1, 2, 3)]) for place in (Place(2100), *places[2:])]))
+    assert list(figure.axes[0].get_xticks()) == [2000, 20000]

@@ -48,18 +48,24 @@ def decide_claims(study: Study, only: str | None = None) -> list[ClaimVerdict]:
 
 
 def headline_effects(study: Study) -> list[Effect]:
-    """gs1, gs4 (by how much the claimed half point is kept) and gs8, wherever there is noise."""
+    """gs1, gs4 (that the true matrix is at most half a point ahead, or behind) and gs8, wherever there is noise."""
     said, effects = published_gains("map"), []
     for noise in [level for level in study.levels if level > 0]:
-        at = f"{percent(noise)} %"
+        at, small = f"{percent(noise)} %", {"published": _published_behind(study, noise), "within": CLOSE_TO_TRUTH}
         behind = paired(*(study.in_draws("map", method=name, noise=noise) for name in ("true matrix", "galc_slr")))
         beyond = gain(study, "map", noise, "galc_slr", "asl + clean gold")
         effects += [
             Effect("gs1", "GALC-SLR minus ASL", at, gain(study, "map", noise, "galc_slr", "asl"), said.get(noise)),
-            Effect("gs4", f"{CLOSE_TO_TRUTH} minus what the true matrix is ahead", at, CLOSE_TO_TRUTH - behind),
+            Effect("gs4", "true matrix minus GALC-SLR", at, behind, **small),
             Effect("gs8", "GALC-SLR minus ASL with clean gold", at, beyond),
         ]
     return effects
+
+
+def _published_behind(study: Study, noise: float) -> float | None:
+    """By how much Figure 6b has the true matrix ahead, with the gold images of Table 1: it is about one level."""
+    said = CONTRACT.published()["fig_6b"].get(percent(study.gold))
+    return None if said is None or noise != study.ablation_noise else said["true"] - said["estimated"]
 
 
 def readings_atlas(study: Study) -> pd.DataFrame:

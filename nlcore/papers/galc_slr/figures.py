@@ -16,7 +16,7 @@ from nlcore.papers import surface_report
 from nlcore.papers.galc_slr.claims import curve, gain, loss_per_level, paired, published_gains, published_loss
 from nlcore.papers.galc_slr.examples import divide, load_examples
 from nlcore.papers.galc_slr.matrices import calibrated
-from nlcore.papers.galc_slr.protocol import CONTRACT
+from nlcore.papers.galc_slr.protocol import CONTRACT, THRESHOLDS
 from nlcore.papers.galc_slr.study import Study
 from nlcore.papers.galc_slr.words import (
     METRICS,
@@ -184,7 +184,8 @@ def figure_5(study: Study, out: ArtefactWriter) -> Figure:
             lines_by_series(axis, frame, x="noise", labels=study.methods, looks=styles)
             for series in ("asl", "galc_slr"):
                 _published_line(axis, frame, series)
-            axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylabel=f"{metric} (%)", ylim=(0, None))
+            at = "" if metric == "mAP" else f", threshold {THRESHOLDS[0]}"
+            axis.set(title=f"({panel}) {metric}", xlabel=NOISE_AXIS, ylabel=f"{metric} (%){at}", ylim=(0, None))
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     ahead = pd.concat([gain(study, "map", noise, "galc_slr", "asl") for noise in study.levels], axis=1).mean(axis=1)
@@ -222,6 +223,8 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         figure, axes = panels(1, 3, width=3.6, height=3.3)
         labels = {method: study.methods[method] for method in shown}
         lines_by_series(axes[0, 0], data["a"], x="epoch", labels=labels, looks=looks(study.methods))
+        for series, epoch in CONTRACT.published()["text"]["peak_epoch"].items():
+            axes[0, 0].axvline(epoch, linewidth=1, linestyle=":", color=looks()[series]["color"])
         _bars(axes[0, 1], data["b"])
         lines_by_series(axes[0, 2], data["c"], x="epoch", labels={name: name for name in styles}, looks=styles)
         axes[0, 0].set_title("(a) by epoch")
@@ -237,7 +240,8 @@ def figure_6(study: Study, out: ArtefactWriter) -> Figure:
         "fig_6",
         figure,
         data,
-        caption=f"Figure 6. At {noise} % noise: memorisation, gold and matrix, fewer regulators.",
+        caption=f"Figure 6. At {noise} % noise: memorisation (dotted: the published peaks), gold and matrix, fewer "
+        "regulators.",
         alt=f"True matrix minus estimated at {percent(study.gold)} % gold: {measured(short).mean():.2f} points of mAP",
         deviations=deviations(study),
         headline=headline("mAP: true matrix minus galc_slr, 10 % gold", paper, short),
