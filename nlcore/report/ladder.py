@@ -160,7 +160,8 @@ def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
                 _panel(axis, own, looks, by)
         first = next(axis for axis in row if axis.get_visible())
         said = table[table.effect == effect].iloc[0]
-        first.set_ylabel("\n".join([*wrap(f"{said.claim}: {effect}", 30), f"({said.unit})"]), fontsize=8)
+        first.set_ylabel("\n".join(wrap(f"{said.claim}: {effect}", 30) + wrap(f"({said.unit})", 30)), fontsize=8)
+        first.tick_params(labelleft=True)  # which the first column alone has, where a row shares its scale
     for axis in axes.flat:
         axis.set_xlabel(ALONG[by])
         if by == "images":

@@ -157,7 +157,7 @@ def headline_effects(study: Study) -> list[Effect]:
     ma3 is without Safe mode (the paper's 3 % are of Multi-AL, which has it): then every label that is trained on is
     bought, and nothing depends on the noise. What is published of ma1 is a mean over the levels.
     """
-    final, mean = study.in_draws(), "points of mAP; published as a mean over the levels"
+    final, mean = study.in_draws(), "points of mAP; published is the mean of the levels"
     levels = sorted(final.index.unique("noise"))
     compared = [
         ("ma1", "Multi-AL minus ASL", final.multi_al_safe - final.asl, levels),
