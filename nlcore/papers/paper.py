@@ -409,9 +409,10 @@ def how_trained(grid: Grid) -> str:
     """A sentence on the networks and learning rates of a grid's rungs and of its own data."""
 
     def said(spec: Spec) -> str:
-        protocol = spec.protocol
-        rate = protocol.learning_rate if hasattr(protocol, "learning_rate") else protocol.rate
-        return f"{HEADS.get(spec.source.model, spec.source.model)} at a learning rate of {rate:g}"
+        network, protocol = HEADS.get(spec.source.model, spec.source.model), getattr(spec, "protocol", None)
+        rates = (getattr(protocol, name, None) for name in ("learning_rate", "rate"))
+        rate = next((rate for rate in rates if rate is not None), None)  # a paper of one's own may name none
+        return network if rate is None else f"{network} at a learning rate of {rate:g}"
 
     rungs = dict.fromkeys(said(rung.specs[0]) for rung in grid.rungs)
     return f"Lines: {', '.join(rungs)}; star: {said(grid.main[0])}." if rungs else ""

@@ -29,8 +29,7 @@ MARGIN = 4  # of an axis of percents
 QUALITIES = (45, 60, 75)  # of the simulated features: each has one colour, whichever of them a profile has
 OWN_DATA, EMBEDDED = "this profile's own data", "the embedded set"
 ALONE = {"linestyle": "none", "capsize": 3}
-LOOKS = {
-    **series_style([f"clean mAP {quality}" for quality in QUALITIES]),
+MARKS = {
     EMBEDDED: {"color": "0.4", "marker": "P", "markersize": 8, **ALONE},
     OWN_DATA: {"color": "black", "marker": "*", "markersize": 11, **ALONE},
 }
@@ -70,7 +69,7 @@ class Place:
     @property
     def data(self) -> str:
         """The name of the line that it is a point of."""
-        return OWN_DATA if self.quality is None else f"clean mAP {self.quality}"
+        return OWN_DATA if self.quality is None else _line(self.quality)
 
 
 def ladder_table(
@@ -101,9 +100,7 @@ def ladder_table(
 
 def _of_the_embedded_set(embedded: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     own = embedded[embedded.data == OWN_DATA].assign(data=EMBEDDED)
-    there = set(shown[["effect", "at"]].itertuples(index=False, name=None))
-    kept = [place in there for place in own[["effect", "at"]].itertuples(index=False, name=None)]
-    return own[kept].reindex(columns=shown.columns)
+    return own.merge(shown[["effect", "at"]].drop_duplicates()).reindex(columns=shown.columns)
 
 
 def _row(place: Place, effect: Effect, measured: Estimate) -> dict[str, Any]:
@@ -143,7 +140,7 @@ def side(low: float, high: float, within: float | None = None) -> str:
 
 def with_a_line(table: pd.DataFrame) -> pd.DataFrame:
     """The levels at which something was simulated; all of the table where nothing was."""
-    simulated = set(table["at"][table.data.str.startswith("clean mAP")])
+    simulated = set(table["at"][~table.data.isin(MARKS)])
     return table[table["at"].isin(simulated)].reset_index(drop=True) if simulated else table
 
 
@@ -174,9 +171,13 @@ def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
 
 def _looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The looks of all that a table shows; of qualities that are not ours, those that follow."""
-    names = list(dict.fromkeys(table.data))
-    others = series_style([*(f"clean mAP {quality}" for quality in QUALITIES), *(n for n in names if n not in LOOKS)])
-    return {name: look for name, look in (others | LOOKS).items() if name in names}
+    names, ours = list(dict.fromkeys(table.data)), [_line(quality) for quality in QUALITIES]
+    looks = series_style([*ours, *(name for name in names if name not in (*ours, *MARKS))]) | MARKS
+    return {name: look for name, look in looks.items() if name in names}
+
+
+def _line(quality: int) -> str:
+    return f"clean mAP {quality}"
 
 
 def _level(at: str) -> float:
@@ -186,7 +187,7 @@ def _level(at: str) -> float:
 
 def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:
     """One logarithmic scale for all panels, with the rungs' sizes on it, and others where there is room."""
-    rungs = {*table.images[table.data.str.startswith("clean mAP")]}
+    rungs = {*table.images[~table.data.isin(MARKS)]}
     free = [n for n in sorted({*table.images} - rungs) if all(max(n / r, r / n) > APART for r in rungs)]
     ticks = sorted(rungs.union(free))
     axis.set(xscale="log", xlim=(table.images.min() / 1.4, table.images.max() * 1.4))
@@ -219,8 +220,10 @@ def _mark(look: dict[str, Any]) -> dict[str, Any]:
 
 def _legend(figure: Figure, axes: np.ndarray, looks: dict[str, dict[str, Any]], *, band: bool) -> None:
     axis = axes.flat[0]
-    said = {name: f"simulated, {name}" if name.startswith("clean mAP") else name for name in looks}
-    handles = [axis.errorbar([], [], label=said[name], **look) for name, look in looks.items()]
+    handles = [
+        axis.errorbar([], [], label=name if name in MARKS else f"simulated, {name}", **look)
+        for name, look in looks.items()
+    ]
     handles.append(axis.plot([], [], color="black", linestyle=":", label="published")[0])
     if band:
         handles.append(Patch(label="claimed: no further from zero", **BAND))
