@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing import forkserver
@@ -18,6 +19,7 @@ from multiprocessing import forkserver
 from nlcore.runs.processes import PRELOADED
 from nlcore.runs.source import installed_module
 
+PATIENCE = 100  # hundredths of a second
 
 def load(names: list[str], driver: int) -> None:
     """Import modules for a driver; one that cannot be, for whatever reason, fails in a worker that needs it."""
@@ -31,8 +33,19 @@ def load(names: list[str], driver: int) -> None:
             installed_module(name)
 
 
-def clear_away() -> None:
-    """Remove the folder of the socket, which a driver that was killed cannot."""
+def clear_away(server: int, driver: int) -> None:
+    """Remove the folder of the socket, which a driver that was killed cannot: one that has not been clears it itself.
+
+    Forks of the server have this for an exit handler, too, and some of them, such as kernels, call these.
+    """
+    if os.getpid() != server:
+        return
+    for _ in range(PATIENCE):
+        if os.getppid() != driver:
+            break
+        time.sleep(0.01)  # its files are closed, which ends the server, a moment before it has ended
+    else:
+        return
     address = getattr(forkserver._forkserver, "_forkserver_address", None)
     if isinstance(address, str) and os.path.basename(os.path.dirname(address)).startswith("pymp-"):
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)
@@ -40,5 +53,6 @@ def clear_away() -> None:
 
 if PRELOADED in os.environ:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business, also while this loads
-    load(os.environ[PRELOADED].split(), os.getppid())
-    atexit.register(clear_away)
+    DRIVER = os.getppid()
+    load(os.environ[PRELOADED].split(), DRIVER)
+    atexit.register(clear_away, os.getpid(), DRIVER)

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -78,6 +79,7 @@ def test_an_edit_is_seen_and_a_look_is_none(monkeypatch, tmp_path):
 
 SCRIPT = f"""
 import sys
+import time
 sys.path[0] = {str(ROOT)!r}
 from nlcore.runs.processes import process_pool
 from tests.runs.test_processes import where
@@ -89,6 +91,7 @@ with process_pool(1) as pool:
 # A batch at work, in a copy of the package, of which a file is edited that a class of runs reaches.
 EDITED = """
 import sys
+import time
 from pathlib import Path
 sys.path[0] = sys.argv[1]
 from nlcore.runs.fingerprint import code_fingerprint
@@ -152,6 +155,35 @@ def test_a_script_that_looks_for_gpus_at_its_top_finds_those_of_its_worker(tmp_p
     (tmp_path / "script.py").write_text(GPUS)
     command = [sys.executable, str(tmp_path / "script.py"), str(ROOT)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["3", "5"]
+
+
+HANDLERS = """
+import atexit, os, signal, sys
+from multiprocessing import util
+from nlcore.runs.processes import begin_server
+if __name__ == "__main__":
+    process = begin_server().Process(target=atexit._run_exitfuncs)
+    process.start()
+    process.join()
+    print(util.get_temp_dir(), os.path.isdir(util.get_temp_dir()))
+    sys.stdout.flush()
+    if sys.argv[1] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["by itself", "killed"])
+def test_the_folder_of_the_servers_socket_goes_with_its_driver_and_not_with_a_fork(tmp_path, end):
+    (tmp_path / "script.py").write_text(HANDLERS)
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, str(tmp_path / "script.py"), end]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    folder, there = done.stdout.split()
+    assert (there, done.stderr) == ("True", "")
+    deadline = time.monotonic() + 30
+    while Path(folder).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(folder).exists()
 
 
 def draw():
