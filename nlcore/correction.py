@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from nlcore.errors import InputError, require
-from nlcore.noise import empirical_corruption_matrix, true_corruption_matrix
+from nlcore.noise import empirical_corruption_matrix
 
 Reading = Literal["repaired", "as_written", "unscaled"]
 
@@ -33,14 +33,6 @@ class CorruptionEstimate:
     matrix: np.ndarray
     identity_rows: tuple[int, ...] = ()
     borrowed_regulators: tuple[int, ...] = ()
-
-
-def true_matrix(classes: int, rate: float) -> CorruptionEstimate:
-    """The matrix of symmetric noise by paper 4's formula, as an estimate that has no gaps.
-
-    Args and errors as for `noise.true_corruption_matrix`; `rate` is a fraction in [0, 1].
-    """
-    return CorruptionEstimate(true_corruption_matrix(classes, rate))
 
 
 def gold_count_matrix(gold_targets: np.ndarray, gold_noisy_targets: np.ndarray) -> CorruptionEstimate:

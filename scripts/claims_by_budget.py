@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlcore.papers import BUILT_IN, paper
-from nlcore.papers.budget import Hours, Stake, choose, hours_of, total, with_lacking
+from nlcore.papers.budget import PAIRS, Hours, Stake, choose, hours_of, total, with_lacking
 from nlcore.papers.profiles import Resources
 from nlcore.runs import Spec, Store, plan_grid
 from nlcore.runs.cost import as_if_with_a_gpu
 
-OPEN, FEWEST = "–", 2
+OPEN = "–"
 
 
 def planned(root: str) -> tuple[list[Stake], Hours]:
@@ -50,7 +50,7 @@ def table(stakes: Sequence[Stake], hours: Hours, budgets: Sequence[float]) -> st
 def _word(stake: Stake, lacking: set[Spec]) -> str:
     seeds = sum(len(unit.seeds) for unit in stake.whole(lacking))
     name = f"**{stake.claim}**" if stake.headline else stake.claim
-    return "" if seeds < FEWEST or not stake.units else name + (f" ({seeds})" if seeds > FEWEST else "")
+    return "" if seeds < PAIRS or not stake.units else name + (f" ({seeds})" if seeds > PAIRS else "")
 
 
 def _taken(stakes: Sequence[Stake], hours: Hours) -> str:

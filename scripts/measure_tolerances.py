@@ -10,16 +10,20 @@ a person: a verdict that changes must be seen, a list of the best images need no
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+import typer
 import yaml
 
 from nlcore.app.verification import deviation
+from nlcore.files import write_atomically
 from nlcore.papers import papers
+from nlcore.places import home
 
 FACTOR = 3.0
+PROFILE = "embedded"  # which needs neither data nor a GPU, so that two machines have it
 HEADER = """# By how much a cell may differ where its runs were computed on another machine (run_all.py verify). Column:
 # absolute tolerance, three times the largest deviation seen between machines (scripts/measure_tolerances.py).
 # Columns that are not listed must agree to the digit.
@@ -42,11 +46,15 @@ def rounded_up(value: float) -> float:
     return float(f"{math.ceil(value / power - 1e-9) * power:.1g}")
 
 
-def main(first: Path, second: Path, profile: str = "embedded") -> None:
+def main(
+    first: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="figures of one machine")],
+    second: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="figures of another")],
+) -> None:
+    """Measure, and write the tolerances of every paper."""
     for paper in papers():
         largest: dict[str, float] = {}
-        for path in sorted((first / paper / profile).glob("*.csv")):
-            twin = second / paper / profile / path.name
+        for path in sorted((first / paper / PROFILE).glob("*.csv")):
+            twin = second / paper / PROFILE / path.name
             if twin.is_file():
                 one, other = (pd.read_csv(file, dtype=str, keep_default_na=False) for file in (path, twin))
                 if one.shape != other.shape or list(one.columns) != list(other.columns):
@@ -58,12 +66,12 @@ def main(first: Path, second: Path, profile: str = "embedded") -> None:
                         continue
                     largest[column] = max(largest.get(column, 0.0), value)
         found = {column: rounded_up(FACTOR * value) for column, value in largest.items() if value}
-        target = Path(__file__).resolve().parents[1] / "nlcore" / "papers" / paper / "tolerances.yaml"
+        target = home() / "nlcore" / "papers" / paper / "tolerances.yaml"
         # What was measured between other machines: the larger holds.
         known = yaml.safe_load(target.read_text()) or {} if target.is_file() else {}
         listed = {column: max(found.get(column, 0.0), known.get(column, 0.0)) for column in sorted(found | known)}
-        target.write_text(HEADER + yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120))
+        write_atomically(target, HEADER + yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    typer.run(main)

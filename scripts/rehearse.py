@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +204,6 @@ class Seen:
     seconds: float = 0.0
     peak: int = 0  # bytes, of all its processes together; a page that several map counts once
     words: str = ""
-    samples: list[int] = field(default_factory=list)
 
 
 def plan(folder: Path, options: argparse.Namespace) -> Seen:

@@ -22,7 +22,7 @@ FLOORS = (
     ("papers",),
     ("app",),
 )
-MODULES = ("protocol", "runs", "study", "tables", "figures", "claims")
+MODULES = ("protocol", "runs", "study", "tables", "figures", "claims", "words")
 FILES = ("profiles.yaml", "readings.yaml", *(f"contract/{name}.yaml" for name in ("artefacts", "published", "claims")))
 
 
@@ -57,15 +57,13 @@ def imports(module: str) -> set[str]:
 GRAPH = {module: imports(module) for module in SOURCES}
 
 
-def floor_of(module: str) -> int:
+def floor_of(module: str) -> int | None:
     top = module.split(".")[1]
-    return next(number for number, names in enumerate(FLOORS) if top in names)
+    return next((number for number, names in enumerate(FLOORS) if top in names), None)
 
 
 def test_every_module_stands_on_a_floor():
-    for module in SOURCES:
-        if module != "nlcore":
-            assert floor_of(module) >= 0
+    assert [module for module in SOURCES if module != "nlcore" and floor_of(module) is None] == []
 
 
 def test_nothing_imports_upward():

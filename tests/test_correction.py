@@ -11,7 +11,6 @@ from nlcore.correction import (
     glc_matrix,
     gold_count_matrix,
     matrix_tensor,
-    true_matrix,
 )
 from nlcore.errors import InputError
 from nlcore.noise import flip_symmetric, true_corruption_matrix
@@ -139,7 +138,7 @@ def test_gold_count_recovers_known_corruption():
     clean[np.arange(40_000), np.random.default_rng(0).integers(8, size=40_000)] = 1
     noisy = flip_symmetric(clean, 0.4, np.random.default_rng(1))
     estimate = gold_count_matrix(clean, noisy)
-    np.testing.assert_allclose(estimate.matrix, true_matrix(8, 0.4).matrix, atol=0.03)
+    np.testing.assert_allclose(estimate.matrix, true_corruption_matrix(8, 0.4), atol=0.03)
     assert estimate.identity_rows == ()
     without = clean * (np.arange(8) != 5)
     assert gold_count_matrix(without, without).identity_rows == (5,)

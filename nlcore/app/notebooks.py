@@ -9,7 +9,6 @@ import ast
 import json
 import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nlcore.app.light_imports import without_grammar_of_addresses
 from nlcore.errors import InputError, require
+from nlcore.files import write_atomically
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -108,18 +108,14 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
             if parameters.get("partial", False) and isinstance(error, PapermillExecutionError) and _pass_over(executed):
                 return _put(executed, output)
             failed = output.with_name(f"{output.name}.failed")
-            output.parent.mkdir(parents=True, exist_ok=True)
             if executed.exists():
-                shutil.copyfile(executed, failed)
+                _put(executed, failed)
             raise NotebookFailedError(f"{notebook.name}: {_reason(error)} (as far as it came: {failed})") from error
         _put(executed, output)
 
 
 def _put(executed: Path, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    shutil.copyfile(executed, part)
-    part.replace(output)
+    write_atomically(output, executed.read_bytes())
 
 
 def _pass_over(executed: Path) -> bool:

@@ -52,10 +52,11 @@ class Comparison:
 def verify(batch: Batch, console: Console, *, revision: str | None = None) -> bool:
     """Regenerate the artefacts of a batch into a temporary folder and compare; whether nothing has drifted.
 
-    revision: of Git, to compare with what was committed there instead of with the files in `batch.output`.
+    revision: of Git, to compare with what was committed there instead of with the files in `batch.asked.output`.
 
     Raises:
-        InputError: there is nothing to compare with.
+        InputError: there is nothing to compare with; or the revision is unknown, or the folder is not of a repository.
+        RunFailedError: runs failed; everything that finished is in the store.
     """
     kept = {one.id: _kept_files(batch, one, revision) for one in batch.papers}
     with tempfile.TemporaryDirectory(prefix="nlcore-verify-") as folder:

@@ -141,7 +141,7 @@ def surface_row(spec: Spec, method: str, seed: int, curve: np.ndarray, **more: A
 
 
 def joined(tested: Iterable[Mapping[str, Any]], held_out: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The surface, a row for each method, point and seed that was judged on both kinds of images.
+    """The surface, a row for each method, point and seed that was tested.
 
     Returns:
         epochs, learning_rate, method, seed, trained, map and map_moved of the test images; `held_out`, mAP on the
