@@ -34,6 +34,7 @@ MARKS = {
     OWN_DATA: {"color": "black", "marker": "*", "markersize": 11, **ALONE},
 }
 BAND = {"facecolor": "#cfe3cf", "zorder": 0}  # where a claim says that an effect is no larger than so much
+FAR = 10  # times what a claim says: an effect beside which that could not be seen
 APART = 1.5  # ticks of an axis of images whose numbers differ by a smaller factor would overlap
 
 
@@ -159,6 +160,7 @@ def ladder_figure(table: pd.DataFrame, *, by: By = "images") -> Figure:
         said = table[table.effect == effect].iloc[0]
         first.set_ylabel("\n".join(wrap(f"{said.claim}: {effect}", 30) + wrap(f"({said.unit})", 30)), fontsize=8)
         first.tick_params(labelleft=True)  # which the first column alone has, where a row shares its scale
+        _effects(first, table[table.effect == effect])
     for axis in axes.flat:
         axis.set_xlabel(ALONG[by])
         if by == "images":
@@ -193,6 +195,20 @@ def _number_of_images(axis: Axes, table: pd.DataFrame) -> None:
     axis.set(xscale="log", xlim=(table.images.min() / 1.4, table.images.max() * 1.4))
     axis.set_xticks(ticks, [f"{number / 1000:.3g}k" for number in ticks])
     axis.minorticks_off()
+
+
+def _effects(axis: Axes, row: pd.DataFrame) -> None:
+    """A row's scale: logarithmic beyond what was claimed or published, where that would be a hair beside the rest."""
+    claimed = row.reindex(columns=["published", "within"]).astype(float).abs().max().max()
+    if not row[["low", "high", "mean"]].abs().max().max() > FAR * claimed:
+        return
+    axis.set_yscale("symlog", linthresh=claimed)
+    low, high = axis.get_ylim()
+    powers = 10.0 ** np.arange(round(np.log10(claimed)), np.ceil(np.log10(max(-low, high))))
+    axis.set_yticks([tick for tick in (*-powers[::-1], 0, *powers) if low <= tick <= high])
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.set_ylabel(f"{axis.get_ylabel()}\nlogarithmic beyond {claimed:.2g}", fontsize=8)
 
 
 def _panel(axis: Axes, own: pd.DataFrame, looks: dict[str, dict[str, str]], by: By) -> None:

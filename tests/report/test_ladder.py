@@ -122,3 +122,15 @@ def test_an_own_number_of_images_has_a_tick_where_there_is_room():
     assert list(figure.axes[0].get_xticks()) == [2000, 2100, 20000, 82000]
     figure = ladder_figure(ladder_table([(place, [effect(1, 2, 3)]) for place in (Place(2100), *places[2:])]))
     assert list(figure.axes[0].get_xticks()) == [2000, 20000]
+
+
+@pytest.mark.parametrize(("far", "scale"), [(20.0, "symlog"), (2.0, "linear")])
+def test_a_row_is_logarithmic_where_what_is_claimed_would_be_a_hair_beside_what_was_measured(far, scale):
+    measured = [(Place(2000), [effect(far, far, within=0.5)]), (Place(8000, 75), [effect(0.1, 0.1, within=0.5)])]
+    axis = ladder_figure(ladder_table(measured)).axes[0]
+    axis.figure.canvas.draw()
+    assert axis.get_yscale() == scale
+    assert ("logarithmic beyond 0.5" in axis.get_ylabel()) == (scale == "symlog")
+    if scale == "symlog":
+        low, high = axis.transData.transform([(2000, -0.5), (2000, 0.5)])[:, 1]
+        assert (high - low) / axis.bbox.height > 0.1  # the band is to be seen
