@@ -9,6 +9,7 @@ A paper is a package of one shape. Its `__init__` holds the object; its modules 
                   claim; `HEADLINE` (optional): the claims that matter most
     tables.py, figures.py   one function per artefact: (study, writer) -> what a notebook shows;
                   `tables.published_cells(study)`: every published number with our runs' values
+    words.py      what tables and figures call things; `deviations`: how data and protocol differ from the paper's
     claims.py     `decide_claims(study, only=None)`, `readings_atlas(study)`; `headline_effects(study)` of one with a
                   ladder
     contract/     claims.yaml, published.yaml, artefacts.yaml
@@ -33,7 +34,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nlcore.errors import InputError
-from nlcore.papers.ladder import Grid, Rung, make_grid
+from nlcore.papers.ladder import Grid, make_grid
 from nlcore.papers.profiles import Resources, has_official_parts, load_profile, profiles_of, stated_evidence, undecided
 from nlcore.places import figures_folder, store_folder
 from nlcore.yaml_text import read_yaml
@@ -61,6 +62,7 @@ LADDER_CAPTION = (
 )
 LADDER_ALT = "A grid of panels, a claim a row and a noise level a column: effect against number of training images."
 BY_LABEL_QUALITY = "by_label_quality"
+SWEPT = (BY_LABEL_QUALITY, "room_by_label_quality")  # what reads the sweep
 SWEEP_CAPTION = (
     "The headline claims by the quality of the noisy labels: the effect that a claim says is above zero, with its 95 % "
     "interval over seeds and test images, by the share of noisy labels that are right. On the simulated features three "
@@ -234,7 +236,7 @@ class Paper:
 
     def behind(self, artefact: str, grid: Grid) -> list[Spec]:
         """The runs of a grid that stand behind an artefact; those of its rungs stand behind one alone."""
-        rungs = {WHERE_IT_HOLDS: grid.rungs, BY_LABEL_QUALITY: grid.sweep}.get(artefact, ())
+        rungs = {WHERE_IT_HOLDS: grid.rungs, **dict.fromkeys(SWEPT, grid.sweep)}.get(artefact, ())
         return list(filter(self.reads(artefact), Grid(grid.main, rungs).specs))
 
 
@@ -348,32 +350,36 @@ class Session:
 
     def where_it_holds(self) -> Figure:
         """The headline claims by number of images, quality of the features and noise: the artefact `where_it_holds`."""
-        places = [self._place(self.grid.main), *(self._place(rung.specs, rung.quality) for rung in self.grid.rungs)]
+        own = self._place(self.grid.main), self.study
+        found = [own, *((self._place(rung.specs, rung.quality), self._load(rung.specs)) for rung in self.grid.rungs)]
         caption = LADDER_CAPTION.format(trained=how_trained(self.grid))
-        return self._map(WHERE_IT_HOLDS, places, self.grid.rungs, "images", caption=caption, alt=LADDER_ALT)
+        return self._map(WHERE_IT_HOLDS, found, "images", caption=caption, alt=LADDER_ALT)
 
     def by_label_quality(self) -> Figure:
         """The headline claims by the share of noisy labels that are right: the artefact `by_label_quality`."""
+        return self._map(BY_LABEL_QUALITY, self.at_label_qualities(), "right", caption=SWEEP_CAPTION, alt=SWEEP_ALT)
+
+    def at_label_qualities(self) -> list[tuple[Place, Any]]:
+        """The study of the profile's own labels, and of those more or less often right, each with its place."""
+        own = self._place(self.grid.main, right=self.study.labels_right), self.study
         swept = self.grid.sweep
-        places = [self._place(self.grid.main, right=self.study.labels_right),
-                  *(self._place(rung.specs, rung.quality, rung.right) for rung in swept)]  # fmt: skip
-        return self._map(BY_LABEL_QUALITY, places, swept, "right", caption=SWEEP_CAPTION, alt=SWEEP_ALT)
+        return [own, *((self._place(rung.specs, rung.quality, rung.right), self._load(rung.specs)) for rung in swept)]
 
     def _place(self, specs: Sequence[Spec], quality: int | None = None, right: float | None = None) -> Place:
         from nlcore.report.ladder import Place
 
         return Place(self.paper.training_images(specs[0]), quality, None if right is None else 100 * right)
 
-    def _map(self, artefact: str, places: Sequence[Place], rungs: Sequence[Rung], by: By, **words: str) -> Figure:
-        """The effects on the profile's own data and on `rungs`, at their places, as an artefact."""
+    def _map(self, artefact: str, found: Sequence[tuple[Place, Any]], by: By, **words: str) -> Figure:
+        """The effects of studies, each at its place, as an artefact."""
         from nlcore.report.figures import style
         from nlcore.report.ladder import ladder_figure, ladder_table, with_a_line
 
         effects = self.paper.module("claims").headline_effects
-        measured = [effects(self.study), *(effects(self._load(rung.specs)) for rung in rungs)]
+        measured = [(place, effects(study)) for place, study in found]
         known = undecided(self.paper.contract.claims())
         embedded = self._of_the_embedded_profile() if by == "images" else None
-        table = ladder_table(zip(places, measured, strict=True), undecided=known, by=by, embedded=embedded)
+        table = ladder_table(measured, undecided=known, by=by, embedded=embedded)
         table = with_a_line(table) if by == "right" else table
         with style():
             figure = ladder_figure(table, by=by)

@@ -97,7 +97,7 @@ READS = {
     "fig_6": _of_series("noisy", "finetune_whole", "proposed"),
     **dict.fromkeys(("corrections", "teacher_before_after"), _of_series("proposed")),
     "stages": _of_series("noisy", HEAD_ON_VERIFIED, "proposed", "ground_truth"),
-    **dict.fromkeys(("where_it_holds", "by_label_quality"), of_headline),
+    **dict.fromkeys(("where_it_holds", "by_label_quality", "room_by_label_quality"), of_headline),
     "rates": of_surface,
     "why_equal_budgets": _of_series("proposed", "finetune_whole", "finetune_last", equal_budget=True),
 }

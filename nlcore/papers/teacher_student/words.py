@@ -24,7 +24,8 @@ FROZEN = (
 SIMULATED = (
     "Simulated features for COCO's training label sets at the paper's sizes stand for the pixels; the network is a "
     "multi-layer head on them (512 ReLU units, the shared features f), so 'whole network' means that head. Noisy "
-    "labels are simulated to the published counts."
+    "labels are simulated to the published counts; images without any are left out then, so that fewer true labels "
+    "are missing (26 %) than by Table 1 (30 %)."
 )
 SMALL = "A small COCO folder and an EfficientNet-Lite2; rates are three times the paper's."
 
