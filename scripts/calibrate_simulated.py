@@ -42,12 +42,12 @@ def calibrate(options: argparse.Namespace, low: float, high: float) -> None:
     """Print a scale for each wanted score."""
     clean_score = measured(Store(options.store))
     for wanted in options.wanted:
-        scale = calibrate_scale(clean_score, wanted / 100, low=low, high=high, tolerance=options.tolerance / 100)
+        scale = calibrate_scale(clean_score, wanted, low=low, high=high, tolerance=options.tolerance)
         print(f"mAP {wanted:g}: scale {scale:g}", flush=True)
 
 
 def measured(store: Store):
-    """scale -> mAP as a fraction, of runs that are kept in the store."""
+    """scale -> mAP in percent, of runs that are kept in the store."""
     reference = next(
         spec
         for spec in paper("galc_slr").grid("simulated", seeds=[SEED]).main
@@ -57,8 +57,8 @@ def measured(store: Store):
     def clean_score(scale: float) -> float:
         spec = reference.model_copy(update={"source": reference.source.model_copy(update={"scale": scale})})
         run_grid([spec], store, workers=0)
-        found = store.result(spec).values["map"]
-        print(f"scale {scale:g}: mAP {100 * found:.2f}", flush=True)
+        found = 100 * store.result(spec).values["map"]
+        print(f"scale {scale:g}: mAP {found:.2f}", flush=True)
         return found
 
     return clean_score

@@ -19,6 +19,7 @@ import typer
 import yaml
 
 from nlcore.data.embedded_set import embedded
+from nlcore.data.extended_coco import label_quality
 from nlcore.data.simulated import calibrate_scale
 from nlcore.data.simulated_check import class_agreement, compare_cells, read_checks
 from nlcore.data.simulated_fit import Settings, held_out_score
@@ -28,9 +29,9 @@ from nlcore.errors import InputError
 from nlcore.files import write_atomically
 from nlcore.generators import generator
 from nlcore.metrics import per_class_average_precision
-from nlcore.papers import galc_slr, missing_label_al, multi_al, teacher_student  # noqa: F401  (registers their runs)
 from nlcore.papers.galc_slr.protocol import Protocol as GalcProtocol
 from nlcore.papers.galc_slr.runs import GoldClassifier, MatrixEstimates
+from nlcore.papers.galc_slr.study import contrast
 from nlcore.papers.missing_label_al.measures import Choice
 from nlcore.papers.missing_label_al.protocol import UNKNOWN_AS
 from nlcore.papers.missing_label_al.protocol import Protocol as MissingProtocol
@@ -38,12 +39,11 @@ from nlcore.papers.missing_label_al.runs import WholeSetRun as PartlyLabelledRun
 from nlcore.papers.missing_label_al.study import measure_run
 from nlcore.papers.multi_al.protocol import MIN_LABELS
 from nlcore.papers.multi_al.protocol import Protocol as MultiProtocol
-from nlcore.papers.multi_al.runs import ActiveLearningRun, WholeSetRun
+from nlcore.papers.multi_al.runs import ActiveLearningRun, InitialRun, WholeSetRun
 from nlcore.papers.profiles import load_profile
 from nlcore.papers.teacher_student.protocol import Protocol as TeacherProtocol
 from nlcore.papers.teacher_student.runs import Labels, Method
-from nlcore.runs import Result, Spec, Store
-from nlcore.runs.execute import execute
+from nlcore.runs import Result, Spec, Store, run_grid
 
 OUTPUT = Path(__file__).parents[1] / "nlcore" / "data" / "simulated_checks.yaml"
 NOISES = (0.2, 0.4, 0.6)
@@ -82,26 +82,42 @@ class Runs:
 
     def get(self, spec: Spec) -> Result:
         """The result of a run, from the store or computed now."""
-        execute(spec, self.store.root)
+        run_grid([spec], self.store, workers=0)
         return self.store.result(spec)
 
-    def galc(self, kind: type[Spec], seed: int, noise: float | None, changes: dict, **fields: object) -> Result:
-        """A run of paper 4."""
+    def galc(self, kind: type[Spec], noise: float | None, changes: dict, **fields: object) -> list[Result]:
+        """Runs of paper 4, one for each seed."""
         protocol = GalcProtocol(**load_profile("nlcore.papers.galc_slr", "embedded")["protocol"] | changes)
-        source = Source(**self.source, model="linear")
-        return self.get(kind(source=source, protocol=protocol, noise=noise, gold=protocol.gold, seed=seed, **fields))
+        shared = {"source": Source(**self.source, model="linear"), "protocol": protocol, "noise": noise}
+        shared |= {"gold": protocol.gold, **fields}
+        return [self.get(kind(**shared, seed=seed)) for seed in self.seeds]
 
-    def classifier(self, method: str, noise: float | None, **changes: object) -> float:
+    def classifier(self, method: str, noise: float | None, changes: dict | None = None, **fields: object) -> float:
         """mAP of paper 4's classifier, mean over seeds, percent."""
-        found = [self.galc(GoldClassifier, seed, noise, changes, method=method).values for seed in self.seeds]
-        return 100 * float(np.mean([values["map"] for values in found]))
+        found = self.galc(GoldClassifier, noise, changes or {}, method=method, **fields)
+        return 100 * float(np.mean([result.values["map"] for result in found]))
+
+    def curve(self, method: str, noise: float, changes: dict) -> np.ndarray:
+        """(epochs,) mAP of paper 4's classifier after every epoch, mean over seeds, percent."""
+        found = self.galc(GoldClassifier, noise, changes, method=method)
+        return 100 * np.mean([[row["map"] for row in result.values["history"]] for result in found], axis=0)
+
+    def of_paper_1(self, kind: type[Spec], **fields: object) -> Result:
+        """A run of paper 1, all seeds in it."""
+        protocol = MultiProtocol(**load_profile("nlcore.papers.multi_al", "embedded")["protocol"])
+        source = Source(**self.source, model="linear", min_labels=MIN_LABELS)
+        return self.get(kind(source=source, protocol=protocol, seeds=self.seeds, **fields))
 
     def active(self, kind: type[Spec], **fields: object) -> float:
         """The last mAP of a run of paper 1, mean over seeds, percent."""
-        protocol = MultiProtocol(**load_profile("nlcore.papers.multi_al", "embedded")["protocol"])
-        source = Source(**self.source, model="linear", min_labels=MIN_LABELS)
-        values = self.get(kind(source=source, protocol=protocol, seeds=self.seeds, **fields)).arrays["map"]
+        values = self.of_paper_1(kind, **fields).arrays["map"]
         return 100 * float(values.reshape(len(self.seeds), -1)[:, -1].mean())
+
+    def trained_longer(self) -> float:
+        """What paper 1's longer training of its first classifier gains, mean over seeds, points of mAP."""
+        protocol = MultiProtocol(**load_profile("nlcore.papers.multi_al", "embedded")["protocol"])
+        validation = self.of_paper_1(InitialRun).arrays["validation"]
+        return 100 * float((validation[:, -1] - validation[:, protocol.epochs - 1]).mean())
 
     def missing_fields(self) -> dict[str, object]:
         """What paper 2's runs share."""
@@ -151,13 +167,14 @@ def cells(runs: Runs) -> Iterator[tuple[str, float]]:
     yield "paper 1, random", runs.active(ActiveLearningRun, noise=None, strategy="random")
     yield "paper 1, entropy", runs.active(ActiveLearningRun, noise=None, strategy="multi_al")
     for noise in NOISES:
-        safe = runs.active(ActiveLearningRun, noise=noise, strategy="multi_al_safe")
-        yield f"paper 1, entropy with Safe, {noise:.0%}", safe
+        for name, strategy in (("entropy", "multi_al_safe"), ("random", "random_safe")):
+            safe = runs.active(ActiveLearningRun, noise=noise, strategy=strategy)
+            yield f"paper 1, {name} with Safe, {noise:.0%}", safe
         yield f"paper 1, asl on the pool, {noise:.0%}", runs.active(WholeSetRun, noise=noise)
     yield "paper 1, CBIM, 40%", runs.active(ActiveLearningRun, noise=0.4, strategy="cbim")
+    yield "paper 2, random", runs.completed("random", NOISES[0])  # it trains on what it has completed alone
     for noise in NOISES:
-        for measure in ("hard_entropy", "random"):
-            yield f"paper 2, {measure}, {noise:.0%}", runs.completed(measure, noise)
+        yield f"paper 2, hard_entropy, {noise:.0%}", runs.completed("hard_entropy", noise)
         for unknown_as in UNKNOWN_AS:
             yield f"paper 2, asl ({unknown_as}), {noise:.0%}", runs.partly_labelled(unknown_as, noise)
     for method, fractions in (("noisy", (0.0,)), ("finetune_last", (0.05, 0.3)), ("finetune_whole", (0.05, 0.3)),
@@ -168,19 +185,31 @@ def cells(runs: Runs) -> Iterator[tuple[str, float]]:
 
 
 def memorisation(runs: Runs) -> Iterator[tuple[str, float]]:
-    """What long training costs ASL, points of mAP."""
+    """What long training costs ASL, points of mAP; when it is best; and how far the correction ends ahead of it."""
     for noise in (0.0, 0.4, 0.6):
-        loss = runs.classifier("asl", noise) - runs.classifier("asl", noise, **LONG)
+        loss = runs.classifier("asl", noise) - runs.classifier("asl", noise, LONG)
         yield f"80 epochs instead of 30, {noise:.0%}: loss", loss
-    curve = [100 * row["map"] for row in runs.galc(GoldClassifier, 0, 0.4, LONG, method="asl").values["history"]]
-    yield "best less last epoch of 80, 40 %", max(curve) - curve[-1]
+    curve = runs.curve("asl", 0.4, LONG)
+    yield "best less last epoch of 80, 40 %", float(curve.max() - curve[-1])
+    yield "epoch of the peak, of 80, 40 %", float(curve.argmax() + 1)
+    yield "galc_slr less asl after 80 epochs, 40 %", float(runs.curve("galc_slr", 0.4, LONG)[-1] - curve[-1])
 
 
 def estimation(runs: Runs) -> Iterator[tuple[str, float]]:
-    """100 times the mean absolute error on the diagonal of estimated matrices at 40 %."""
-    found = [runs.galc(MatrixEstimates, seed, 0.4, {}).values["distances"] for seed in runs.seeds]
-    for name in ("glc", "galc_slr"):
-        yield f"{name}, diagonal", 100 * float(np.mean([row[name][0] for row in found]))
+    """Mean absolute errors of estimated matrices at 40 %: two on the diagonal, and GLC's less GALC-SLR's."""
+    found = runs.galc(MatrixEstimates, 0.4, {})
+    glc, ours = (np.mean([errors(result, name) for result in found], axis=0) for name in ("glc", "galc_slr"))
+    yield "glc, diagonal, hundredths", 100 * float(glc[0])
+    yield "galc_slr, diagonal, hundredths", 100 * float(ours[0])
+    for name, difference in zip(("diagonal", "off-diagonal", "contrast"), glc - ours, strict=True):
+        unit = 10_000 if name == "off-diagonal" else 100
+        yield f"glc less galc_slr, {name}, 1/{unit}", unit * float(difference)
+
+
+def errors(result: Result, name: str) -> tuple[float, float, float]:
+    """Mean absolute error of an estimate on the diagonal and off it, and the error of its contrast (gs6)."""
+    apart = contrast(result.arrays[name]) - contrast(result.arrays["true"])
+    return (*result.values["distances"][name], abs(apart))
 
 
 def gains(table: dict[str, float], pairs: list[tuple[str, str]]) -> dict[str, float]:
@@ -193,20 +222,30 @@ def at_all(paper: str, more: str, less: str) -> list[tuple[str, str]]:
     return [(f"{paper}, {more}, {noise:.0%}", f"{paper}, {less}, {noise:.0%}") for noise in NOISES]
 
 
+def by_gold(runs: Runs) -> Iterator[tuple[str, float]]:
+    """By how much the true matrix is ahead of its estimate, points of mAP: 10 % of gold images, and half of them."""
+    for noise, gold in ((0.2, 0.1), (0.4, 0.1), (0.4, 0.05), (0.6, 0.1)):
+        true, estimated = (runs.classifier(method, noise, gold=gold) for method in ("true matrix", "galc_slr"))
+        yield f"true matrix less galc_slr, {noise:.0%}, {gold:.0%} gold", true - estimated
+
+
+SAFE = {"entropy": 1.0, "random": 0.48}  # half of 0.97, which Safe mode gains over random at the paper's size, at 40 %
 # Kind of claim -> pairs of cells whose difference it is about, and the tolerance, points of mAP.
 CONTRASTS = {
     "gain of relabelling": (at_all("paper 1", "entropy with Safe", "asl on the pool"), 3.0),
-    "gain of Safe mode": ([(f"paper 1, entropy with Safe, {n:.0%}", "paper 1, entropy") for n in NOISES], 1.0),
+    "gain of Safe mode": (
+        [(f"paper 1, {way} with Safe, {n:.0%}", f"paper 1, {way}") for way in SAFE for n in NOISES],
+        {f"paper 1, {way} with Safe, {n:.0%} less {way}": far for way, far in SAFE.items() for n in NOISES},
+    ),
     "selection by uncertainty": ([("paper 1, entropy", "paper 1, random")], 1.0),
     "selection by conflict": ([("paper 1, random", "paper 1, CBIM, 40%")], 1.0),
     "gain of completing labels": (
         [pair for way in UNKNOWN_AS for pair in at_all("paper 2", "hard_entropy", f"asl ({way})")], 3.0
     ),
-    "selection by missing labels": (at_all("paper 2", "hard_entropy", "random"), 1.0),
+    "selection by missing labels": ([(f"paper 2, hard_entropy, {n:.0%}", "paper 2, random") for n in NOISES], 1.0),
     "gain of a correction": (
         at_all("paper 4", "galc_slr", "asl") + at_all("paper 4", "galc_slr", "asl + clean gold"), 3.0
     ),
-    "loss by the estimate": (at_all("paper 4", "true matrix", "galc_slr"), 3.0),
 }  # fmt: skip
 
 
@@ -215,6 +254,32 @@ def cleaning(runs: Runs) -> Iterator[tuple[str, float]]:
     for fraction in (0.05, 0.3):
         for name, value in zip(("precision", "recall"), runs.cleaned(fraction), strict=True):
             yield f"teacher's {name}, {fraction:.0%} clean", value
+
+
+def longer(runs: Runs) -> Iterator[tuple[str, float]]:
+    """What paper 1's longer training gains, points of mAP."""
+    yield "first classifier, epochs doubled: gain", runs.trained_longer()
+
+
+# Kind of claim -> what it is about, and the tolerance of it, or of each. Where simulation decides a claim, a tolerance
+# is at most half of what lay, at the paper's size, between the result and the bound that the claim's word hangs on: a
+# miss that large could not have turned the word. Fixed on 2026-11-30, before differences of matrices, 5 % of gold,
+# longer training, peaks and Safe mode's gain over random were looked at.
+MEASURED = {
+    "memorisation under noise": (memorisation, {
+        "80 epochs instead of 30, 0%: loss": 1.3, "80 epochs instead of 30, 40%: loss": 1.3,
+        "80 epochs instead of 30, 60%: loss": 1.3, "best less last epoch of 80, 40 %": 1.3,
+        "epoch of the peak, of 80, 40 %": 10.0, "galc_slr less asl after 80 epochs, 40 %": 2.1,
+    }),
+    "longer training": (longer, 0.1),
+    "estimation of a matrix": (estimation, {
+        "glc, diagonal, hundredths": 3.0, "galc_slr, diagonal, hundredths": 3.0,
+        "glc less galc_slr, diagonal, 1/100": 1.3, "glc less galc_slr, off-diagonal, 1/10000": 1.7,
+        "glc less galc_slr, contrast, 1/100": 1.3,
+    }),
+    "loss by the estimate": (by_gold, 1.8),
+    "label cleaning": (cleaning, 5.0),
+}  # fmt: skip
 
 
 def class_precision(runs: Runs) -> np.ndarray:
@@ -258,8 +323,8 @@ def checks(store: Path, seeds: tuple[int, ...]) -> dict[str, object]:
     real = Runs(store, seeds, data="embedded")
     labels = real.get(Labels(**real.label_fields())).arrays
     clean, noisy = labels["clean"] == 1, labels["noisy"] == 1
-    shares = {"noisy_right": float((clean & noisy).sum() / noisy.sum()), "noisy_missing": None}
-    shares["noisy_missing"] = float(1 - (clean & noisy).sum() / clean.sum())
+    quality = label_quality(clean, noisy)
+    shares = {"noisy_right": quality["noisy_labels_right"], "noisy_missing": quality["true_labels_missing"]}
 
     def simulated(scale: float) -> Runs:
         return Runs(store, seeds, data="simulated", label_sets="embedded", scale=round(scale, 4), **shares)
@@ -269,10 +334,8 @@ def checks(store: Path, seeds: tuple[int, ...]) -> dict[str, object]:
     drawn = simulated(scale)
     tables = [dict(cells(runs)) for runs in (real, drawn)]
     kinds = {
-        "memorisation under noise": ([dict(memorisation(runs)) for runs in (real, drawn)], 3.0),
-        "estimation of a matrix": ([dict(estimation(runs)) for runs in (real, drawn)], 3.0),
+        **{kind: ([dict(measure(runs)) for runs in (real, drawn)], far) for kind, (measure, far) in MEASURED.items()},
         **{kind: ([gains(table, pairs) for table in tables], far) for kind, (pairs, far) in CONTRASTS.items()},
-        "label cleaning": ([dict(cleaning(runs)) for runs in (real, drawn)], 5.0),
     }
     compared = {name: compare_cells(*pair, tolerance=tolerance) for name, (pair, tolerance) in kinds.items()}
     return {

@@ -1,4 +1,4 @@
-"""Write what is said of the results anew: README.md, between its marks, docs/findings.md, and cells of the notebooks.
+"""Write what is said of the results anew: README.md, between its marks, pages of docs/, and cells of the notebooks.
 
     python scripts/sentences.py
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ FINDINGS = "<!-- findings: python scripts/sentences.py -->", "<!-- end of findin
 VERDICTS = "<!-- verdicts: python scripts/sentences.py -->", "<!-- end of verdicts -->"
 SENTENCES = home() / "docs" / "sentences"
 TAG = "sentences"  # of the cell of a notebook that has them
-AT_LENGTH = "# What was found\n\nFrom figures/, by scripts/sentences.py; in short in [README](../README.md).\n\n{}\n"
+PAGES = ("findings", "simulated")  # of docs/
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -198,9 +199,11 @@ def table(figures: Path) -> str:
 
 
 def _row(claims: list[Decided]) -> list[str]:
-    """On what the claims stand, and the ids by word."""
+    """On what most claims stand, and which on something else; and the ids by word."""
     own = [claim for claim in claims if " " not in claim.id]
-    evidence = ", ".join(dict.fromkeys(claim.evidence for claim in own))
+    (most, _), *others = Counter(claim.evidence for claim in own).most_common()
+    elsewhere = [f"{one}: {', '.join(claim.id for claim in own if claim.evidence == one)}" for one, _ in others]
+    evidence = "; ".join([most, *elsewhere])
     return [evidence, *(", ".join(claim.id for claim in own if claim.verdict == word) or "–" for word in Verdict)]
 
 
@@ -216,15 +219,6 @@ def rendered(text: str, figures: Path) -> str:
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{made}\n{end}{rest.split(end)[1]}"
     return text
-
-
-def at_length(figures: Path) -> str:
-    """docs/findings.md.
-
-    Raises:
-        InputError: as `said`.
-    """
-    return AT_LENGTH.format(said("findings", figures))
 
 
 def with_sentences(notebook: NotebookNode, name: str, figures: Path) -> NotebookNode:
@@ -243,10 +237,11 @@ def with_sentences(notebook: NotebookNode, name: str, figures: Path) -> Notebook
 
 
 def main() -> None:
-    """Write README.md, docs/findings.md and the notebooks."""
+    """Write README.md, pages of docs/ and the notebooks."""
     figures, readme = home() / "figures", home() / "README.md"
     write_atomically(readme, rendered(readme.read_text(encoding="utf-8"), figures))
-    write_atomically(home() / "docs" / "findings.md", at_length(figures))
+    for page in PAGES:
+        write_atomically(home() / "docs" / f"{page}.md", said(page, figures) + "\n")
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         written = nbformat.writes(with_sentences(nbformat.read(path, 4), path.stem, figures))
         write_atomically(path, written + "\n")

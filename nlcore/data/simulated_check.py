@@ -23,28 +23,28 @@ Cell = dict[str, str | float | bool]
 
 
 def compare_cells(
-    real: Mapping[str, float], simulated: Mapping[str, float], *, tolerance: float = TOLERANCE
+    real: Mapping[str, float], simulated: Mapping[str, float], *, tolerance: float | Mapping[str, float] = TOLERANCE
 ) -> list[Cell]:
-    """One row for each cell: `cell`, `real`, `simulated`, `difference` (simulated - real), `within` the tolerance.
+    """One row for each cell: `cell`, `real`, `simulated`, `difference` (simulated - real), `tolerance`, `within` it.
 
     Args:
         real, simulated: cell -> value, of the same cells and in one unit.
-        tolerance: largest absolute difference that counts as predicted.
+        tolerance: largest absolute difference that counts as predicted, of all cells or cell by cell.
 
     Raises:
         InputError: other cells in one than in the other.
 
     >>> compare_cells({"asl, 40 %": 30.0}, {"asl, 40 %": 34.0})
-    [{'cell': 'asl, 40 %', 'real': 30.0, 'simulated': 34.0, 'difference': 4.0, 'within': False}]
+    [{'cell': 'asl, 40 %', 'real': 30.0, 'simulated': 34.0, 'difference': 4.0, 'tolerance': 3.0, 'within': False}]
     """
     missing = sorted(set(real) ^ set(simulated))
     require(not missing, "cells of only one side", missing, "the same cells, real and simulated")
     rows = []
     for cell, value in real.items():
+        far = tolerance[cell] if isinstance(tolerance, Mapping) else tolerance
         difference = round(simulated[cell] - value, 2)
-        within = bool(abs(difference) <= tolerance)
-        found = {"real": round(value, 2), "simulated": round(simulated[cell], 2)}
-        rows.append({"cell": cell} | found | {"difference": difference, "within": within})
+        found = {"real": round(value, 2), "simulated": round(simulated[cell], 2), "difference": difference}
+        rows.append({"cell": cell} | found | {"tolerance": far, "within": bool(abs(difference) <= far)})
     return rows
 
 

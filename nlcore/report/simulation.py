@@ -53,7 +53,7 @@ def predictions_figure(out: ArtefactWriter) -> Figure:
 def misses_table() -> pd.DataFrame:
     """The cells that simulated features do not predict within the tolerance, the largest misses first."""
     table = pd.DataFrame(read_checks()["cells"])
-    missed = table[~table.within].drop(columns="within")
+    missed = table[~table.within].drop(columns=["within", "tolerance"])
     return missed.sort_values("difference", key=abs, ascending=False, kind="stable")
 
 

@@ -1,9 +1,11 @@
 """Comparing cells, and what the committed checks say."""
 
 import importlib.util
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -11,6 +13,7 @@ from nlcore.data.simulated_check import TOLERANCE, class_agreement, compare_cell
 from nlcore.errors import InputError
 from nlcore.generators import generator
 from nlcore.places import home
+from tests.runs.trivial import Square
 
 SPEC = importlib.util.spec_from_file_location("check_simulated", home() / "scripts" / "check_simulated.py")
 SCRIPT = importlib.util.module_from_spec(SPEC)
@@ -19,9 +22,11 @@ class_precision = SCRIPT.class_precision
 
 
 def test_cells_are_within_the_tolerance_or_missed():
-    rows = compare_cells({"a": 10.0, "b": 20.0}, {"a": 13.0, "b": 16.9})
+    cells = {"a": 10.0, "b": 20.0}, {"a": 13.0, "b": 16.9}
+    rows = compare_cells(*cells)
     assert [row["within"] for row in rows] == [True, False]
     assert [row["difference"] for row in rows] == [3.0, -3.1]
+    assert [row["within"] for row in compare_cells(*cells, tolerance={"a": 2.9, "b": 3.2})] == [False, True]
 
 
 def test_cells_of_one_side_only_are_refused():
@@ -46,6 +51,36 @@ def test_the_committed_checks_are_what_they_say():
     assert max(scores, key=scores.get) == "and visibility up to 1 (chosen)"
     far = found["distance_to_real"]
     assert far["kinship 24 (chosen)"] < min(far["Gaussian residuals"], far["any donor"])
+
+
+def by_seed(paper, name, series, at, level, value):
+    """Means over the first three seeds, in percent, of a figure of the embedded profile."""
+    table = pd.read_csv(home() / "figures" / paper / "embedded" / f"{name}.csv")
+    found = table[(table.series == series) & (table[at] == level) & table.seed.isin(read_checks()["seeds"])][value]
+    assert len(found) == len(read_checks()["seeds"])
+    return found.mean()
+
+
+def test_real_cells_are_those_of_the_embedded_profile():
+    """So a change of its runs is seen, and the checks are computed anew (scripts/check_simulated.py)."""
+    real = {row["cell"]: row["real"] for row in read_checks()["cells"]}
+    for cell in [name for name in real if name.startswith("paper 4") and name.endswith("%")]:
+        _, series, noise = cell.split(", ")
+        expected = by_seed("galc_slr", "fig_5a", series, "noise", int(noise[:-1]), "value")
+        assert real[cell] == pytest.approx(expected, abs=0.02), cell
+    names = {"entropy with Safe": "multi_al_safe", "asl on the pool": "asl"}
+    for name, noise in itertools.product(names, (20, 40, 60)):
+        expected = by_seed("multi_al", "fig_10", names[name], "noise %", noise, "mAP")
+        assert real[f"paper 1, {name}, {noise}%"] == pytest.approx(expected, abs=0.02)
+    for name, share in itertools.product(("proposed", "finetune_whole", "finetune_last"), (5, 30)):
+        expected = 100 * by_seed("teacher_student", "fig_5a", name, "fraction", share / 100, "mAP")
+        assert real[f"paper 5, {name}, {share}% clean"] == pytest.approx(expected, abs=0.02)
+
+
+def test_runs_are_computed_once_and_kept(tmp_path, capsys):
+    runs, spec = SCRIPT.Runs(tmp_path, (0,), data="embedded"), Square(number=3)
+    assert runs.get(spec).values["square"] == 9
+    assert runs.store.read(spec) is not None and runs.get(spec).values["square"] == 9
 
 
 def test_classes_that_are_hard_to_find_in_real_features_are_hard_in_simulated_ones():

@@ -54,8 +54,9 @@ def test_the_readme_says_what_is_in_figures(figures):
     assert script("sentences").rendered(text, figures) == text
 
 
-def test_the_findings_at_length_say_what_is_in_figures(figures):
-    assert script("sentences").at_length(figures) == (home() / "docs" / "findings.md").read_text()
+@pytest.mark.parametrize("page", script("sentences").PAGES)
+def test_a_page_of_docs_says_what_is_in_figures(figures, page):
+    assert script("sentences").said(page, figures) + "\n" == (home() / "docs" / f"{page}.md").read_text()
 
 
 @pytest.mark.parametrize("path", sorted((home() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
