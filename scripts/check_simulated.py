@@ -71,6 +71,7 @@ DONORS = {
     "kinship 24, less fresh (0.3)": Settings(fresh=0.3),
     "kinship 24, more fresh (0.8)": Settings(fresh=0.8),
 }
+HALVES = slice(0, None, 2), slice(1, None, 2)
 DIVISIONS = 3  # of the images, for the choice of donors
 
 
@@ -282,14 +283,18 @@ MEASURED = {
 }  # fmt: skip
 
 
-def class_precision(runs: Runs) -> np.ndarray:
-    """(K,) average precision of a linear classifier by least squares on clean labels: for a ranking that suffices."""
+def class_precision(runs: Runs, rows: slice = slice(None)) -> np.ndarray:
+    """(K,) average precision of a linear classifier by least squares on clean labels: for a ranking that suffices.
+
+    rows: of the training images, those to train on.
+    """
     images = Source(**runs.source, model="linear").load()
-    mean = images.inputs[images.train].mean(axis=0)
+    train = images.train[rows]
+    mean = images.inputs[train].mean(axis=0)
     inputs, targets = images.inputs - mean, images.targets
-    trained = inputs[images.train]
+    trained = inputs[train]
     inner = trained.T @ trained + 0.1 * len(trained) * np.eye(trained.shape[1]) * trained.var(axis=0).mean()
-    weights = np.linalg.solve(inner, trained.T @ (targets[images.train] - targets[images.train].mean(axis=0)))
+    weights = np.linalg.solve(inner, trained.T @ (targets[train] - targets[train].mean(axis=0)))
     return per_class_average_precision(targets[images.test], inputs[images.test] @ weights)
 
 
@@ -333,6 +338,7 @@ def checks(store: Path, seeds: tuple[int, ...]) -> dict[str, object]:
     scale = calibrate_scale(lambda scale: simulated(scale).classifier("asl", 0.0) / 100, clean_map, low=0.5, high=2.0)
     drawn = simulated(scale)
     tables = [dict(cells(runs)) for runs in (real, drawn)]
+    halves = [class_precision(real, half) for half in HALVES]
     kinds = {
         **{kind: ([dict(measure(runs)) for runs in (real, drawn)], far) for kind, (measure, far) in MEASURED.items()},
         **{kind: ([gains(table, pairs) for table in tables], far) for kind, (pairs, far) in CONTRASTS.items()},
@@ -343,6 +349,7 @@ def checks(store: Path, seeds: tuple[int, ...]) -> dict[str, object]:
         "scale": round(scale, 4),
         "seeds": list(seeds),
         "class_rank_correlation": round(class_agreement(class_precision(real), class_precision(drawn)), 3),
+        "of_two_halves_of_the_real_images": round(class_agreement(*halves), 3),
         "cells": compare_cells(*tables),
         "kinds": {name: {"holds": all(row["within"] for row in rows), "rows": rows} for name, rows in compared.items()},
     }

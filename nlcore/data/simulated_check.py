@@ -62,7 +62,8 @@ def read_checks(file: str | Path = FILE) -> dict[str, Any]:
     """What the checks found, by name.
 
     `held_out_score` and `distance_to_real` by form of the generator; `clean_map` of the real features, percent, and the
-    `scale` at which simulated ones reach it; `seeds`; `class_rank_correlation`; `cells`; `kinds`, each with its rows.
+    `scale` at which simulated ones reach it; `seeds`; `class_rank_correlation`, and what it is
+    `of_two_halves_of_the_real_images`; `cells`; `kinds`, each with its rows.
 
     Raises:
         InputError: no such file.

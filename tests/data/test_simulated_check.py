@@ -49,6 +49,9 @@ def test_the_committed_checks_are_what_they_say():
         assert row["within"] == (abs(row["difference"]) <= TOLERANCE)
     scores = found["held_out_score"]
     assert max(scores, key=scores.get) == "and visibility up to 1 (chosen)"
+    text = (home() / "docs" / "simulated.md").read_text(encoding="utf-8")
+    for correlation in (found["class_rank_correlation"], found["of_two_halves_of_the_real_images"]):
+        assert f" {correlation:.2f}" in text
     far = found["distance_to_real"]
     assert far["kinship 24 (chosen)"] < min(far["Gaussian residuals"], far["any donor"])
 
@@ -90,6 +93,8 @@ def test_classes_that_are_hard_to_find_in_real_features_are_hard_in_simulated_on
     real, drawn = (class_precision(SimpleNamespace(source=source)) for source in sources)
     found = class_agreement(real, drawn)
     assert found == pytest.approx(recorded["class_rank_correlation"], abs=0.02) and found > 0.6
+    halves = [class_precision(SimpleNamespace(source=sources[0]), half) for half in SCRIPT.HALVES]
+    assert class_agreement(*halves) == pytest.approx(recorded["of_two_halves_of_the_real_images"], abs=0.02)
     shuffled = class_agreement(real, generator("classes").permutation(drawn))
     assert abs(shuffled) < 0.4
 
