@@ -12,7 +12,7 @@ from nlcore.errors import InputError
 from nlcore.papers.multi_al import PAPER, figures, tables
 from nlcore.papers.multi_al.claims import decide_claims, readings_atlas
 from nlcore.papers.multi_al.protocol import Protocol
-from nlcore.papers.multi_al.runs import ActiveLearningRun, InitialRun, LikelihoodRun, WholeSetRun
+from nlcore.papers.multi_al.runs import ActiveLearningRun, InitialRun, LikelihoodRun, WholeSetRun, divide
 from nlcore.papers.multi_al.strategies import STRATEGIES
 from nlcore.papers.multi_al.study import Study, grid, load_study
 from nlcore.papers.profiles import Resources, load_profile
@@ -143,6 +143,12 @@ def test_what_was_chosen_is_kept_and_its_shares_follow_the_noise(store):
     wrong = active[active.iteration > 0].groupby(["strategy", "noise"]).chosen_wrong.mean().unstack("noise")
     assert (wrong[0.2] < wrong[0.6]).all()
     assert active[active.strategy.isin(["random", "cbim"])].safe_clean.isna().all()
+    by_chance = active[(active.strategy == "random") & (active.iteration > 0)]
+    assert by_chance.chosen_length.between(0.8, 1.25).all()
+    assert by_chance.chosen_length.mean() == pytest.approx(1, abs=0.03)
+    spec = next(one for one in PAPER.grid("smoke").main if getattr(one, "strategy", None) == "random")
+    images, pool = spec.source.load(), divide(spec.source.load(), spec.protocol, spec.seeds).pool
+    assert by_chance.chosen_labels.mean() == pytest.approx(images.targets[pool].sum(axis=2).mean(), rel=0.05)
 
 
 def test_a_stopped_baseline_is_the_epoch_that_is_best_on_the_clean_images_not_on_the_tested_ones():

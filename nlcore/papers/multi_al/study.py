@@ -143,7 +143,7 @@ class Study:
     """Results of one profile; mAP in percent, always of the last model of a training.
 
     `active`: strategy, noise, start, safe_kept, reading, seed, iteration, labelled, map, map_without_person, and from
-    iteration 1 chosen_wrong and safe_clean. `whole`: baseline, noise, start, reading, seed, epoch, map,
+    iteration 1 what `of_choice` says. `whole`: baseline, noise, start, reading, seed, epoch, map,
     map_without_person, held_out (NaN where the clean images are trained on). Both have, of the last model, by how much
     draws of the test images move the two metrics: map_moved, map_without_person_moved. `initial`: seed, epoch, train,
     validation. `bins`: noise, measure, seed, bin, clean, wrong; `leaked_bins`: the same of a classifier that has seen
@@ -394,7 +394,7 @@ def _place(spec: ActiveLearningRun) -> tuple[bool, bool, str, int]:
 def _active_rows(spec: ActiveLearningRun, result: Result, noise: float) -> Iterator[dict]:
     cell = {"strategy": spec.strategy, "noise": noise, "start": spec.start, "safe_kept": spec.safe_kept}
     cell["reading"] = spec.protocol.reading
-    shares = label_shares(spec, result, noise)
+    shares = of_choice(spec, result, noise)
     for member, seed in enumerate(spec.seeds):
         for iteration in range(result.arrays["map"].shape[1]):
             last = {m: 100 * result.arrays[m][member, iteration, -1] for m in ("map", "map_without_person")}
@@ -410,19 +410,34 @@ def _moved(result: Result, member: int, *, last: bool) -> dict[str, np.ndarray |
     return {name: 100 * array[member] if last else None for name, array in arrays.items()}
 
 
-def label_shares(spec: ActiveLearningRun, result: Result, noise: float) -> dict[str, np.ndarray]:
-    """(M, iterations) each: `chosen_wrong`, of the relabelled images, the share that had a wrong label at this noise;
-    `safe_clean`, of the Safe images, the share that had none (NaN without Safe mode)."""
+def of_choice(spec: ActiveLearningRun, result: Result, noise: float) -> dict[str, np.ndarray]:
+    """What was chosen, (M, iterations) each, of the relabelled images in every iteration.
+
+    `chosen_wrong`: the share that had a wrong label at this noise. `chosen_labels`: how many labels one has, truly.
+    `chosen_length`: how long its features are, from the mean of all training images, as a share of that of the pool
+    (NaN where a network sees pixels). `safe_clean`: of the Safe images, the share without a wrong label (NaN: no Safe).
+    """
     images, chosen = spec.source.load(), result.arrays["chosen"]
-    given = noisy_labels(images, divide(images, spec.protocol, spec.seeds).pool, noise, spec.seeds)
-    wrong = (given != images.targets).any(axis=2)  # (M, N)
+    pool = divide(images, spec.protocol, spec.seeds).pool
+    wrong = (noisy_labels(images, pool, noise, spec.seeds) != images.targets).any(axis=2)  # (M, N)
     members = np.arange(len(wrong))[:, None]
-    shares = {"chosen_wrong": np.stack([wrong[members, rows].mean(axis=1) for rows in chosen.swapaxes(0, 1)], axis=1)}
+    found = {"chosen_wrong": np.stack([wrong[members, rows].mean(axis=1) for rows in chosen.swapaxes(0, 1)], axis=1),
+             "chosen_labels": images.targets.sum(axis=1)[chosen].mean(axis=2),
+             "chosen_length": _lengths(spec, chosen, pool)}  # fmt: skip
     if "safe" not in result.arrays:
-        return shares | {"safe_clean": np.full(chosen.shape[:2], np.nan)}
+        return found | {"safe_clean": np.full(chosen.shape[:2], np.nan)}
     safe = np.split(result.arrays["safe"], np.cumsum(result.arrays["safe_sizes"])[:-1], axis=1)
     clean = [(~wrong)[members, rows].mean(axis=1) if rows.size else np.full(len(rows), np.nan) for rows in safe]
-    return shares | {"safe_clean": np.stack(clean, axis=1)}
+    return found | {"safe_clean": np.stack(clean, axis=1)}
+
+
+def _lengths(spec: ActiveLearningRun, chosen: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """(M, iterations), as `of_choice` has them; chosen (M, iterations, n) and pool (M, P) are rows of the images."""
+    if spec.source.on_images:
+        return np.full(chosen.shape[:2], np.nan)
+    images = spec.source.load()
+    lengths = np.linalg.norm(images.inputs - images.inputs[images.train].mean(axis=0), axis=1)
+    return lengths[chosen].mean(axis=2) / lengths[pool].mean(axis=1, keepdims=True)
 
 
 def _epoch_rows(finished: Mapping[Spec, Result], kind: type) -> Iterator[dict]:

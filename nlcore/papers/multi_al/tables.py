@@ -125,13 +125,16 @@ def gains_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def selection_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """What the strategies chose: the share of wrong images among the relabelled, of clean ones among the Safe."""
+    """What the strategies chose, over all iterations and seeds (`study.of_choice`)."""
     chosen = study.defaults()
     chosen = chosen[chosen.iteration > 0]
-    table = chosen.groupby(["noise", "strategy"])[["chosen_wrong", "safe_clean"]].mean().reset_index()
-    return out.table(
-        "selection", table, caption="Share of wrong images among those relabelled, of clean ones among Safe."
+    what = ["chosen_wrong", "chosen_labels", "chosen_length", "safe_clean"]
+    table = chosen.groupby(["noise", "strategy"])[what].mean().reset_index()
+    caption = (
+        "Of the relabelled images: the share that had a wrong label, how many labels one has, and how long its "
+        "features are beside the pool's (from the mean). Of the Safe ones: the share that had no wrong label."
     )
+    return out.table("selection", table, caption=caption)
 
 
 def why_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
