@@ -56,8 +56,7 @@ def _rows(now: list[Decided], before: dict[str, str], claims: dict[str, Claim]) 
     for one in now:
         word, was = f"{one.verdict} ({one.evidence})", before.get(one.id, "–")
         said = f"{one.speaking.name}: {one.speaking.shown}" if one.speaking.shown else one.speaking.name
-        share = f"{one.confirmed} of {len(one.parts)}"
-        yield [one.id, was, word, share, said, _why(was, one, claims[one.id.split()[0]])]
+        yield [one.id, was, word, one.share, said, _why(was, one, claims[one.id.split()[0]])]
 
 
 def _why(was: str, one: Decided, claim: Claim) -> str:

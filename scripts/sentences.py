@@ -101,7 +101,7 @@ class Results:
     def confirmed(self, place: str, claim: str) -> str:
         """Of how many parts of a claim so many hold: 8 of 12."""
         found = self._only([one for one in read_verdicts(self.figures / place / NAME) if one.id == claim], claim)
-        return f"{found.confirmed} of {len(found.parts)}"
+        return found.share
 
     def printed(self, cell: str, pattern: str) -> float:
         """The number in the parentheses of a pattern, in what the code cell of that id has printed."""

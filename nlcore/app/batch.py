@@ -24,7 +24,7 @@ from nlcore.papers import BUILT_IN, paper, papers
 from nlcore.papers.budget import Hours, Stake, check_budget, choose, hours_of, total, with_lacking
 from nlcore.papers.ladder import Grid
 from nlcore.papers.paper import Asked, Paper
-from nlcore.papers.prepare import frozen_sources, have_features, have_weights
+from nlcore.papers.prepare import frozen_sources, prepare
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import read_verdicts
 from nlcore.runs import (
@@ -305,8 +305,7 @@ def compute(
         taken = choose(batch.stakes, hours, batch.budget)
         plans = {name: plan.only(taken) for name, plan in plans.items()}
     missing = [spec for plan in plans.values() for spec in plan.missing]
-    have_weights(missing)
-    have_features(missing)
+    prepare(missing)
     with reporter(_parts(grids, plans, notebooks=not batch.runs_only)) as report:
         if missing:
             report.say(f"{len(missing)} runs to compute")
@@ -390,7 +389,7 @@ def summary(batch: Batch, one: Paper) -> Table:
     for decided in read_verdicts(folder / VERDICTS):
         part = decided.speaking
         size = "" if part.published is None else f"{part.published:.3g}"
-        share = f"{decided.confirmed} of {len(decided.parts)} parts hold; {part.name}"
+        share = f"{decided.share} parts hold; {part.name}"
         verdict = f"{decided.verdict} ({decided.evidence})"
         table.add_row(decided.id, f"{decided.claim} ({share})", size, part.shown, verdict)
     for id in manifest["not_made"]:

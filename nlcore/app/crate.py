@@ -84,7 +84,7 @@ def _results(folder: Folder) -> str:
     lines = [f"### {folder.profile}", ""]
     for claim in folder.verdicts:
         shown = f"; {claim.speaking.name}: {claim.speaking.shown}" if claim.speaking.shown else ""
-        held = f"{claim.confirmed} of {len(claim.parts)} parts hold"
+        held = f"{claim.share} parts hold"
         lines.append(f"* {claim.id}: **{claim.verdict}** ({claim.evidence}; {held}{shown})")
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ from nlcore.app.batch import Batch, run_plans
 from nlcore.errors import InputError, require
 from nlcore.files import write_atomically
 from nlcore.papers.paper import Paper, load_rounded
-from nlcore.papers.prepare import have_features, have_weights
+from nlcore.papers.prepare import prepare
 from nlcore.papers.profiles import load_profile
 from nlcore.report.claims import ClaimVerdict
 from nlcore.report.intervals import POWER
@@ -144,8 +144,7 @@ def _verdict(batch: Batch, one: Paper, claim: str, seeds: Sequence[int]) -> Clai
 
 def _compute(batch: Batch, one: Paper, specs: Sequence[Spec], store: Store) -> None:
     plan = plan_grid(specs, store)
-    have_weights(plan.missing)
-    have_features(plan.missing)
+    prepare(plan.missing)
     with reporter({one.id: plan.part()}) as report:
         run_plans(batch, {one.id: plan}, store, report)
 

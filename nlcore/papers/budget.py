@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass
 
 from nlcore.errors import InputError
-from nlcore.runs import Plan, Spec, once
+from nlcore.runs import Plan, Spec, once, seeds_of
 
 PAIRS = 2  # seeds that an interval needs
 FIRST_NOISES = (0.0, 0.4, 0.6)
@@ -90,11 +90,6 @@ def _units(specs: Iterable[Spec]) -> Iterator[Unit]:
     for seeds, own in by_seeds.items():
         first = frozenset(spec for spec in own if getattr(spec, "noise", None) in (None, *FIRST_NOISES))
         yield Unit(seeds, frozenset(own + shared), first)
-
-
-def seeds_of(spec: Spec) -> tuple[int, ...]:
-    """The seeds of a run: one, those of all its members, or none."""
-    return tuple(getattr(spec, "seeds", ())) or ((spec.seed,) if hasattr(spec, "seed") else ())
 
 
 def hours_of(plans: Iterable[Plan]) -> Hours:

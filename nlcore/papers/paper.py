@@ -430,7 +430,7 @@ def _test_of(reads: Reads) -> Callable[[Any], bool]:
 
 def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> Session:
     """See `Paper.open`."""
-    from nlcore.papers.prepare import have_features, have_weights
+    from nlcore.papers.prepare import prepare
     from nlcore.report.pictures import show_as_written
     from nlcore.report.writer import ArtefactWriter
     from nlcore.runs import Store, make_engine, plan_grid, run_grids
@@ -439,8 +439,7 @@ def open_session(paper: Paper, asked: Asked, *, workers: int | None = None) -> S
     store, grid = Store(asked.store), paper.grid(asked.profile, seeds=asked.seeds, resources=asked.resources)
     if not asked.partial:
         plan = plan_grid(grid.specs, store)
-        have_weights(plan.missing)
-        have_features(plan.missing)
+        prepare(plan.missing)
         run_grids({paper.id: plan}, store, make_engine(workers=workers))
     study = load_rounded(paper, grid.main, store, partial=asked.partial)
     out = ArtefactWriter(paper.id, asked.profile, paper.folder(asked), paper.contract.artefacts())

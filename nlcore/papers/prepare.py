@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from nlcore.data.source import Source
 
 
+def prepare(specs: Iterable[Spec]) -> None:
+    """Have all that runs need before they begin.
+
+    Raises:
+        InputError: as `have_weights` and `have_features`.
+    """
+    specs = list(specs)
+    have_weights(specs)
+    have_features(specs)
+
+
 def have_weights(specs: Iterable[Spec]) -> None:
     """Make every pre-trained network that the runs will start from, once: what is published is fetched, and cached.
 

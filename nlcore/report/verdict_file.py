@@ -63,6 +63,11 @@ class Decided(_Record):
     speaking: DecidedPart
     parts: list[DecidedPart]
 
+    @property
+    def share(self) -> str:
+        """How many parts hold, at least in direction: "8 of 12"."""
+        return f"{self.confirmed} of {len(self.parts)}"
+
 
 class VerdictFile(_Record):
     """All claims of a paper at one profile."""
@@ -134,7 +139,7 @@ def verdicts_by_profile(verdicts: Iterable[ClaimVerdict], profile: str, folder: 
 def _in_short(one: Decided) -> str:
     """ "holds (stand-in), 3 of 3 parts: 1.5 [1.2, 1.8]"."""
     shown = f": {one.speaking.shown}" if one.speaking.shown else ""
-    return f"{one.verdict} ({one.evidence}), {one.confirmed} of {len(one.parts)} parts{shown}"
+    return f"{one.verdict} ({one.evidence}), {one.share} parts{shown}"
 
 
 def _decided(one: ClaimVerdict) -> Decided:

@@ -22,7 +22,7 @@ from nlcore.report.digits import rounded
 from nlcore.report.pictures import drawn, keep_as_written
 from nlcore.report.verdict_file import NAME as VERDICTS
 from nlcore.report.verdict_file import write_verdicts
-from nlcore.runs import Spec, Store, with_requirements
+from nlcore.runs import Spec, Store, seeds_of, with_requirements
 from nlcore.runs.store import Record
 
 MANIFEST, PROVENANCE = "manifest.json", "provenance.json"
@@ -121,7 +121,7 @@ class ArtefactWriter:
             "paper": self.paper,
             "profile": self.profile,
             "runs": {"planned": len(specs), "finished": len(finished)},
-            "seeds": sorted({seed for spec in finished for seed in _seeds(spec)}),
+            "seeds": sorted({seed for spec in finished for seed in seeds_of(spec)}),
             "artefacts": self.entries,
             "not_made": sorted(set(self.contract) - set(self.entries)),
         }
@@ -198,7 +198,3 @@ def _digest(checksums: Iterable[str]) -> str:
     """One name for all results together: equal only where every run gave the same bytes."""
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
 
-
-def _seeds(spec: Spec) -> tuple[int, ...]:
-    """A run has one seed, or several that are trained side by side, or none."""
-    return (spec.seed,) if hasattr(spec, "seed") else tuple(getattr(spec, "seeds", ()))
