@@ -115,12 +115,12 @@ class Spec(BaseModel):
         return _key(self, self.data_fingerprint())
 
 
-@cache  # by the data's name too: a process that lives on sees when they have changed
 def seeds_of(spec: Spec) -> tuple[int, ...]:
     """The seeds of a run: one, those of all its members, or none."""
     return tuple(getattr(spec, "seeds", ())) or ((spec.seed,) if hasattr(spec, "seed") else ())
 
 
+@cache  # by the data's name too: a process that lives on sees when they have changed
 def _key(spec: Spec, data: str) -> str:
     required = [required.key for required in once(type(spec).requires, spec)]
     content = [spec.description, data, code_fingerprint(type(spec)), *required]

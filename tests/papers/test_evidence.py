@@ -47,7 +47,7 @@ def test_only_the_papers_own_data_are_exact(name, profile):
 
 def test_simulation_decides_only_claims_of_a_kind_whose_check_holds():
     kinds = yaml.safe_load((Path(papers.__file__).parent / "kinds.yaml").read_text())
-    assert set(kinds) == set(read_checks()["kinds"])
+    assert set(kinds) - {"no check"} == set(read_checks()["kinds"])
     decided = {id for kind in holding_kinds() for id in kinds[kind]}
     for name in ("multi_al", "missing_label_al", "galc_slr", "teacher_student"):
         stated = paper(name).evidence(Asked("simulated"))
