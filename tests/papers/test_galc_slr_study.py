@@ -513,11 +513,12 @@ def test_the_t_estimate_knows_no_true_label():
     assert one.values["rows"][-1]["lost_counted"] == 0 < other.values["rows"][-1]["lost_counted"]
 
 
-def test_the_table_of_rates_is_empty_where_nothing_was_estimated(study, tmp_path):
+def test_no_table_of_rates_is_written_where_nothing_was_estimated(study, tmp_path):
     out = ArtefactWriter("galc_slr", "smoke", tmp_path, {})
     none = replace(study, transitions=study.transitions[:0])
-    assert tables.transition_table(none, out).empty
+    assert tables.transition_table(none, out).empty and not list(tmp_path.rglob("transition_rates.*"))
     assert len(tables.transition_table(study, ArtefactWriter("galc_slr", "smoke", tmp_path / "all", {}))) == 3 * 3
+    assert (tmp_path / "all" / "transition_rates.csv").exists()
 
 
 def test_the_matrix_as_written_leaves_silver_images_no_gradient_under_a_second_sigmoid_either():

@@ -137,8 +137,13 @@ def elsewhere_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
 
 
 def transition_table(study: Study, out: ArtefactWriter) -> pd.DataFrame:
-    """What the T-estimator makes of the noise, beside what was counted: means over classes and seeds, per cent."""
+    """What the T-estimator makes of the noise, beside what was counted: means over classes and seeds, per cent.
+
+    It is not written where the T-estimator did not run.
+    """
     frame = study.transitions.drop(columns="seed").groupby(["noise", "decided_by"], as_index=False, sort=False).mean()
+    if frame.empty:
+        return frame
     frame["noise"] = frame.noise.map(percent)
     renamed = {"noise": "noise %"} | {name: name.replace("_", " ") for name in frame.columns[1:]}
     caption = "How many labels noise added and took, per cent of the images without and with the class (T-estimator)."
