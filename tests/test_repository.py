@@ -110,4 +110,4 @@ def test_the_figures_are_a_small_download():
     """What git does not keep, the executed notebooks and the accounts of machines, does not count."""
     kept = [path for path in (ROOT / "figures").rglob("*") if path.is_file()]
     kept = [path for path in kept if path.suffix != ".ipynb" and path.name != "provenance.json"]
-    assert 0 < sum(path.stat().st_size for path in kept) < 15_500_000
+    assert 0 < sum(path.stat().st_size for path in kept) < 15_000_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ PLACE, DECIMALS = re.compile(r'(?<= [dxy]=")[^"]*'), re.compile(r"-?\d+\.\d{3,}"
 IDLE = re.compile(  # what a viewer skips: the program's name, indents, turns by nothing
     r"\n <metadata>.*?</metadata>|(?<=\n) +| transform=\"rotate\(-0 [^\"]*\"", re.DOTALL
 )
+FAMILY = re.compile(r' font-family: ([^;"]*);')
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
@@ -107,7 +109,16 @@ def _slim(svg: bytes) -> bytes:
     def shorter(place: re.Match) -> str:
         return DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", " ".join(place[0].split()))
 
-    return PLACE.sub(shorter, IDLE.sub("", svg.decode("utf-8"))).encode("utf-8")
+    return _in_one_font(PLACE.sub(shorter, IDLE.sub("", svg.decode("utf-8")))).encode("utf-8")
+
+
+def _in_one_font(svg: str) -> str:
+    """An SVG whose style sheet names the font of most text, which each piece of it had named; others keep theirs."""
+    families = Counter(FAMILY.findall(svg))
+    if not families:
+        return svg
+    [(usual, _)] = families.most_common(1)
+    return svg.replace(f" font-family: {usual};", "").replace("</style>", f" text{{font-family: {usual}}}</style>", 1)
 
 
 def _with_jpegs(svg: bytes) -> bytes:

@@ -197,4 +197,3 @@ def _commit() -> str | None:
 def _digest(checksums: Iterable[str]) -> str:
     """One name for all results together: equal only where every run gave the same bytes."""
     return hashlib.sha256("".join(sorted(checksums)).encode()).hexdigest()
-

@@ -88,6 +88,16 @@ def test_text_in_an_svg_is_text():
     assert ">Where it holds</text>" in drawn(figure)["svg"].decode()
 
 
+def test_the_font_of_most_text_is_named_once_and_another_one_where_it_is_used():
+    figure = drawing()
+    figure.axes[0].set_title("in another font", family="monospace")
+    text = drawn(figure)["svg"].decode()
+    usual = re.search(r"text\{font-family: ([^}]*)\}</style>", text)[1]
+    assert "DejaVu Sans" in usual and text.count(usual) == 1 and text.count("<text") > 3
+    [other] = re.findall(r"font-family: ([^;]*);[^<]*>in another font<", text)
+    assert "Mono" in other and ElementTree.fromstring(text) is not None
+
+
 def test_an_svg_ends_its_lines_on_a_hundredth_of_a_point_and_changes_no_word():
     figure = drawing()
     figure.axes[0].set_title("error 0.12345")
